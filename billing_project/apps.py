@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class BillingProjectConfig(AppConfig):
+    name = "billing_project"

@@ -1,0 +1,8 @@
+"""Every address of Tollbook. The dialects' folders are mounted here and nowhere else."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+]
