@@ -1,0 +1,43 @@
+"""One id per row, UUIDv7, and its spellings on the wire.
+
+Stripe and Payment Kit spell an id as a prefix and 26 characters of base 32 (``mtr_06c3…``), which sort as the ids do.
+LedgerBee spells the UUID.
+"""
+
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+# Crockford's alphabet in lower case: ascending in ASCII, so that spelled ids sort in order of creation.
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_LENGTH = 26
+
+__all__ = ["new_id", "spell", "unspell"]
+
+
+def new_id() -> UUID:
+    """A fresh UUIDv7: ids made later sort later, to the millisecond."""
+    return uuid7()
+
+
+def spell(prefix: str, identifier: UUID) -> str:
+    """Write an id as ``prefix_`` and 26 characters of base 32."""
+    number = identifier.int
+    characters = [_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(_LENGTH))]
+    return f"{prefix}_{''.join(characters)}"
+
+
+def unspell(prefix: str, text: str) -> UUID | None:
+    """Read an id back; None when the text is no id of that prefix, so that callers answer "not found"."""
+    head, separator, tail = text.rpartition("_")
+    if head != prefix or not separator or len(tail) != _LENGTH:
+        return None
+    number = 0
+    for character in tail:
+        value = _VALUES.get(character)
+        if value is None:
+            return None
+        number = number << 5 | value
+    # 26 characters hold 130 bits: a first character above "7" names no UUID.
+    return UUID(int=number) if number < 1 << 128 else None

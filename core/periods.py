@@ -1,0 +1,77 @@
+"""Half-open spans of time in UTC, and billing periods counted from an anchor."""
+
+import calendar
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Self
+
+Interval = Literal["day", "week", "month", "year"]
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The span ``[start, end)``: an event at ``end`` belongs to the next one."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("a period's bounds are aware")
+        if self.end < self.start:
+            raise ValueError("a period ends before it starts")
+
+    def __contains__(self, instant: datetime) -> bool:
+        return self.start <= instant < self.end
+
+    @classmethod
+    def hour(cls, instant: datetime) -> Self:
+        """The clock hour, in UTC, that holds an instant."""
+        start = floor_hour(instant)
+        return cls(start, start + HOUR)
+
+
+def floor_hour(instant: datetime) -> datetime:
+    """The start of the UTC clock hour that holds the instant."""
+    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def ceil_hour(instant: datetime) -> datetime:
+    """The first UTC clock hour's start that is not before the instant."""
+    floor = floor_hour(instant)
+    return floor if floor == instant else floor + HOUR
+
+
+def boundary(anchor: datetime, interval: Interval, interval_count: int, index: int) -> datetime:
+    """The ``index``-th period boundary, counted from the anchor (which is number 0).
+
+    Months clamp to their last day, each counted from the anchor and never from the boundary before it:
+    31 January is followed by 28 February and then 31 March.
+    """
+    steps = interval_count * index
+    if interval == "day":
+        return anchor + timedelta(days=steps)
+    if interval == "week":
+        return anchor + timedelta(weeks=steps)
+    months = steps * (12 if interval == "year" else 1)
+    year, month0 = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
+    day = min(anchor.day, calendar.monthrange(year, month0 + 1)[1])
+    return anchor.replace(year=year, month=month0 + 1, day=day)
+
+
+def next_boundary(anchor: datetime, interval: Interval, interval_count: int, after: datetime) -> datetime:
+    """The first period boundary strictly later than ``after``."""
+    # Start from an estimate that is never late, then walk: at most a couple of steps.
+    if interval in ("day", "week"):
+        length = interval_count * (DAY if interval == "day" else 7 * DAY)
+        index = (after - anchor) // length
+    else:
+        months = interval_count * (12 if interval == "year" else 1)
+        elapsed = (after.year - anchor.year) * 12 + after.month - anchor.month
+        index = elapsed // months - 1
+    while boundary(anchor, interval, interval_count, index) <= after:
+        index += 1
+    return boundary(anchor, interval, interval_count, index)

@@ -1,0 +1,163 @@
+"""Invoices and their lines. Once final, the database itself refuses to change their money."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+
+from accounts.models import Customer, Environment
+from core.ids import new_id
+from core.periods import Period
+from subscriptions.models import Price, Subscription, SubscriptionItem
+
+
+class InvoiceQuerySet(models.QuerySet["Invoice"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+
+class Invoice(models.Model):
+    """What a customer owes for a period. Amounts are whole minor units of ``currency``."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft"
+        OPEN = "open"
+        PAID = "paid"
+        VOID = "void"
+
+    class BillingReason(models.TextChoices):
+        SUBSCRIPTION_CREATE = "subscription_create"
+        SUBSCRIPTION_CYCLE = "subscription_cycle"
+        # Billed at once when a subscription ends between two boundaries.
+        SUBSCRIPTION_UPDATE = "subscription_update"
+        MANUAL = "manual"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="invoices")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="invoices")
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, null=True, blank=True, related_name="invoices"
+    )
+    number = models.CharField(max_length=40, blank=True, help_text="Gapless per environment, taken when finalized.")
+    status = models.CharField(max_length=13, choices=Status, default=Status.DRAFT)
+    billing_reason = models.CharField(max_length=24, choices=BillingReason)
+    collection_method = models.CharField(max_length=20, choices=Subscription.CollectionMethod)
+    days_until_due = models.PositiveSmallIntegerField(null=True, blank=True)
+    currency = models.CharField(max_length=3)
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    subtotal = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    amount_due = models.BigIntegerField(default=0)
+    amount_paid = models.BigIntegerField(default=0)
+    paid_out_of_band = models.BooleanField(default=False)
+    description = models.TextField(blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+    finalizes_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a draft becomes final by itself; until then late usage still counts."
+    )
+    finalized_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    paid_at = models.DateTimeField(null=True, blank=True)
+    voided_at = models.DateTimeField(null=True, blank=True)
+
+    objects = InvoiceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(
+                fields=["environment", "subscription", "period_end"],
+                condition=Q(billing_reason__in=["subscription_cycle", "subscription_create"]),
+                name="invoice_one_per_subscription_period",
+            ),
+            UniqueConstraint(fields=["environment", "number"], condition=~Q(number=""), name="invoice_one_per_number"),
+            CheckConstraint(
+                condition=Q(status="draft", number="", finalized_at__isnull=True)
+                | (~Q(status="draft") & ~Q(number="") & Q(finalized_at__isnull=False)),
+                name="invoice_number_iff_final",
+            ),
+            CheckConstraint(
+                condition=Q(status="paid", paid_at__isnull=False) | (~Q(status="paid") & Q(paid_at__isnull=True)),
+                name="invoice_paid_at_iff_paid",
+            ),
+            CheckConstraint(
+                condition=Q(status="void", voided_at__isnull=False) | (~Q(status="void") & Q(voided_at__isnull=True)),
+                name="invoice_voided_at_iff_void",
+            ),
+            CheckConstraint(
+                condition=Q(amount_due__gte=0) & Q(amount_paid__gte=0), name="invoice_amounts_not_negative"
+            ),
+            CheckConstraint(condition=Q(period_end__gte=F("period_start")), name="invoice_period_in_order"),
+        ]
+        indexes = [
+            models.Index(fields=["environment", "-created_at", "-id"], name="invoice_newest_first"),
+            models.Index(fields=["environment", "status", "-created_at"], name="invoice_by_status"),
+            models.Index(fields=["environment", "customer", "-created_at"], name="invoice_by_customer"),
+            models.Index(fields=["finalizes_at"], condition=Q(status="draft"), name="invoice_draft_due"),
+        ]
+
+    def __str__(self) -> str:
+        return self.number or "draft"
+
+    @property
+    def period(self) -> Period:
+        return Period(self.period_start, self.period_end)
+
+    @property
+    def amount_remaining(self) -> int:
+        return self.amount_due - self.amount_paid
+
+
+class InvoiceLine(models.Model):
+    """One price over one period: quantity, exact amount, and the one rounding between them."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="invoice_lines")
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
+    position = models.PositiveSmallIntegerField()
+    subscription_item = models.ForeignKey(
+        SubscriptionItem, on_delete=models.PROTECT, null=True, blank=True, related_name="invoice_lines"
+    )
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, blank=True, related_name="invoice_lines")
+    description = models.CharField(max_length=500)
+    quantity = models.DecimalField(max_digits=60, decimal_places=20)
+    unit_amount = models.DecimalField(
+        max_digits=30, decimal_places=12, help_text="Minor units per unit, with fraction."
+    )
+    exact_amount = models.DecimalField(max_digits=80, decimal_places=32, help_text="Minor units before rounding.")
+    amount = models.BigIntegerField(help_text="Minor units: the exact amount, rounded once, half away from zero.")
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    basis = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What a metered quantity was computed from: meter, formula, events, time of reading.",
+    )
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            UniqueConstraint(fields=["environment", "invoice", "position"], name="invoice_line_one_per_position"),
+            CheckConstraint(condition=Q(period_end__gte=F("period_start")), name="invoice_line_period_in_order"),
+        ]
+
+    def __str__(self) -> str:
+        return self.description
+
+    @property
+    def period(self) -> Period:
+        return Period(self.period_start, self.period_end)
+
+
+class InvoiceNumbering(models.Model):
+    """The last number given in an environment. Locked while an invoice is finalized, so that no number is skipped."""
+
+    environment = models.OneToOneField(
+        Environment, on_delete=models.PROTECT, primary_key=True, related_name="invoice_numbering"
+    )
+    prefix = models.CharField(max_length=20)
+    last_number = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.prefix}-{self.last_number:06d}"

@@ -1,0 +1,94 @@
+"""Meters: the rules by which events of one name become one quantity."""
+
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import CheckConstraint, Q, UniqueConstraint
+
+from accounts.models import Environment
+from core.ids import new_id
+
+
+class Formula(models.TextChoices):
+    """How the events of a period become one number."""
+
+    SUM = "sum"
+    COUNT = "count"
+    LAST = "last"
+    MAX = "max"
+    MIN = "min"
+
+
+class EventTimeWindow(models.TextChoices):
+    """Only the last event of each clock hour or UTC day counts; the formula runs over what is left."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+
+class Status(models.TextChoices):
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+
+class MeterQuerySet(models.QuerySet["Meter"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+    def active(self) -> Self:
+        return self.filter(status=Status.ACTIVE)
+
+
+class Meter(models.Model):
+    """The rule by which events of one name become one quantity. Closed, never deleted."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="meters")
+    display_name = models.CharField(max_length=250)
+    event_name = models.CharField(max_length=100)
+    formula = models.CharField(max_length=12, choices=Formula)
+    event_time_window = models.CharField(max_length=4, choices=EventTimeWindow, blank=True)
+    customer_key = models.CharField(
+        max_length=100, default="stripe_customer_id", help_text="Payload key that names the customer."
+    )
+    value_key = models.CharField(max_length=100, default="value", help_text="Payload key that holds the value.")
+    dimension_keys = ArrayField(
+        models.CharField(max_length=100),
+        default=list,
+        blank=True,
+        help_text="Payload keys that summaries are kept by. Others can still be asked for; they are read from the events.",
+    )
+    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    deactivated_at = models.DateTimeField(null=True, blank=True)
+
+    objects = MeterQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # A closed meter keeps its name for the record, so only open ones must differ.
+            UniqueConstraint(
+                fields=["environment", "event_name"],
+                condition=Q(status="active"),
+                name="meter_one_active_per_event_name",
+            ),
+            CheckConstraint(condition=Q(formula__in=Formula.values), name="meter_formula_is_known"),
+            CheckConstraint(
+                condition=Q(status="active", deactivated_at__isnull=True)
+                | Q(status="inactive", deactivated_at__isnull=False),
+                name="meter_deactivated_at_iff_inactive",
+            ),
+            CheckConstraint(condition=~Q(event_name=""), name="meter_event_name_not_empty"),
+            CheckConstraint(condition=~Q(customer_key="") & ~Q(value_key=""), name="meter_payload_keys_not_empty"),
+        ]
+        indexes = [models.Index(fields=["environment", "-created_at", "-id"], name="meter_newest_first")]
+
+    def __str__(self) -> str:
+        return self.event_name
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether events must carry a value: all formulas but ``count``."""
+        return self.formula != Formula.COUNT

@@ -1,0 +1,218 @@
+"""What is sold and to whom: products, prices, subscriptions and their items."""
+
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint, Value
+from django.db.models.functions import Coalesce
+
+from accounts.models import Customer, Environment
+from core.ids import new_id
+from core.periods import Period
+from meters.models import Meter
+
+
+class ProductQuerySet(models.QuerySet["Product"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+
+class Product(models.Model):
+    """Something the company sells. Its prices say for how much."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="products")
+    slug = models.CharField(
+        max_length=255, blank=True, help_text="An id of the caller's own choosing, where one was given."
+    )
+    name = models.CharField(max_length=250)
+    description = models.TextField(blank=True)
+    unit_label = models.CharField(max_length=40, blank=True)
+    active = models.BooleanField(default=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    objects = ProductQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(fields=["environment", "slug"], condition=~Q(slug=""), name="product_one_per_slug"),
+            CheckConstraint(condition=~Q(name=""), name="product_name_not_empty"),
+        ]
+        indexes = [models.Index(fields=["environment", "-created_at", "-id"], name="product_newest_first")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UsageType(models.TextChoices):
+    """Licensed: paid in advance by quantity. Metered: paid in arrears by what a meter counted."""
+
+    LICENSED = "licensed"
+    METERED = "metered"
+
+
+class Interval(models.TextChoices):
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+
+class PriceQuerySet(models.QuerySet["Price"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+
+class Price(models.Model):
+    """What one unit of a product costs. Never changed once made, but for its labels."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="prices")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="prices")
+    currency = models.CharField(max_length=3)
+    unit_amount = models.DecimalField(
+        max_digits=30, decimal_places=12, help_text="Minor units of the currency per unit, with fraction."
+    )
+    usage_type = models.CharField(max_length=8, choices=UsageType, default=UsageType.LICENSED)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="prices")
+    interval = models.CharField(max_length=5, choices=Interval, blank=True, help_text="Empty: a one-time price.")
+    interval_count = models.PositiveSmallIntegerField(default=1)
+    nickname = models.CharField(max_length=5000, blank=True)
+    lookup_key = models.CharField(max_length=200, blank=True)
+    active = models.BooleanField(default=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+
+    objects = PriceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(
+                fields=["environment", "lookup_key"], condition=~Q(lookup_key=""), name="price_one_per_lookup_key"
+            ),
+            CheckConstraint(
+                condition=Q(usage_type="metered", meter__isnull=False) | Q(usage_type="licensed", meter__isnull=True),
+                name="price_meter_iff_metered",
+            ),
+            CheckConstraint(condition=Q(usage_type="licensed") | ~Q(interval=""), name="price_metered_is_recurring"),
+            CheckConstraint(condition=Q(unit_amount__gte=0), name="price_unit_amount_not_negative"),
+            CheckConstraint(condition=Q(interval_count__gte=1), name="price_interval_count_positive"),
+        ]
+        indexes = [models.Index(fields=["environment", "-created_at", "-id"], name="price_newest_first")]
+
+    def __str__(self) -> str:
+        return self.nickname or f"{self.product} at {self.unit_amount.normalize():f} {self.currency}"
+
+    @property
+    def is_metered(self) -> bool:
+        return self.usage_type == UsageType.METERED
+
+
+class SubscriptionQuerySet(models.QuerySet["Subscription"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+    def due(self, wall: datetime) -> Self:
+        """Subscriptions with a period that is over, by their customer's clock or the wall's."""
+        return self.filter(
+            bills_at__lte=Coalesce("customer__test_clock__frozen_at", Value(wall, models.DateTimeField()))
+        )
+
+
+class Subscription(models.Model):
+    """A customer's agreement to pay the prices of its items, period after period, from an anchor."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        CANCELED = "canceled"
+
+    class CollectionMethod(models.TextChoices):
+        CHARGE_AUTOMATICALLY = "charge_automatically"
+        SEND_INVOICE = "send_invoice"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="subscriptions")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="subscriptions")
+    status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
+    currency = models.CharField(max_length=3)
+    collection_method = models.CharField(
+        max_length=20, choices=CollectionMethod, default=CollectionMethod.CHARGE_AUTOMATICALLY
+    )
+    days_until_due = models.PositiveSmallIntegerField(null=True, blank=True)
+    start_at = models.DateTimeField(help_text="Usage before this instant is not billed.")
+    anchor_at = models.DateTimeField(help_text="The instant that all period boundaries are counted from.")
+    bills_at = models.DateTimeField(
+        null=True, blank=True, help_text="The next period boundary to be billed; empty once nothing is left to bill."
+    )
+    cancel_at = models.DateTimeField(null=True, blank=True)
+    cancel_at_period_end = models.BooleanField(default=False)
+    canceled_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    cancellation_details = models.JSONField(default=dict, blank=True)
+    description = models.CharField(max_length=500, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+
+    objects = SubscriptionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            CheckConstraint(
+                condition=Q(status="canceled", ended_at__isnull=False)
+                | (~Q(status="canceled") & Q(ended_at__isnull=True)),
+                name="subscription_ended_at_iff_canceled",
+            ),
+            CheckConstraint(
+                condition=~Q(status="canceled") | Q(bills_at__isnull=True), name="subscription_canceled_bills_no_more"
+            ),
+            CheckConstraint(
+                condition=~Q(collection_method="send_invoice") | Q(days_until_due__isnull=False),
+                name="subscription_days_until_due_if_sent",
+            ),
+            CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("start_at")),
+                name="subscription_ends_after_start",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["environment", "-created_at", "-id"], name="subscription_newest_first"),
+            models.Index(fields=["environment", "customer"], name="subscription_by_customer"),
+            models.Index(fields=["bills_at"], condition=Q(bills_at__isnull=False), name="subscription_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer} since {self.start_at:%Y-%m-%d}"
+
+
+class SubscriptionItem(models.Model):
+    """One price within a subscription, with the billing period it is in."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="subscription_items")
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="items")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="subscription_items")
+    quantity = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Units of a licensed price; empty for a metered one."
+    )
+    current_period_start = models.DateTimeField()
+    current_period_end = models.DateTimeField()
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(fields=["environment", "subscription", "price"], name="subscription_item_one_per_price"),
+            CheckConstraint(
+                condition=Q(current_period_end__gt=F("current_period_start")), name="subscription_item_period_not_empty"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.price)
+
+    @property
+    def current_period(self) -> Period:
+        return Period(self.current_period_start, self.current_period_end)

@@ -1,0 +1,198 @@
+"""Usage: events as they came, the claims that make each count once, and the hourly summaries computed from them.
+
+These tables are made for one shard key, ``environment``: every unique key begins with it, and none has a database
+foreign key to a table outside this app. The first migration writes them by hand (partitions, bigint transaction ids);
+the classes here describe what it made.
+"""
+
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import CheckConstraint, Q, UniqueConstraint
+
+from accounts.models import Customer, Environment
+from core.ids import new_id
+from meters.models import Meter
+
+
+class Source(models.TextChoices):
+    """The way an event came in."""
+
+    API = "api"
+    IMPORT = "import"
+
+
+class MeterEventQuerySet(models.QuerySet["MeterEvent"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+
+class MeterEvent(models.Model):
+    """One accepted usage event: append-only, partitioned by the month of ``timestamp``.
+
+    ``xid`` is the id of the transaction that stored it. The roll-up reads by it, since ids and times of concurrent
+    writers do not become visible in their own order.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    identifier = models.CharField(max_length=255)
+    timestamp = models.DateTimeField(help_text="When the usage took place: the window that it counts in.")
+    value = models.DecimalField(
+        max_digits=60, decimal_places=30, null=True, help_text="Empty where the meter only counts."
+    )
+    dimensions = models.JSONField(default=dict, help_text="The meter's declared dimensions, from the payload.")
+    payload = models.JSONField()
+    source = models.CharField(max_length=8, choices=Source)
+    received_at = models.DateTimeField()
+    xid = models.BigIntegerField(editable=False)
+
+    objects = MeterEventQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["environment", "meter", "customer", "timestamp"], name="event_by_customer_and_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.identifier
+
+
+class EventClaim(models.Model):
+    """The right to count an event once: whoever inserts the row has it.
+
+    It stands beside the events because a unique key on a table partitioned by time cannot see the same identifier
+    under another timestamp.
+    """
+
+    class Namespace(models.IntegerChoices):
+        IDENTIFIER = 1, "event identifier"
+        RETRY_KEY = 2, "idempotency key of a request that reported one event"
+
+    pk = models.CompositePrimaryKey("environment", "namespace", "identifier")
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    namespace = models.PositiveSmallIntegerField(choices=Namespace)
+    identifier = models.CharField(max_length=255)
+    event_id = models.UUIDField(help_text="The event, or the rejection, that the claim was made for.")
+    event_timestamp = models.DateTimeField(help_text="Its timestamp, which leads to its partition.")
+    fingerprint = models.BinaryField(null=True, help_text="Of a retry key: the hash of the request that made it.")
+    claimed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.identifier
+
+
+class EventRejection(models.Model):
+    """An event that was taken in but cannot be counted, with the reason."""
+
+    class Code(models.TextChoices):
+        CUSTOMER_NOT_FOUND = "meter_event_customer_not_found", "no such customer"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    meter = models.ForeignKey(
+        Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False, null=True
+    )
+    code = models.CharField(max_length=50, choices=Code)
+    event_name = models.CharField(max_length=100)
+    identifier = models.CharField(max_length=255)
+    timestamp = models.DateTimeField()
+    payload = models.JSONField()
+    source = models.CharField(max_length=8, choices=Source)
+    received_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["environment", "-received_at"], name="rejection_newest_first")]
+
+    def __str__(self) -> str:
+        return f"{self.identifier}: {self.get_code_display()}"
+
+
+class UsageSummary(models.Model):
+    """What one customer used on one meter in one UTC clock hour, per combination of declared dimensions.
+
+    It covers the events of transactions before the watermark; :mod:`usage.reports` adds what came since.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    hour = models.DateTimeField(help_text="The hour's start; it covers [hour, hour + 1 h).")
+    dimensions = models.JSONField(default=dict)
+    event_count = models.BigIntegerField()
+    value_sum = models.DecimalField(max_digits=80, decimal_places=30, null=True)
+    value_min = models.DecimalField(max_digits=60, decimal_places=30, null=True)
+    value_max = models.DecimalField(max_digits=60, decimal_places=30, null=True)
+    last_value = models.DecimalField(max_digits=60, decimal_places=30, null=True)
+    last_timestamp = models.DateTimeField()
+    last_event_id = models.UUIDField(help_text="Decides between events of the same instant: the later id wins.")
+
+    class Meta:
+        verbose_name_plural = "usage summaries"
+        constraints = [
+            UniqueConstraint(
+                fields=["environment", "meter", "customer", "hour", "dimensions"],
+                name="summary_one_per_hour_and_dimensions",
+            ),
+            CheckConstraint(condition=Q(event_count__gt=0), name="summary_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.meter} {self.hour:%Y-%m-%d %H}:00"
+
+
+class DirtyHour(models.Model):
+    """A note that the summaries of one hour must be computed again from its events. Written and consumed, never changed."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    hour = models.DateTimeField()
+    reason = models.CharField(max_length=100)
+    marked_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["environment", "marked_at"], name="dirty_hour_oldest_first")]
+
+    def __str__(self) -> str:
+        return f"{self.meter} {self.hour:%Y-%m-%d %H}:00"
+
+
+class Watermark(models.Model):
+    """How far the roll-up has read: all events of transactions before ``xid`` are in the summaries. One row."""
+
+    SINGLETON = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON)
+    xid = models.BigIntegerField(help_text="The first transaction id that is not rolled up yet.")
+    read_at = models.DateTimeField(help_text="When that was true: summaries hold everything committed before.")
+
+    class Meta:
+        constraints = [CheckConstraint(condition=Q(id=1), name="watermark_is_one_row")]
+
+    def __str__(self) -> str:
+        return f"complete up to {self.read_at:%Y-%m-%d %H:%M:%S} UTC"
+
+    def age_seconds(self, now: datetime) -> int:
+        return int((now - self.read_at).total_seconds())
