@@ -1,0 +1,101 @@
+"""Every reason for which a usage event or a question about usage is refused."""
+
+from datetime import datetime
+
+from core.errors import BillingError
+
+
+class EventRefused(BillingError):
+    """An event that is not taken in. Nothing was stored, and its identifier stays free."""
+
+
+class NoActiveMeter(EventRefused):
+    def __init__(self, event_name: str) -> None:
+        self.event_name = event_name
+        super().__init__(f'No active meter found for event name "{event_name}".')
+
+
+class CustomerKeyMissing(EventRefused):
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f'The payload has no customer: the meter reads it from the key "{key}".')
+
+
+class ValueMissing(EventRefused):
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f'The payload has no value: the meter reads it from the key "{key}".')
+
+
+class ValueInvalid(EventRefused):
+    def __init__(self, key: str, value: str) -> None:
+        self.key = key
+        self.value = value
+        super().__init__(f'The value of "{key}" is not a decimal number: "{value}".')
+
+
+class ValueTooPrecise(EventRefused):
+    def __init__(self, key: str, digits: int) -> None:
+        self.key = key
+        super().__init__(f'The value of "{key}" has more than {digits} significant digits.')
+
+
+class PayloadTextTooLong(EventRefused):
+    def __init__(self, key: str, limit: int) -> None:
+        self.key = key
+        super().__init__(f'The value of "{key}" is longer than {limit} characters.')
+
+
+class TextNotStorable(EventRefused):
+    def __init__(self, key: str) -> None:
+        self.key = key.replace("\0", "")
+        super().__init__(f'The text of "{self.key}" contains a character that cannot be stored.')
+
+
+class TimestampTooOld(EventRefused):
+    def __init__(self, timestamp: datetime, days: int) -> None:
+        self.timestamp = timestamp
+        super().__init__(f"The timestamp must be within the past {days} days.")
+
+
+class TimestampInFuture(EventRefused):
+    def __init__(self, timestamp: datetime, minutes: int) -> None:
+        self.timestamp = timestamp
+        super().__init__(f"The timestamp must not be more than {minutes} minutes in the future.")
+
+
+class TimestampNotStorable(EventRefused):
+    """Even an import knows no usage before the year 2000."""
+
+    def __init__(self, timestamp: datetime) -> None:
+        self.timestamp = timestamp
+        super().__init__("The timestamp is before the year 2000.")
+
+
+class CustomerUnknown(EventRefused):
+    def __init__(self, customer: str) -> None:
+        self.customer = customer
+        super().__init__(f"No such customer: '{customer}'")
+
+
+class EventExists(EventRefused):
+    """The identifier was used before, by whatever way in and under whatever timestamp."""
+
+    def __init__(self, identifier: str) -> None:
+        self.identifier = identifier
+        super().__init__(f"An event already exists with identifier {identifier}.")
+
+
+class RetryKeyReused(EventRefused):
+    """A request used an idempotency key that an event with other parameters was reported under."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"The idempotency key '{key}' was used before for a request with other parameters.")
+
+
+class WatermarkFromAnotherCluster(BillingError):
+    """The stored transaction ids are ahead of the database's own: it was restored from a dump elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__("The watermark is ahead of this database's transactions: it was restored from a dump.")

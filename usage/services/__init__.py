@@ -1,0 +1,17 @@
+"""Every write to usage: taking events in, rolling them up, keeping the partitions."""
+
+from usage.services.acceptance import UnknownCustomer, accept_events
+from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
+from usage.services.rollup import RollUp, mark_dirty, recompute_dirty_hours, roll_up
+
+__all__ = [
+    "RollUp",
+    "UnknownCustomer",
+    "accept_events",
+    "drop_partitions",
+    "ensure_partitions",
+    "maintain_partitions",
+    "mark_dirty",
+    "recompute_dirty_hours",
+    "roll_up",
+]

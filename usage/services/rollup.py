@@ -1,0 +1,196 @@
+"""The roll-up: events become hourly summaries, exactly once each.
+
+Events are read by the transaction that stored them. ``xid < xmin of the snapshot`` holds only events of transactions
+that have ended, and none of theirs can appear later; a cursor over ids or times would pass by the events of a
+transaction that was still open when its neighbors were read.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from accounts.models import Environment
+from core.periods import floor_hour
+from usage.errors import WatermarkFromAnotherCluster
+from usage.models import DirtyHour
+
+# What a set of events amounts to; the same columns wherever summaries are computed.
+_AGGREGATES = """
+    count(*), sum(value), min(value), max(value),
+    (array_agg(value ORDER BY "timestamp" DESC, id DESC))[1],
+    max("timestamp"),
+    (array_agg(id ORDER BY "timestamp" DESC, id DESC))[1]
+"""
+_COLUMNS = """
+    environment_id, meter_id, customer_id, hour, dimensions,
+    event_count, value_sum, value_min, value_max, last_value, last_timestamp, last_event_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """What one run did: the summaries touched, and how far they are complete now."""
+
+    summaries: int
+    xid: int
+    read_at: datetime
+
+
+def roll_up() -> RollUp | None:
+    """Add all events of ended transactions that are not in the summaries yet, and move the watermark.
+
+    :returns: None when another process is at it
+    :raises WatermarkFromAnotherCluster: on a database restored from a dump, where transaction ids mean nothing
+    """
+    seen = _seen_before_snapshot()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT xid, read_at FROM usage_watermark WHERE id = 1 FOR UPDATE SKIP LOCKED")
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        old_xid, old_read_at = row
+        cursor.execute(
+            """
+            SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+                   pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+                   array(SELECT xip::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) AS xip
+                          WHERE xip <> pg_current_xact_id())
+            """
+        )
+        horizon, end, in_progress = cursor.fetchone()
+        if old_xid > end:
+            raise WatermarkFromAnotherCluster
+        cursor.execute(
+            f"""
+            INSERT INTO usage_usagesummary AS summary ({_COLUMNS})
+            SELECT environment_id, meter_id, customer_id, date_trunc('hour', "timestamp", 'UTC'), dimensions, {_AGGREGATES}
+              FROM usage_meterevent
+             WHERE xid >= %s AND xid < %s
+             GROUP BY 1, 2, 3, 4, 5
+            ON CONFLICT (environment_id, meter_id, customer_id, hour, dimensions) DO UPDATE SET
+                event_count = summary.event_count + excluded.event_count,
+                value_sum = summary.value_sum + excluded.value_sum,
+                value_min = least(summary.value_min, excluded.value_min),
+                value_max = greatest(summary.value_max, excluded.value_max),
+                (last_value, last_timestamp, last_event_id) = (
+                    SELECT value, at, id
+                      FROM (VALUES (summary.last_value, summary.last_timestamp, summary.last_event_id),
+                                   (excluded.last_value, excluded.last_timestamp, excluded.last_event_id)
+                           ) AS last (value, at, id)
+                     ORDER BY at DESC, id DESC LIMIT 1)
+            """,
+            [old_xid, horizon],
+        )
+        summaries = cursor.rowcount
+        read_at = max(old_read_at, seen.complete_until(in_progress) or old_read_at)
+        cursor.execute("UPDATE usage_watermark SET xid = %s, read_at = %s WHERE id = 1", [horizon, read_at])
+    return RollUp(summaries, horizon, read_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The writing transactions seen just before the roll-up's snapshot was taken."""
+
+    at: datetime
+    end: int
+    oldest_start: datetime | None
+    xids: frozenset[int]
+
+    def complete_until(self, in_progress: Iterable[int]) -> datetime | None:
+        """The instant before which everything that was committed is below the snapshot's xmin.
+
+        Ids are assigned in order, so a transaction that committed before the oldest open one began to write has the
+        smaller id. None when an open transaction's start is hidden from this role or held by a prepared transaction.
+        """
+        # backend_xid has 32 bits, a snapshot's ids have 64.
+        if any(xid < self.end and xid % (1 << 32) not in self.xids for xid in in_progress):
+            return None
+        return min(self.at, self.oldest_start) if self.oldest_start else self.at
+
+
+def _seen_before_snapshot() -> _Seen:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT clock_timestamp(), pg_snapshot_xmax(pg_current_snapshot())::text::bigint, min(xact_start),
+                   coalesce(array_agg(backend_xid::text::bigint) FILTER (WHERE backend_xid IS NOT NULL), '{}')
+              FROM pg_stat_activity
+             WHERE pid <> pg_backend_pid() AND backend_xid IS NOT NULL
+            """
+        )
+        at, end, oldest_start, xids = cursor.fetchone()
+    return _Seen(at, end, oldest_start, frozenset(xids))
+
+
+def mark_dirty(
+    *, environment: Environment, hours: Iterable[tuple[UUID, UUID, datetime]], reason: str, now: datetime
+) -> None:
+    """Ask for hours to be computed again from their events.
+
+    :param hours: meter, customer, and any instant of the hour
+    """
+    DirtyHour.objects.bulk_create(
+        DirtyHour(
+            environment=environment,
+            meter_id=meter,
+            customer_id=customer,
+            hour=floor_hour(instant),
+            reason=reason,
+            marked_at=now,
+        )
+        for meter, customer, instant in hours
+    )
+
+
+def recompute_dirty_hours(*, limit: int = 1000) -> int:
+    """Make the summaries of marked hours agree with their events, whatever stood there before.
+
+    :returns: how many marks were worked off
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        # The roll-up must not add the same events meanwhile; it skips a run instead of waiting.
+        cursor.execute("SELECT xid FROM usage_watermark WHERE id = 1 FOR UPDATE")
+        (xid,) = cursor.fetchone()
+        cursor.execute(
+            """
+            DELETE FROM usage_dirtyhour WHERE (environment_id, id) IN (
+                SELECT environment_id, id FROM usage_dirtyhour ORDER BY marked_at, id LIMIT %s FOR UPDATE SKIP LOCKED)
+            RETURNING environment_id, meter_id, customer_id, hour
+            """,
+            [limit],
+        )
+        marks = cursor.fetchall()
+        if marks:
+            _recompute(cursor, marks, xid)
+    return len(marks)
+
+
+def _recompute(cursor: Any, marks: list[tuple[UUID, UUID, UUID, datetime]], xid: int) -> None:
+    columns = [list(column) for column in zip(*set(marks), strict=True)]
+    cursor.execute(
+        """
+        DELETE FROM usage_usagesummary AS summary
+         USING unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::timestamptz[]) AS mark (environment_id, meter_id, customer_id, hour)
+         WHERE summary.environment_id = mark.environment_id AND summary.meter_id = mark.meter_id
+           AND summary.customer_id = mark.customer_id AND summary.hour = mark.hour
+        """,
+        columns,
+    )
+    cursor.execute(
+        f"""
+        INSERT INTO usage_usagesummary ({_COLUMNS})
+        SELECT event.environment_id, event.meter_id, event.customer_id, mark.hour, event.dimensions, {_AGGREGATES}
+          FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::timestamptz[]) AS mark (environment_id, meter_id, customer_id, hour)
+          JOIN usage_meterevent AS event
+            ON event.environment_id = mark.environment_id AND event.meter_id = mark.meter_id
+           AND event.customer_id = mark.customer_id
+           AND event."timestamp" >= mark.hour AND event."timestamp" < mark.hour + interval '1 hour'
+         WHERE event.xid < %s
+         GROUP BY 1, 2, 3, 4, 5
+        """,
+        [*columns, xid],
+    )
