@@ -1,11 +1,13 @@
 """Companies, environments and customers for tests."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import factory
 from factory.django import DjangoModelFactory
 
-from accounts.models import Company, Customer, Environment, Mode, TestClock
+from accounts import services
+from accounts.models import ApiKey, Company, Customer, Environment, Mode, Scope, TestClock
 
 NOW = datetime(2026, 6, 10, 12, 30, tzinfo=UTC)
 
@@ -40,3 +42,14 @@ class CustomerFactory(DjangoModelFactory[Customer]):
     environment = factory.SubFactory(EnvironmentFactory)
     name = factory.Sequence(lambda number: f"Customer {number}")
     created_at = NOW
+
+
+def create_key(environment: Environment, *scopes: str, **fields: Any) -> tuple[ApiKey, str]:
+    """A key with the given scopes, or with all of them, and its secret."""
+    key, secret = services.create_api_key(
+        company=environment.company, mode=environment.mode, scopes=scopes or Scope.values
+    )
+    if fields:
+        ApiKey.objects.filter(pk=key.pk).update(**fields)
+        key.refresh_from_db()
+    return key, secret

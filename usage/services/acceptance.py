@@ -105,7 +105,7 @@ class _Checks:
         self.now = now
         self.any_age = any_age
         self.unknown_customer = unknown_customer
-        names = {draft.event_name for draft in drafts}
+        names = {draft.event_name for draft in drafts if events.is_storable(draft.event_name)}
         self.meters = {
             meter.event_name: meter for meter in Meter.objects.of(environment).active().filter(event_name__in=names)
         }
@@ -280,7 +280,12 @@ def _answers_given_before(environment: Environment, missed: Mapping[int, EventDr
         for claim in EventClaim.objects.filter(
             environment=environment,
             namespace__in=[_IDENTIFIER, _RETRY_KEY],
-            identifier__in={key for draft in missed.values() for key in (draft.identifier, draft.retry_key) if key},
+            identifier__in={
+                key
+                for draft in missed.values()
+                for key in (draft.identifier, draft.retry_key)
+                if key and events.is_storable(key)
+            },
         )
     }
     answers: dict[int, Outcome] = {}

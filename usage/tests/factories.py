@@ -1,0 +1,59 @@
+"""Events for tests: all of them through the accept service, as they come in real life."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from accounts.models import Customer
+from accounts.tests.factories import NOW
+from core.ids import spell
+from meters.models import Meter
+from usage import services
+from usage.events import AcceptedEvent, EventDraft
+from usage.models import Source
+
+
+def draft(
+    meter: Meter,
+    customer: Customer | UUID | str,
+    value: Decimal | int | str | None = 1,
+    *,
+    timestamp: datetime | None = None,
+    identifier: str | None = None,
+    retry_key: str | None = None,
+    fingerprint: bytes | None = None,
+    **dimensions: str,
+) -> EventDraft:
+    """An event of a meter as a door would hand it in."""
+    pk = customer.pk if isinstance(customer, Customer) else customer
+    payload: dict[str, str] = {meter.customer_key: spell("cus", pk) if isinstance(pk, UUID) else pk, **dimensions}
+    if value is not None:
+        payload[meter.value_key] = str(value)
+    return EventDraft(meter.event_name, payload, identifier, timestamp, retry_key, fingerprint)
+
+
+def report(
+    meter: Meter,
+    customer: Customer,
+    value: Decimal | int | str | None = 1,
+    *,
+    timestamp: datetime,
+    identifier: str | None = None,
+    now: datetime = NOW,
+    **dimensions: str,
+) -> AcceptedEvent:
+    """Store one event of any age."""
+    event = draft(meter, customer, value, timestamp=timestamp, identifier=identifier, **dimensions)
+    return accepted(environment_of=meter, drafts=[event], now=now)[0]
+
+
+def accepted(*, environment_of: Meter, drafts: list[EventDraft], now: datetime = NOW) -> list[AcceptedEvent]:
+    """Store events, all of which must be taken."""
+    outcomes = services.accept_events(
+        environment=environment_of.environment, drafts=drafts, source=Source.API, now=now, any_age=True
+    )
+    for outcome in outcomes:
+        if not isinstance(outcome, AcceptedEvent):
+            raise outcome
+    return [outcome for outcome in outcomes if isinstance(outcome, AcceptedEvent)]

@@ -1,0 +1,83 @@
+"""Partitions: made ahead or on demand, dropped whole, and pruned by queries."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from accounts.tests.factories import NOW, CustomerFactory
+from meters.tests.factories import MeterFactory
+from usage import services
+from usage.events import AcceptedEvent
+from usage.models import MeterEvent, Source
+from usage.services.acceptance import _known_months
+from usage.tests.factories import draft, report
+
+pytestmark = pytest.mark.django_db
+
+
+def partitions() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'usage_meterevent'::regclass"
+        )
+        return sorted(name.removeprefix("usage_meterevent_") for (name,) in cursor.fetchall())
+
+
+@pytest.fixture(autouse=True)
+def forget_months() -> None:
+    _known_months.clear()
+
+
+def test_when_maintained_then_two_months_behind_and_two_ahead_exist_and_again_changes_nothing() -> None:
+    services.maintain_partitions(now=NOW)
+    services.maintain_partitions(now=NOW)
+
+    assert partitions() == ["2026_04", "2026_05", "2026_06", "2026_07", "2026_08"]
+
+
+def test_given_no_partition_when_an_event_comes_then_its_month_is_made() -> None:
+    meter = MeterFactory()
+    customer = CustomerFactory(environment=meter.environment)
+
+    report(meter, customer, timestamp=datetime(2023, 11, 30, 23, 59, 59, 999999, tzinfo=UTC))
+    report(meter, customer, timestamp=datetime(2023, 12, 1, tzinfo=UTC))
+
+    assert partitions() == ["2023_11", "2023_12"]
+
+
+def test_given_old_months_when_dropped_then_only_those_that_ended_by_then_go() -> None:
+    meter = MeterFactory()
+    customer = CustomerFactory(environment=meter.environment)
+    for month in (3, 4, 5):
+        report(meter, customer, timestamp=datetime(2026, month, 1, tzinfo=UTC))
+
+    dropped = services.drop_partitions(before=datetime(2026, 5, 1, tzinfo=UTC))
+
+    assert dropped == ["usage_meterevent_2026_03", "usage_meterevent_2026_04"]
+    assert partitions() == ["2026_05"]
+
+
+def test_given_a_remembered_partition_was_dropped_when_an_event_comes_then_it_is_made_again() -> None:
+    meter = MeterFactory()
+    customer = CustomerFactory(environment=meter.environment)
+    moment = datetime(2026, 5, 20, tzinfo=UTC)
+    report(meter, customer, timestamp=moment)
+    services.drop_partitions(before=NOW)
+
+    (answer,) = services.accept_events(
+        environment=meter.environment, drafts=[draft(meter, customer, timestamp=moment)], source=Source.API, now=NOW
+    )
+
+    assert isinstance(answer, AcceptedEvent)
+    assert MeterEvent.objects.count() == 1
+
+
+def test_given_many_months_when_a_range_is_read_then_other_months_are_not_touched() -> None:
+    services.maintain_partitions(now=NOW)
+
+    plan = MeterEvent.objects.filter(timestamp__gte=NOW, timestamp__lt=NOW + timedelta(hours=1)).explain()
+
+    assert "2026_06" in plan
+    assert "2026_05" not in plan
+    assert "2026_07" not in plan
