@@ -307,8 +307,8 @@ class IdempotencyRecord(models.Model):
         max_length=64, help_text="Hash of path and parameters: another request may not use the key."
     )
     request_id = models.CharField(max_length=40)
-    status = models.PositiveSmallIntegerField(null=True, help_text="Empty while the first request is in flight.")
-    body = models.TextField(blank=True)
+    status = models.PositiveSmallIntegerField()
+    body = models.TextField()
     created_at = models.DateTimeField()
 
     class Meta:

@@ -1,0 +1,85 @@
+"""Every refusal of the accounts."""
+
+from uuid import UUID
+
+from core.errors import BillingError
+
+
+class CompanyNameInvalid(BillingError):
+    """A company's name is empty or too long."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__("a company's name has 1 to 200 characters")
+
+
+class CompanyNameTaken(BillingError):
+    """Another company has that name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is a company named {name!r} already")
+
+
+class CompanyNotFound(BillingError):
+    """No company of that name or id."""
+
+    def __init__(self, name_or_id: str) -> None:
+        self.name_or_id = name_or_id
+        super().__init__(f"there is no company {name_or_id!r}")
+
+
+class ScopesInvalid(BillingError):
+    """A key would open nothing, or something that does not exist."""
+
+    def __init__(self, scopes: list[str]) -> None:
+        self.scopes = scopes
+        super().__init__(f"unknown scopes: {', '.join(scopes)}" if scopes else "a key needs at least one scope")
+
+
+class ApiKeyUnknown(BillingError):
+    """The secret opens nothing: it never did, or the key was revoked."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+        super().__init__("unknown API key")
+
+
+class ApiKeyExpired(BillingError):
+    """The key's time is over."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+        super().__init__("expired API key")
+
+
+class AddressNotAllowed(BillingError):
+    """The key may not be used from the caller's network address."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__(f"the API key may not be used from {address or 'an unknown address'}")
+
+
+class CustomerDeleted(BillingError):
+    """The customer was deleted and cannot be changed any more."""
+
+    def __init__(self, customer_id: UUID) -> None:
+        self.customer_id = customer_id
+        super().__init__("the customer was deleted")
+
+
+class IdempotencyKeyInUse(BillingError):
+    """The first request with the key has not been answered yet."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"another request with the idempotency key {key!r} is in progress")
+
+
+class IdempotencyKeyReused(BillingError):
+    """The key belongs to a request with another path or other parameters."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"the idempotency key {key!r} belongs to a different request")

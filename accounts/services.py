@@ -1,0 +1,302 @@
+"""Writes of the accounts: companies, API keys, customers, and the answers that a re-sent request gets again."""
+
+import hashlib
+import ipaddress
+import secrets
+import string
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypedDict, Unpack
+from uuid import UUID
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.errors import (
+    AddressNotAllowed,
+    ApiKeyExpired,
+    ApiKeyUnknown,
+    CompanyNameInvalid,
+    CompanyNameTaken,
+    CompanyNotFound,
+    CustomerDeleted,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    ScopesInvalid,
+)
+from accounts.models import ApiKey, Company, Customer, Environment, IdempotencyRecord, License, Mode, Scope, TestClock
+from core.db import violates
+from core.metadata import MetadataChange
+
+IDEMPOTENCY_RETENTION = timedelta(hours=24)
+
+_SECRET_ALPHABET = string.ascii_letters + string.digits
+# 62 ** 32 is a little over 2 ** 190.
+_SECRET_LENGTH = 32
+_SHOWN_OF_SECRET = 4
+_LAST_USED_PRECISION = timedelta(minutes=1)
+_PRUNE_BATCH = 5_000
+_NAME_LENGTH = 200
+
+
+def create_company(*, name: str, licenses: Iterable[str] = (), now: datetime | None = None) -> Company:
+    """Make a company with its test and its live environment, and licenses that start at once and do not end.
+
+    :param licenses: values of ``License.Product``
+    :raises CompanyNameInvalid: if the name is blank or longer than 200 characters
+    :raises CompanyNameTaken: if there is a company of that name
+    """
+    name = name.strip()
+    if not 0 < len(name) <= _NAME_LENGTH:
+        raise CompanyNameInvalid(name)
+    try:
+        with transaction.atomic():
+            company = Company.objects.create(name=name)
+            Environment.objects.bulk_create(Environment(company=company, mode=mode) for mode in Mode)
+            add_licenses(company=company, licenses=licenses, now=now)
+    except IntegrityError as error:
+        if violates(error, "accounts_company_name_key"):
+            raise CompanyNameTaken(name) from error
+        raise
+    return company
+
+
+@transaction.atomic
+def add_licenses(*, company: Company, licenses: Iterable[str], now: datetime | None = None) -> list[License]:
+    """Give a company the licenses that it does not have in force; they start at once and do not end.
+
+    :param licenses: values of ``License.Product``
+    :returns: what was added
+    """
+    now = now or timezone.now()
+    # Two at once would both find a license missing; the row's lock makes the second one look again.
+    Company.objects.select_for_update(no_key=True).get(pk=company.pk)
+    held = set(License.objects.filter(company=company).in_force(now).values_list("product", flat=True))
+    missing = [License.Product(product) for product in dict.fromkeys(licenses) if product not in held]
+    return [License.objects.create(company=company, product=product, starts_at=now) for product in missing]
+
+
+def find_company(*, name_or_id: str) -> Company:
+    """The company of that name, or else of that id.
+
+    :raises CompanyNotFound: if there is none
+    """
+    named = Q(name=name_or_id)
+    with suppress(ValueError):  # What is no id can only be a name.
+        named |= Q(pk=UUID(name_or_id))
+    matches = sorted(Company.objects.filter(named), key=lambda company: company.name != name_or_id)
+    if not matches:
+        raise CompanyNotFound(name_or_id)
+    return matches[0]
+
+
+def create_api_key(
+    *, company: Company, mode: str, scopes: Collection[str], name: str = "", expires_at: datetime | None = None
+) -> tuple[ApiKey, str]:
+    """Make a key of one of the company's environments.
+
+    :param mode: a value of ``Mode``
+    :param scopes: values of ``Scope``
+    :returns: the key and its secret, which cannot be read again
+    :raises ScopesInvalid: if there is no scope, or one that is unknown
+    """
+    unknown = [scope for scope in scopes if scope not in Scope.values]
+    if unknown or not scopes:
+        raise ScopesInvalid(unknown)
+    environment = Environment.objects.get(company=company, mode=Mode(mode))
+    kind = f"sk_{environment.mode}_"
+    secret = kind + "".join(secrets.choice(_SECRET_ALPHABET) for _ in range(_SECRET_LENGTH))
+    key = ApiKey.objects.create(
+        environment=environment,
+        name=name,
+        prefix=secret[: len(kind) + _SHOWN_OF_SECRET],
+        digest=ApiKey.digest_of(secret),
+        scopes=[scope for scope in Scope.values if scope in scopes],
+        expires_at=expires_at,
+    )
+    return key, secret
+
+
+def open_with_key(*, secret: str, address: str, now: datetime) -> ApiKey:
+    """Find the key that a caller shows, and note that it was used (to the minute).
+
+    :param address: the caller's network address; empty if it is not known
+    :returns: the key, with its environment and company loaded
+    :raises ApiKeyUnknown: if the secret opens nothing or its key was revoked
+    :raises ApiKeyExpired: if its time is over
+    :raises AddressNotAllowed: if the key is bound to other addresses
+    """
+    # A secret is ASCII; what is not cannot match, and may not even be encodable.
+    key = ApiKey.objects.with_secret(secret).first() if secret.isascii() else None
+    if key is None or key.revoked_at is not None:
+        raise ApiKeyUnknown(secret)
+    if not key.is_usable(now):
+        raise ApiKeyExpired(secret)
+    if key.allowed_ips and _canonical(address) not in {_canonical(allowed) for allowed in key.allowed_ips}:
+        raise AddressNotAllowed(address)
+    stale = now - _LAST_USED_PRECISION
+    if key.last_used_at is None or key.last_used_at < stale:
+        # Asked again in the database, so that a burst of requests writes once.
+        unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=stale)
+        ApiKey.objects.filter(unnoted, pk=key.pk).update(last_used_at=now)
+    return key
+
+
+def _canonical(address: str) -> str:
+    """One spelling per address; an IPv4 address seen through an IPv6 socket counts as itself."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
+
+
+class CustomerFields(TypedDict, total=False):
+    """What a company knows of a customer; an empty text means "not known"."""
+
+    name: str
+    email: str
+    phone: str
+    description: str
+    address: dict[str, Any] | None
+
+
+def create_customer(
+    *,
+    environment: Environment,
+    now: datetime,
+    metadata: MetadataChange | None = None,
+    test_clock: TestClock | None = None,
+    **fields: Unpack[CustomerFields],
+) -> Customer:
+    """Make a customer.
+
+    :raises TooManyMetadataKeys: if the metadata has more than 50 keys
+    """
+    return Customer.objects.create(
+        environment=environment,
+        metadata=(metadata or MetadataChange()).applied_to({}),
+        test_clock=test_clock,
+        created_at=now,
+        **fields,
+    )
+
+
+@transaction.atomic
+def update_customer(
+    *, customer: Customer, metadata: MetadataChange | None = None, **fields: Unpack[CustomerFields]
+) -> Customer:
+    """Change what is given, leave the rest.
+
+    :raises CustomerDeleted: if the customer was deleted
+    :raises TooManyMetadataKeys: if the metadata would have more than 50 keys
+    """
+    # Locked, since metadata is merged into what stands there: two merges at once must both be seen.
+    customer = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
+    if customer.deleted_at is not None:
+        raise CustomerDeleted(customer.pk)
+    for name, value in fields.items():
+        setattr(customer, name, value)
+    if metadata is not None:
+        customer.metadata = metadata.applied_to(customer.metadata)
+    customer.save(update_fields=[*fields, "metadata"])
+    return customer
+
+
+@transaction.atomic
+def delete_customer(*, customer: Customer, now: datetime) -> Customer:
+    """Close a customer for good. The row stays, since usage and invoices go on pointing at it.
+
+    Whoever calls this has ended the customer's subscriptions in the same transaction.
+
+    :raises CustomerDeleted: if that was done before
+    """
+    # The full lock keeps out whoever is about to make a row that refers to the customer.
+    customer = Customer.objects.select_for_update().get(pk=customer.pk)
+    if customer.deleted_at is not None:
+        raise CustomerDeleted(customer.pk)
+    customer.deleted_at = now
+    customer.save(update_fields=["deleted_at"])
+    return customer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered: enough to say it again, word for word."""
+
+    status: int
+    body: str
+    request_id: str
+
+
+def answer_once(
+    *,
+    environment: Environment,
+    key: str,
+    fingerprint: str,
+    now: datetime,
+    work: Callable[[], Answer],
+) -> tuple[Answer, bool]:
+    """Do a request's work unless a request with the same idempotency key was answered in the last 24 hours.
+
+    Work and answer are committed together: a process that dies in between leaves neither, and one that committed both
+    is never repeated. If ``work`` raises, nothing is stored and the key stays free.
+
+    :param fingerprint: hash of everything that makes the request what it is; at most 64 characters
+    :returns: the answer, and whether it is a replay of the first one
+    :raises IdempotencyKeyInUse: if the first request is still being worked on
+    :raises IdempotencyKeyReused: if the key was used for a request with another fingerprint
+    """
+    with transaction.atomic():
+        if not _claim(environment, key):
+            raise IdempotencyKeyInUse(key)
+        record = IdempotencyRecord.objects.filter(environment=environment, key=key).first()
+        if record is not None and record.created_at > now - IDEMPOTENCY_RETENTION:
+            if record.fingerprint != fingerprint:
+                raise IdempotencyKeyReused(key)
+            return Answer(record.status, record.body, record.request_id), True
+        answer = work()
+        IdempotencyRecord.objects.update_or_create(
+            environment=environment,
+            key=key,
+            defaults={
+                "fingerprint": fingerprint,
+                "request_id": answer.request_id,
+                "status": answer.status,
+                "body": answer.body,
+                "created_at": now,
+            },
+        )
+        return answer, False
+
+
+def _claim(environment: Environment, key: str) -> bool:
+    """Whether this transaction is now the only one at work on the key; held until it ends, however it ends."""
+    # A lock and not a row that says "in flight": it goes with the connection, so that a crash never blocks a key.
+    name = f"idempotency:{environment.pk}:{key}".encode()
+    number = int.from_bytes(hashlib.sha256(name).digest()[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+        (claimed,) = cursor.fetchone()
+    return bool(claimed)
+
+
+def prune_idempotency_records(*, now: datetime) -> int:
+    """Delete the answers that nobody may ask for again, in short transactions.
+
+    :returns: how many there were
+    """
+    total = 0
+    while True:
+        old = IdempotencyRecord.objects.filter(created_at__lte=now - IDEMPOTENCY_RETENTION)
+        # Rows that a request is replacing right now are locked, and no longer old: leave them.
+        batch = old.order_by("created_at").select_for_update(skip_locked=True).values_list("pk", flat=True)
+        with transaction.atomic():
+            deleted, _ = IdempotencyRecord.objects.filter(pk__in=list(batch[:_PRUNE_BATCH])).delete()
+        total += deleted
+        if deleted < _PRUNE_BATCH:
+            return total

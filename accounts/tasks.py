@@ -1,0 +1,13 @@
+"""The accounts' background work."""
+
+from celery import shared_task
+from django.db import OperationalError
+from django.utils import timezone
+
+from accounts import services
+
+
+@shared_task(acks_late=True, autoretry_for=(OperationalError,), retry_backoff=True)
+def prune_idempotency_records() -> int:
+    """Forget answers that are older than a re-send may be."""
+    return services.prune_idempotency_records(now=timezone.now())

@@ -1,0 +1,203 @@
+"""Companies, keys and customers."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from accounts import services
+from accounts.errors import (
+    AddressNotAllowed,
+    ApiKeyExpired,
+    ApiKeyUnknown,
+    CompanyNameInvalid,
+    CompanyNameTaken,
+    CompanyNotFound,
+    CustomerDeleted,
+    ScopesInvalid,
+)
+from accounts.models import ApiKey, Company, Customer, Environment, License, Scope
+from accounts.tests.factories import CompanyFactory, CustomerFactory, EnvironmentFactory, create_key
+from core.metadata import MetadataChange, TooManyMetadataKeys
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_company_has_both_environments_and_its_licenses() -> None:
+    company = services.create_company(name=" Acme ", licenses=["subscription"], now=NOW)
+
+    assert company.name == "Acme"
+    assert {environment.mode for environment in company.environments.all()} == {"test", "live"}
+    assert [(held.product, held.starts_at, held.ends_at) for held in company.licenses.all()] == [
+        ("subscription", NOW, None)
+    ]
+
+
+def test_a_second_company_of_the_name_is_refused_and_leaves_nothing() -> None:
+    services.create_company(name="Acme")
+
+    with pytest.raises(CompanyNameTaken):
+        services.create_company(name="Acme", licenses=["subscription"])
+
+    assert Company.objects.count() == 1
+    assert Environment.objects.count() == 2
+    assert License.objects.count() == 0
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 201])
+def test_a_company_needs_a_name_that_fits(name: str) -> None:
+    with pytest.raises(CompanyNameInvalid):
+        services.create_company(name=name)
+    assert Company.objects.count() == 0
+
+
+def test_a_company_gains_only_the_licenses_that_it_lacks_now() -> None:
+    company = services.create_company(name="Acme", licenses=["subscription"], now=NOW)
+    License.objects.filter(company=company).update(ends_at=NOW + timedelta(days=1), grace=timedelta(days=1))
+
+    assert services.add_licenses(company=company, licenses=["subscription"], now=NOW + timedelta(hours=47)) == []
+    added = services.add_licenses(
+        company=company, licenses=["metered_products", "subscription"], now=NOW + timedelta(hours=48)
+    )
+
+    assert [held.product for held in added] == ["metered_products", "subscription"]
+
+
+def test_a_company_is_found_by_its_name_before_its_id() -> None:
+    company = CompanyFactory.create()
+    impostor = CompanyFactory.create(name=str(company.pk))
+
+    assert services.find_company(name_or_id=company.name) == company
+    assert services.find_company(name_or_id=str(company.pk)) == impostor
+    assert services.find_company(name_or_id=str(impostor.pk)) == impostor
+    with pytest.raises(CompanyNotFound):
+        services.find_company(name_or_id="nobody")
+
+
+def test_a_key_keeps_only_the_digest_of_its_secret() -> None:
+    environment = EnvironmentFactory.create(mode="live")
+
+    key, secret = services.create_api_key(
+        company=environment.company, mode="live", scopes=[Scope.INVOICES_READ, Scope.METER_REPORT]
+    )
+
+    assert secret.startswith("sk_live_")
+    assert len(secret) == 8 + 32
+    assert secret[8:].isalnum()
+    assert secret.isascii()
+    key.refresh_from_db()
+    assert key.environment == environment
+    assert key.scopes == ["meter-report", "invoices-read"]
+    assert secret.startswith(key.prefix)
+    assert secret not in str(key.__dict__)
+    assert services.open_with_key(secret=secret, address="", now=NOW) == key
+
+
+@pytest.mark.parametrize("scopes", [[], ["everything"], ["meter-report", "everything"]])
+def test_a_key_that_opens_nothing_or_the_unknown_is_refused(scopes: list[str]) -> None:
+    environment = EnvironmentFactory.create()
+    with pytest.raises(ScopesInvalid):
+        services.create_api_key(company=environment.company, mode="test", scopes=scopes)
+    assert ApiKey.objects.count() == 0
+
+
+@pytest.mark.parametrize("secret", ["", "sk_test_nope", "sk_test_é", "sk_test_\ud800", "\x00"])
+def test_an_unknown_secret_opens_nothing(secret: str) -> None:
+    create_key(EnvironmentFactory.create())
+    with pytest.raises(ApiKeyUnknown):
+        services.open_with_key(secret=secret, address="", now=NOW)
+
+
+def test_a_revoked_or_expired_key_opens_nothing() -> None:
+    environment = EnvironmentFactory.create()
+    _, revoked = create_key(environment, revoked_at=NOW)
+    _, expired = create_key(environment, expires_at=NOW)
+
+    with pytest.raises(ApiKeyUnknown):
+        services.open_with_key(secret=revoked, address="", now=NOW)
+    with pytest.raises(ApiKeyExpired):
+        services.open_with_key(secret=expired, address="", now=NOW)
+    services.open_with_key(secret=expired, address="", now=NOW - timedelta(microseconds=1))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "address"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1", "::ffff:10.0.0.1"),
+        ("2001:db8::1", "2001:0db8:0:0::1"),
+    ],
+)
+def test_a_key_bound_to_addresses_opens_from_them_however_they_are_spelled(allowed: str, address: str) -> None:
+    key, secret = create_key(EnvironmentFactory.create(), allowed_ips=[allowed, "192.0.2.7"])
+    assert services.open_with_key(secret=secret, address=address, now=NOW) == key
+
+
+@pytest.mark.parametrize("address", ["10.0.0.2", "", "unix:"])
+def test_a_key_bound_to_addresses_opens_from_no_other(address: str) -> None:
+    key, secret = create_key(EnvironmentFactory.create(), allowed_ips=["10.0.0.1", "192.0.2.7"])
+    with pytest.raises(AddressNotAllowed):
+        services.open_with_key(secret=secret, address=address, now=NOW)
+    key.refresh_from_db()
+    assert key.last_used_at is None
+
+
+def test_last_use_is_noted_once_a_minute() -> None:
+    key, secret = create_key(EnvironmentFactory.create())
+    noted = []
+    for seconds in (0, 59, 60, 61, 62):
+        services.open_with_key(secret=secret, address="", now=NOW + timedelta(seconds=seconds))
+        key.refresh_from_db()
+        assert key.last_used_at is not None
+        noted.append((key.last_used_at - NOW).total_seconds())
+    assert noted == [0, 0, 0, 61, 61]
+
+
+def test_an_update_changes_what_it_names_and_merges_metadata() -> None:
+    customer = services.create_customer(
+        environment=EnvironmentFactory.create(),
+        now=NOW,
+        name="Ada",
+        email="ada@example.com",
+        metadata=MetadataChange({"a": "1", "b": "2"}),
+    )
+
+    services.update_customer(customer=customer, email="", metadata=MetadataChange({"a": None, "c": "3"}))
+
+    customer.refresh_from_db()
+    assert (customer.name, customer.email, customer.metadata) == ("Ada", "", {"b": "2", "c": "3"})
+    assert customer.created_at == NOW
+
+    services.update_customer(customer=customer, metadata=MetadataChange({"d": "4"}, clear=True))
+    customer.refresh_from_db()
+    assert customer.metadata == {"d": "4"}
+
+
+def test_metadata_has_at_most_fifty_keys_after_the_merge() -> None:
+    fifty = {str(number): "x" for number in range(50)}
+    customer = services.create_customer(
+        environment=EnvironmentFactory.create(), now=NOW, metadata=MetadataChange(fifty)
+    )
+
+    services.update_customer(customer=customer, metadata=MetadataChange({"0": None, "new": "x"}))
+    with pytest.raises(TooManyMetadataKeys):
+        services.update_customer(customer=customer, name="Eve", metadata=MetadataChange({"newer": "x"}))
+
+    customer.refresh_from_db()
+    assert customer.name == ""
+    assert customer.metadata == {str(number): "x" for number in range(1, 50)} | {"new": "x"}
+
+
+def test_a_deleted_customer_stays_as_it_was() -> None:
+    customer = CustomerFactory.create(name="Ada")
+    services.delete_customer(customer=customer, now=NOW)
+
+    with pytest.raises(CustomerDeleted):
+        services.delete_customer(customer=customer, now=NOW + timedelta(days=1))
+    with pytest.raises(CustomerDeleted):
+        services.update_customer(customer=customer, name="Eve")
+
+    customer.refresh_from_db()
+    assert (customer.name, customer.deleted_at) == ("Ada", NOW)
+    assert not Customer.objects.of(customer.environment).present().exists()

@@ -1,0 +1,101 @@
+"""Writes of the meters."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from accounts.models import Environment
+from core.db import violates
+from meters.errors import EventNameTaken
+from meters.models import Meter, Status
+
+
+def create_meter(
+    *,
+    environment: Environment,
+    display_name: str,
+    event_name: str,
+    formula: str,
+    now: datetime,
+    customer_key: str = "stripe_customer_id",
+    value_key: str = "value",
+    event_time_window: str = "",
+    dimension_keys: Sequence[str] = (),
+) -> Meter:
+    """Open a meter for one event name.
+
+    :param formula: a value of ``Formula``
+    :param event_time_window: a value of ``EventTimeWindow``, or empty to count every event
+    :raises EventNameTaken: if an active meter of the environment already counts ``event_name``
+    """
+    meter = Meter(
+        environment=environment,
+        display_name=display_name,
+        event_name=event_name,
+        formula=formula,
+        customer_key=customer_key,
+        value_key=value_key,
+        event_time_window=event_time_window,
+        dimension_keys=list(dimension_keys),
+        created_at=now,
+        updated_at=now,
+    )
+    with _name_kept_single(event_name):
+        meter.save(force_insert=True)
+    return meter
+
+
+@transaction.atomic
+def update_meter(*, meter: Meter, display_name: str, now: datetime) -> Meter:
+    """Give a meter another name for people. What it counts never changes."""
+    meter = _locked(meter)
+    meter.display_name = display_name
+    meter.updated_at = now
+    meter.save(update_fields=["display_name", "updated_at"])
+    return meter
+
+
+@transaction.atomic
+def deactivate_meter(*, meter: Meter, now: datetime) -> Meter:
+    """Take in no more events and no more prices; what was counted stays readable. Twice is as good as once."""
+    meter = _locked(meter)
+    if meter.status == Status.ACTIVE:
+        meter.status = Status.INACTIVE
+        meter.deactivated_at = meter.updated_at = now
+        meter.save(update_fields=["status", "deactivated_at", "updated_at"])
+    return meter
+
+
+@transaction.atomic
+def reactivate_meter(*, meter: Meter, now: datetime) -> Meter:
+    """Take in events again. An active meter stays as it is.
+
+    :raises EventNameTaken: if another active meter of the environment counts the event name by now
+    """
+    meter = _locked(meter)
+    if meter.status == Status.INACTIVE:
+        meter.status = Status.ACTIVE
+        meter.deactivated_at = None
+        meter.updated_at = now
+        with _name_kept_single(meter.event_name):
+            meter.save(update_fields=["status", "deactivated_at", "updated_at"])
+    return meter
+
+
+def _locked(meter: Meter) -> Meter:
+    # no_key: making a price holds KEY SHARE on its meter, and must not wait for a change of label.
+    return Meter.objects.select_for_update(no_key=True).get(pk=meter.pk)
+
+
+@contextmanager
+def _name_kept_single(event_name: str) -> Iterator[None]:
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        # Asking first would race; only the constraint sees both writers.
+        if violates(error, "meter_one_active_per_event_name"):
+            raise EventNameTaken(event_name) from error
+        raise
