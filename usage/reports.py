@@ -6,7 +6,7 @@ events of later ones are added from the event table within the same snapshot.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid5
@@ -50,8 +50,9 @@ class SummaryRow:
 
 
 def watermark() -> Watermark:
-    """How far the roll-up has read."""
-    return Watermark.objects.get(pk=Watermark.SINGLETON)
+    """How far the roll-up has read: nowhere before its first run."""
+    stored = Watermark.objects.filter(pk=Watermark.SINGLETON).first()
+    return stored or Watermark(xid=0, read_at=datetime.fromtimestamp(0, UTC))
 
 
 def quantities(environment_id: UUID, questions: Sequence[UsageQuestion]) -> list[Usage]:
@@ -139,7 +140,7 @@ def _totals(
                    AND event.customer_id = edge.customer_id
                    AND "timestamp" >= edge.start AND "timestamp" < edge."end"
             )
-            SELECT (SELECT xid FROM usage_watermark WHERE id = 1), number, {bucket} AS bucket,
+            SELECT coalesce((SELECT xid FROM usage_watermark WHERE id = 1), 0), number, {bucket} AS bucket,
                    sum(event_count)::bigint, sum(value_sum), min(value_min), max(value_max),
                    (array_agg(last_value ORDER BY last_timestamp DESC, last_event_id DESC))[1]
               FROM part GROUP BY number, bucket

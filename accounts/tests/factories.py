@@ -35,6 +35,10 @@ class TestClockFactory(DjangoModelFactory[TestClock]):
     frozen_at = NOW
 
 
+# Its name makes pytest take it for a test class.
+TestClockFactory.__test__ = False
+
+
 class CustomerFactory(DjangoModelFactory[Customer]):
     class Meta:
         model = Customer

@@ -85,7 +85,6 @@ CREATE TABLE usage_watermark (
     xid bigint NOT NULL,
     read_at timestamptz NOT NULL
 );
-INSERT INTO usage_watermark (id, xid, read_at) VALUES (1, 0, now());
 """
 
 DROP_TABLES = """

@@ -48,6 +48,8 @@ def roll_up() -> RollUp | None:
     """
     seen = _seen_before_snapshot()
     with transaction.atomic(), connection.cursor() as cursor:
+        # The first run makes the row.
+        cursor.execute("INSERT INTO usage_watermark (id, xid, read_at) VALUES (1, 0, 'epoch') ON CONFLICT DO NOTHING")
         cursor.execute("SELECT xid, read_at FROM usage_watermark WHERE id = 1 FOR UPDATE SKIP LOCKED")
         row = cursor.fetchone()
         if row is None:
@@ -154,7 +156,9 @@ def recompute_dirty_hours(*, limit: int = 1000) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         # The roll-up must not add the same events meanwhile; it skips a run instead of waiting.
         cursor.execute("SELECT xid FROM usage_watermark WHERE id = 1 FOR UPDATE")
-        (xid,) = cursor.fetchone()
+        row = cursor.fetchone()
+        if row is None:
+            return 0
         cursor.execute(
             """
             DELETE FROM usage_dirtyhour WHERE (environment_id, id) IN (
@@ -165,7 +169,7 @@ def recompute_dirty_hours(*, limit: int = 1000) -> int:
         )
         marks = cursor.fetchall()
         if marks:
-            _recompute(cursor, marks, xid)
+            _recompute(cursor, marks, row[0])
     return len(marks)
 
 
