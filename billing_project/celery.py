@@ -1,10 +1,58 @@
 """Celery: the whole beat timetable on one page.
 
 Work state lives in PostgreSQL. A message is a wake-up that may be lost or doubled; every task looks for its own work.
+So a message that nobody took in time is thrown away (``expires``, in seconds): the next one does the same.
 """
 
+import logging
+import os
+
 from celery import Celery
+from celery.schedules import crontab
+from celery.signals import after_setup_logger, worker_process_init
+
+from core.processes import die_with_server
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
 
 app = Celery("tollbook")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+app.conf.beat_schedule = {
+    # Every read shows an accepted event within two seconds.
+    "roll up usage": {"task": "usage.tasks.roll_up", "schedule": 1.0, "options": {"expires": 10}},
+    "close due billing periods": {
+        "task": "invoices.tasks.close_due_periods",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    # By the clock and not by an interval: a beat that is restarted every half hour still comes to each.
+    "check licenses": {
+        "task": "accounts.tasks.check_licenses",
+        "schedule": crontab(minute="5"),
+        "options": {"expires": 3000},
+    },
+    "make and drop partitions": {
+        "task": "usage.tasks.maintain_partitions",
+        "schedule": crontab(minute="15"),
+        "options": {"expires": 3000},
+    },
+    "prune idempotency records": {
+        "task": "accounts.tasks.prune_idempotency_records",
+        "schedule": crontab(minute="25"),
+        "options": {"expires": 3000},
+    },
+}
+
+
+@worker_process_init.connect
+def _follow_the_worker(**_: object) -> None:
+    die_with_server()
+
+
+@after_setup_logger.connect
+def _leave_out_the_routine(**_: object) -> None:
+    """Two lines for each task, each second, would bury what matters."""
+    for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat"):
+        logging.getLogger(name).setLevel(logging.WARNING)

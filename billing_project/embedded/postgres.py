@@ -56,6 +56,10 @@ class Postgres:
         return self.home / "data"
 
     @property
+    def exists(self) -> bool:
+        return (self.cluster / "PG_VERSION").exists()
+
+    @property
     def url(self) -> str:
         """The address as Django's settings and libpq both read it."""
         return f"postgresql://{ROLE}:{quote(self.password, safe='')}@/{DATABASE}?host={quote(str(self.sockets))}"
@@ -72,7 +76,7 @@ class Postgres:
         :raises StartError: if the cluster is another version's, or cannot be made
         """
         version = self.cluster / "PG_VERSION"
-        if version.exists():
+        if self.exists:
             if version.read_text().strip() != MAJOR_VERSION:
                 raise StartError(f"{self.cluster} is a PostgreSQL {version.read_text().strip()} cluster, not 18.")
             return
@@ -150,15 +154,19 @@ class Postgres:
         )
 
     def _clear_leftovers(self) -> None:
-        # A dead postmaster's backends end by themselves, but one amid a long query may take its time, and no
-        # new postmaster starts before.
-        processes.end_all(processes.working_in(self.cluster.resolve()))
-        if processes.working_in(self.cluster.resolve()):
+        # What a dead supervisor or postmaster leaves is on its way out; only what lingers, as a backend amid a long
+        # query does, is killed. No new postmaster starts before all are gone.
+        psutil.wait_procs(self._processes(), timeout=3)
+        processes.end_all(self._processes())
+        if self._processes():
             raise StartError(f"Processes of an earlier PostgreSQL still work in {self.cluster} and cannot be ended.")
         # Nothing works here, so a lock file's process id can only be somebody else's by now.
         for leftover in (self.cluster / "postmaster.pid", self.sockets / SOCKET_NAME):
             with suppress(FileNotFoundError):
                 leftover.unlink()
+
+    def _processes(self) -> list[psutil.Process]:
+        return [process for process in processes.working_in(self.cluster.resolve()) if process.name() == "postgres"]
 
     def _configuration(self) -> str:
         memory = psutil.virtual_memory().total

@@ -25,11 +25,13 @@ def spawn(
     cwd: Path,
     account: Account | None = None,
     death_signal: int = signal.SIGKILL,
+    executable: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a direct child in a session of its own, which gets ``death_signal`` when we die.
 
     Call it from the main thread only: the kernel watches the thread that forked, not the process.
 
+    :param executable: the program, if ``argv[0]`` is only the name that ps is to show
     :param account: whom to run as; None for the account we run as ourselves
     """
 
@@ -41,6 +43,7 @@ def spawn(
 
     return subprocess.Popen(
         argv,
+        executable=executable,
         env={**env, SUPERVISOR_VARIABLE: str(parent)},
         stdin=subprocess.DEVNULL,
         stdout=output,
