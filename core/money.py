@@ -4,10 +4,15 @@ Unit prices and everything computed from them are ``Decimal`` minor units with t
 :func:`to_minor_units` writes an invoice line.
 """
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation
+from fractions import Fraction
 
-_ZERO_DECIMALS = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
-_THREE_DECIMALS = frozenset("bhd jod kwd omr tnd".split())
+# For everything between a quantity and a line's amount. Wide enough for any usage (30 digits before the point, 98
+# behind) times any unit price, and a result that would not fit is an error, never a rounded one.
+EXACT = Context(prec=400, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact, InvalidOperation, DivisionByZero])
+
+_ZERO_DECIMALS = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())  # noqa: SIM905
+_THREE_DECIMALS = frozenset("bhd jod kwd omr tnd".split())  # noqa: SIM905
 _TWO_DECIMALS = frozenset(
     """
     aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc cve
@@ -15,8 +20,9 @@ _TWO_DECIMALS = frozenset(
     lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln
     qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah usd uyu uzs wst xcd yer
     zar zmw
-    """.split()
+    """.split()  # noqa: SIM905 - a word list is easier to read
 )
+_SHARE_PLACES = 60
 CURRENCIES = _ZERO_DECIMALS | _TWO_DECIMALS | _THREE_DECIMALS
 
 
@@ -34,12 +40,37 @@ def to_minor_units(amount: Decimal) -> int:
 
     Called once per invoice line, and nowhere else.
     """
-    # ROUND_HALF_UP is decimal's name for half away from zero.
-    return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    # ROUND_HALF_UP is decimal's name for half away from zero. Unlike quantize(), this is free of the context's precision.
+    return int(amount.to_integral_value(rounding=ROUND_HALF_UP))
+
+
+def share(amount: Decimal, fraction: Fraction) -> Decimal:
+    """A fraction of an amount, to 60 decimal places.
+
+    Not every fraction is a decimal. What is cut off here lies far below the distance that any fraction of a period (in
+    microseconds) of any unit price (12 places) can have from a half, so it never moves the one rounding.
+    """
+    exact = Fraction(amount) * fraction
+    scaled = exact * 10**_SHARE_PLACES
+    # Toward zero: a remainder must not lift an amount onto a half.
+    whole = abs(scaled.numerator) // scaled.denominator
+    return EXACT.scaleb(Decimal(whole if scaled >= 0 else -whole), -_SHARE_PLACES)
+
+
+def plain(value: Decimal) -> str:
+    """Write a decimal in full, without exponent and without zeros at the end: ``2.50`` becomes ``2.5``."""
+    return f"{EXACT.normalize(value):f}"
 
 
 def format_amount(amount: int, currency: str) -> str:
     """Write minor units for a reader: ``4761, "usd"`` becomes ``47.61 USD``."""
     places = exponent(currency)
     value = Decimal(amount).scaleb(-places)
+    return f"{value:,.{places}f} {currency.upper()}"
+
+
+def format_unit_amount(unit_amount: Decimal, currency: str) -> str:
+    """Write a unit price for a reader, all of it: ``0.00025, "usd"`` becomes ``0.0000025 USD``."""
+    value = EXACT.normalize(EXACT.scaleb(unit_amount, -exponent(currency)))
+    places = max(exponent(currency), -int(value.as_tuple().exponent))
     return f"{value:,.{places}f} {currency.upper()}"

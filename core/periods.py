@@ -3,12 +3,14 @@
 import calendar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Literal, Self
 
 Interval = Literal["day", "week", "month", "year"]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ def boundary(anchor: datetime, interval: Interval, interval_count: int, index: i
     """The ``index``-th period boundary, counted from the anchor (which is number 0).
 
     Months clamp to their last day, each counted from the anchor and never from the boundary before it:
-    31 January is followed by 28 February and then 31 March.
+    31 January is followed by 28 February and then 31 March. Days and months are UTC's.
     """
+    anchor = anchor.astimezone(UTC)
     steps = interval_count * index
     if interval == "day":
         return anchor + timedelta(days=steps)
@@ -62,8 +65,9 @@ def boundary(anchor: datetime, interval: Interval, interval_count: int, index: i
     return anchor.replace(year=year, month=month0 + 1, day=day)
 
 
-def next_boundary(anchor: datetime, interval: Interval, interval_count: int, after: datetime) -> datetime:
-    """The first period boundary strictly later than ``after``."""
+def next_index(anchor: datetime, interval: Interval, interval_count: int, after: datetime) -> int:
+    """The number of the first period boundary strictly later than ``after``."""
+    anchor, after = anchor.astimezone(UTC), after.astimezone(UTC)
     # Start from an estimate that is never late, then walk: at most a couple of steps.
     if interval in ("day", "week"):
         length = interval_count * (DAY if interval == "day" else 7 * DAY)
@@ -71,7 +75,27 @@ def next_boundary(anchor: datetime, interval: Interval, interval_count: int, aft
     else:
         months = interval_count * (12 if interval == "year" else 1)
         elapsed = (after.year - anchor.year) * 12 + after.month - anchor.month
-        index = elapsed // months - 1
+        index = elapsed // months
     while boundary(anchor, interval, interval_count, index) <= after:
         index += 1
-    return boundary(anchor, interval, interval_count, index)
+    return index
+
+
+def next_boundary(anchor: datetime, interval: Interval, interval_count: int, after: datetime) -> datetime:
+    """The first period boundary strictly later than ``after``."""
+    return boundary(anchor, interval, interval_count, next_index(anchor, interval, interval_count, after))
+
+
+def full_periods(anchor: datetime, interval: Interval, interval_count: int, span: Period) -> Fraction:
+    """How many full periods a span is long: 1 between two neighboring boundaries, exact parts of it in between.
+
+    Parts count against the period that they lie in: 14 days are a half of a 28-day February and 14/31 of March.
+    """
+
+    def position(instant: datetime) -> Fraction:
+        index = next_index(anchor, interval, interval_count, instant)
+        start = boundary(anchor, interval, interval_count, index - 1)
+        end = boundary(anchor, interval, interval_count, index)
+        return index - 1 + Fraction((instant - start) // _MICROSECOND, (end - start) // _MICROSECOND)
+
+    return position(span.end) - position(span.start)

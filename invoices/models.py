@@ -1,11 +1,14 @@
 """Invoices and their lines. Once final, the database itself refuses to change their money."""
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models
-from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint, Value
+from django.db.models.functions import Coalesce
 
 from accounts.models import Customer, Environment
+from core.fields import ExactDecimalField
 from core.ids import new_id
 from core.periods import Period
 from subscriptions.models import Price, Subscription, SubscriptionItem
@@ -14,6 +17,11 @@ from subscriptions.models import Price, Subscription, SubscriptionItem
 class InvoiceQuerySet(models.QuerySet["Invoice"]):
     def of(self, environment: Environment) -> Self:
         return self.filter(environment=environment)
+
+    def due(self, wall: datetime) -> Self:
+        """Drafts whose time to become final has come, by their customer's clock or the wall's."""
+        at = Coalesce("customer__test_clock__frozen_at", Value(wall, models.DateTimeField()))
+        return self.filter(status=Invoice.Status.DRAFT, finalizes_at__lte=at)
 
 
 class Invoice(models.Model):
@@ -121,11 +129,11 @@ class InvoiceLine(models.Model):
     )
     price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, blank=True, related_name="invoice_lines")
     description = models.CharField(max_length=500)
-    quantity = models.DecimalField(max_digits=60, decimal_places=20)
+    quantity = ExactDecimalField()
     unit_amount = models.DecimalField(
         max_digits=30, decimal_places=12, help_text="Minor units per unit, with fraction."
     )
-    exact_amount = models.DecimalField(max_digits=80, decimal_places=32, help_text="Minor units before rounding.")
+    exact_amount = ExactDecimalField(help_text="Minor units before rounding.")
     amount = models.BigIntegerField(help_text="Minor units: the exact amount, rounded once, half away from zero.")
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
@@ -161,3 +169,50 @@ class InvoiceNumbering(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}-{self.last_number:06d}"
+
+
+class BillingFailureQuerySet(models.QuerySet["BillingFailure"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+    def held_back(self, wall: datetime) -> Self:
+        """Failures that are not to be tried again yet."""
+        return self.filter(retry_at__gt=wall)
+
+
+class BillingFailure(models.Model):
+    """A subscription whose period could not be closed, or a draft that could not be finalized, and why.
+
+    It stands as long as the trouble lasts: billing tries again at ``retry_at``, ever more rarely, and a success
+    deletes the row.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="billing_failures")
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.CASCADE, null=True, blank=True, related_name="billing_failures"
+    )
+    invoice = models.ForeignKey(
+        Invoice, on_delete=models.CASCADE, null=True, blank=True, related_name="billing_failures"
+    )
+    reason = models.TextField()
+    attempts = models.PositiveIntegerField(default=1)
+    failed_at = models.DateTimeField(help_text="The latest attempt.")
+    retry_at = models.DateTimeField()
+
+    objects = BillingFailureQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-failed_at"]
+        constraints = [
+            CheckConstraint(
+                condition=Q(subscription__isnull=False, invoice__isnull=True)
+                | Q(subscription__isnull=True, invoice__isnull=False),
+                name="billing_failure_of_one_thing",
+            ),
+            UniqueConstraint(fields=["environment", "subscription"], name="billing_failure_one_per_subscription"),
+            UniqueConstraint(fields=["environment", "invoice"], name="billing_failure_one_per_invoice"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reason

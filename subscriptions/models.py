@@ -203,6 +203,8 @@ class SubscriptionItem(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        # As the caller listed them: their invoice lines come in the same order.
+        ordering = ["created_at", "pk"]
         constraints = [
             UniqueConstraint(fields=["environment", "subscription", "price"], name="subscription_item_one_per_price"),
             CheckConstraint(

@@ -1,0 +1,196 @@
+"""Every reason for which something about products, prices or subscriptions is refused."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from core.errors import BillingError, NotFound
+
+
+class ProductHasPrices(BillingError):
+    """A product goes only while nothing was ever priced by it."""
+
+    def __init__(self, product_id: UUID) -> None:
+        self.product_id = product_id
+        super().__init__("The product cannot be deleted: it has prices.")
+
+
+class ProductIdTaken(BillingError):
+    def __init__(self, slug: str) -> None:
+        self.slug = slug
+        super().__init__(f"Product already exists: '{slug}'")
+
+
+class CurrencyUnknown(BillingError):
+    def __init__(self, currency: str) -> None:
+        self.currency = currency
+        super().__init__(f"Not a currency that can be billed in: '{currency}'")
+
+
+class UnitAmountInvalid(BillingError):
+    """Below zero, with more than 12 decimal places, or too large to be stored."""
+
+    def __init__(self, unit_amount: Decimal) -> None:
+        self.unit_amount = unit_amount
+        super().__init__(f"Not an amount from zero up with at most 12 decimal places: {unit_amount}")
+
+
+class IntervalInvalid(BillingError):
+    """No known interval, a count below one, or more than three years in all."""
+
+    def __init__(self, interval: str, interval_count: int) -> None:
+        self.interval = interval
+        self.interval_count = interval_count
+        super().__init__(f"A price recurs every 1 day to 3 years, not every {interval_count} {interval}.")
+
+
+class MeterMissing(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A metered price needs the meter that counts its quantity.")
+
+
+class MeterNotAllowed(BillingError):
+    def __init__(self) -> None:
+        super().__init__("Only a metered price has a meter; this one is licensed.")
+
+
+class MeterInactive(BillingError):
+    """An inactive meter counts nothing, so nothing new may be priced by it."""
+
+    def __init__(self, meter_id: UUID) -> None:
+        self.meter_id = meter_id
+        super().__init__("The meter is not active.")
+
+
+class MeteredPriceNotRecurring(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A metered price is billed period by period: it must be recurring.")
+
+
+class LookupKeyTaken(BillingError):
+    def __init__(self, lookup_key: str) -> None:
+        self.lookup_key = lookup_key
+        super().__init__(f"Another price already uses the lookup key '{lookup_key}'.")
+
+
+class ItemRefused(BillingError):
+    """Something about one item of a subscription.
+
+    :ivar position: the item's place in the caller's list, from 0
+    """
+
+    def __init__(self, position: int, message: str) -> None:
+        self.position = position
+        super().__init__(message)
+
+
+class ItemsMissing(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A subscription needs at least one item.")
+
+
+class TooManyItems(BillingError):
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"A subscription has at most {limit} items.")
+
+
+class PriceInactive(ItemRefused):
+    def __init__(self, position: int) -> None:
+        super().__init__(position, "The price is inactive: it can be used for nothing new.")
+
+
+class PriceNotRecurring(ItemRefused):
+    def __init__(self, position: int) -> None:
+        super().__init__(position, "The price is a one-time price; a subscription needs recurring ones.")
+
+
+class PriceRepeated(ItemRefused):
+    def __init__(self, position: int) -> None:
+        super().__init__(position, "The price is in the subscription already; each price may be in it once.")
+
+
+class MeterRepeated(ItemRefused):
+    """Two items on one meter would bill the same usage twice."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position, "Another item's price already bills the usage of this price's meter.")
+
+
+class CurrencyMismatch(ItemRefused):
+    def __init__(self, position: int, currency: str) -> None:
+        self.currency = currency
+        super().__init__(position, f"All prices of a subscription have one currency; the first one's is {currency}.")
+
+
+class IntervalMismatch(ItemRefused):
+    def __init__(self, position: int) -> None:
+        super().__init__(position, "All prices of a subscription recur at the same interval.")
+
+
+class QuantityNotAllowed(ItemRefused):
+    def __init__(self, position: int) -> None:
+        super().__init__(position, "A metered price takes no quantity: its meter counts it.")
+
+
+class QuantityInvalid(ItemRefused):
+    """Below zero, or beyond what can be stored."""
+
+    def __init__(self, position: int, quantity: int) -> None:
+        self.quantity = quantity
+        super().__init__(position, f"Not a quantity: {quantity}")
+
+
+class StartNotInPast(BillingError):
+    def __init__(self, start_at: datetime) -> None:
+        self.start_at = start_at
+        super().__init__("The date that a subscription is backdated to must be in the past.")
+
+
+class AnchorInPast(BillingError):
+    def __init__(self, anchor_at: datetime) -> None:
+        self.anchor_at = anchor_at
+        super().__init__("The billing cycle anchor must not be in the past.")
+
+
+class AnchorTooFar(BillingError):
+    """The first period ends at the anchor, so the anchor is at most one interval away."""
+
+    def __init__(self, anchor_at: datetime) -> None:
+        self.anchor_at = anchor_at
+        super().__init__("The billing cycle anchor must not be later than one interval from now.")
+
+
+class CancelAtInPast(BillingError):
+    def __init__(self, cancel_at: datetime) -> None:
+        self.cancel_at = cancel_at
+        super().__init__("The date to cancel at must be in the future.")
+
+
+class CancellationsExclusive(BillingError):
+    def __init__(self) -> None:
+        super().__init__("Cancel either at a date or at the end of the period, not both.")
+
+
+class DaysUntilDueMissing(BillingError):
+    def __init__(self) -> None:
+        super().__init__("Invoices that are sent need the number of days until they are due.")
+
+
+class DaysUntilDueNotAllowed(BillingError):
+    def __init__(self) -> None:
+        super().__init__("Only invoices that are sent have a number of days until they are due.")
+
+
+class SubscriptionEnded(NotFound):
+    """The subscription is over. Cancelling it again finds nothing to cancel."""
+
+    def __init__(self, subscription_id: UUID) -> None:
+        super().__init__("subscription", str(subscription_id))
+
+
+class ProrationNotSupported(BillingError):
+    """Giving money back for the rest of a period that was paid in advance is not built yet."""
+
+    def __init__(self) -> None:
+        super().__init__("Unused time of licensed items cannot be prorated yet: cancel without it, or at period end.")

@@ -1,0 +1,35 @@
+"""Every write to products, prices and subscriptions.
+
+``create_subscription``, ``advance_subscriptions`` and ``end_subscription`` know nothing of money that is due for them;
+:mod:`invoices.services` calls them and bills.
+"""
+
+from subscriptions.services.catalog import (
+    create_price,
+    create_product,
+    delete_product,
+    update_price,
+    update_product,
+)
+from subscriptions.services.lifecycle import (
+    MAX_ITEMS,
+    NewItem,
+    advance_subscriptions,
+    create_subscription,
+    end_subscription,
+    next_period,
+)
+
+__all__ = [
+    "MAX_ITEMS",
+    "NewItem",
+    "advance_subscriptions",
+    "create_price",
+    "create_product",
+    "create_subscription",
+    "delete_product",
+    "end_subscription",
+    "next_period",
+    "update_price",
+    "update_product",
+]
