@@ -7,9 +7,13 @@ stops the start.
 
 from pathlib import Path
 
+import django_stubs_ext
 import environ
 
 from core.instance import data_dir, instance_env_file
+
+# ModelAdmin[Meter] and its like, which Django itself does not understand at run time.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
