@@ -99,3 +99,19 @@ class WatermarkFromAnotherCluster(BillingError):
 
     def __init__(self) -> None:
         super().__init__("The watermark is ahead of this database's transactions: it was restored from a dump.")
+
+
+class ImportRefused(BillingError):
+    """A table of usage, or a row of it, that cannot be read as events."""
+
+
+class ColumnMissing(ImportRefused):
+    def __init__(self, column: str) -> None:
+        self.column = column
+        super().__init__(f'The table has no column "{column}".')
+
+
+class TimestampUnreadable(ImportRefused):
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(f'"{text}" is no ISO 8601 timestamp.')

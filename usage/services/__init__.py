@@ -1,15 +1,18 @@
 """Every write to usage: taking events in, rolling them up, keeping the partitions."""
 
 from usage.services.acceptance import UnknownCustomer, accept_events
+from usage.services.imports import ImportResult, import_events
 from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
 from usage.services.rollup import RollUp, mark_dirty, recompute_dirty_hours, roll_up
 
 __all__ = [
+    "ImportResult",
     "RollUp",
     "UnknownCustomer",
     "accept_events",
     "drop_partitions",
     "ensure_partitions",
+    "import_events",
     "maintain_partitions",
     "mark_dirty",
     "recompute_dirty_hours",

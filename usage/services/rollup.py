@@ -84,7 +84,7 @@ def roll_up() -> RollUp | None:
                                    (excluded.last_value, excluded.last_timestamp, excluded.last_event_id)
                            ) AS last (value, at, id)
                      ORDER BY at DESC, id DESC LIMIT 1)
-            """,
+            """,  # noqa: S608 (column names of ours)
             [old_xid, horizon],
         )
         summaries = cursor.rowcount
@@ -195,6 +195,6 @@ def _recompute(cursor: Any, marks: list[tuple[UUID, UUID, UUID, datetime]], xid:
            AND event."timestamp" >= mark.hour AND event."timestamp" < mark.hour + interval '1 hour'
          WHERE event.xid < %s
          GROUP BY 1, 2, 3, 4, 5
-        """,
+        """,  # noqa: S608 (column names of ours)
         [*columns, xid],
     )

@@ -1,6 +1,5 @@
 """Events for tests: all of them through the accept service, as they come in real life."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID

@@ -78,7 +78,7 @@ def test_given_no_identifier_and_no_timestamp_when_accepted_then_both_are_chosen
         ({"value": "NaN"}, errors.ValueInvalid),
         ({"value": "Infinity"}, errors.ValueInvalid),
         ({"value": "1_000"}, errors.ValueInvalid),
-        ({"value": "١"}, errors.ValueInvalid),
+        ({"value": "\N{ARABIC-INDIC DIGIT ONE}"}, errors.ValueInvalid),
         ({"value": "1234567890123456"}, errors.ValueTooPrecise),
         ({"value": "0.1234567890123456"}, errors.ValueTooPrecise),
         ({"customer": ""}, errors.CustomerKeyMissing),

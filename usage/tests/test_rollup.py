@@ -1,29 +1,36 @@
 """The roll-up beside writers: totals equal what was accepted, whatever commits late, rolls back or is sent again."""
 
+import contextlib
 import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
+from typing import TypeVar
 
 import pytest
 from django.db import connection, transaction
 
 from accounts.models import Customer
 from accounts.tests.factories import NOW, CustomerFactory
+from core.errors import BillingError
+from core.ids import spell
 from core.periods import Period
 from meters.models import Meter
 from meters.tests.factories import MeterFactory
 from usage import services
 from usage.errors import WatermarkFromAnotherCluster
-from usage.events import AcceptedEvent
+from usage.events import AcceptedEvent, EventDraft
 from usage.models import DirtyHour, MeterEvent, Source, UsageSummary, Watermark
 from usage.reports import summaries, watermark
 from usage.tests.factories import draft, report
 
 HOUR = Period.hour(NOW)
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -97,75 +104,84 @@ def test_given_a_writer_that_commits_late_when_others_are_rolled_up_then_its_eve
     assert summed(meter, customer) == 11
 
 
+class RollsBack(Exception):
+    """Makes a writer's transaction end without effect."""
+
+
+def write(meter: Meter, customers: list[Customer], seed: int) -> Counter[str]:
+    """Report random batches: a third of them twice, some rolled back, some committed late.
+
+    Writers whose seeds are equal modulo 4 race for the same identifiers with different contents.
+
+    :returns: what was accepted, by the customer's name in the payload
+    """
+    chance = random.Random(seed)
+    sums: Counter[str] = Counter()
+    for number in range(25):
+        batch = [
+            draft(
+                meter,
+                chance.choice(customers),
+                chance.randint(1, 9),
+                identifier=f"{seed % 4}-{number}-{place}",
+                timestamp=NOW - timedelta(minutes=chance.randint(0, 300)),
+            )
+            for place in range(chance.randint(1, 12))
+        ]
+        for _ in range(chance.choice([1, 1, 2])):
+            with contextlib.suppress(RollsBack):
+                answers = write_once(meter, batch, late=chance.random() < 0.2, fails=chance.random() < 0.2)
+                for sent, answer in zip(batch, answers, strict=True):
+                    if isinstance(answer, AcceptedEvent):
+                        sums[sent.payload[meter.customer_key]] += int(sent.payload[meter.value_key])
+    return sums
+
+
+@transaction.atomic
+def write_once(meter: Meter, batch: list[EventDraft], *, late: bool, fails: bool) -> list[AcceptedEvent | BillingError]:
+    answers = services.accept_events(environment=meter.environment, drafts=batch, source=Source.API, now=NOW)
+    if late:
+        time.sleep(0.02)
+    if fails:
+        raise RollsBack
+    return answers
+
+
+def on_own_connection(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    finally:
+        connection.close()
+
+
 def test_given_eight_writers_with_resends_rollbacks_and_slow_commits_when_rolled_up_beside_them_then_totals_are_exact(
     meter: Meter, customer: Customer
 ) -> None:
-    """Four customers, random batches: a third sent twice, some rolled back, some committed late."""
     customers = [customer, *(CustomerFactory(environment=meter.environment) for _ in range(3))]
     stop = threading.Event()
 
-    def write(seed: int) -> Counter[str]:
-        chance = random.Random(seed)
-        sums: Counter[str] = Counter()
-        try:
-            for number in range(25):
-                batch = [
-                    draft(
-                        meter,
-                        chance.choice(customers),
-                        chance.randint(1, 9),
-                        identifier=f"{seed % 4}-{number}-{place}",
-                        timestamp=NOW - timedelta(minutes=chance.randint(0, 300)),
-                    )
-                    for place in range(chance.randint(1, 12))
-                ]
-                for _ in range(chance.choice([1, 1, 2])):
-                    try:
-                        with transaction.atomic():
-                            answers = services.accept_events(
-                                environment=meter.environment, drafts=batch, source=Source.API, now=NOW
-                            )
-                            if chance.random() < 0.2:
-                                time.sleep(0.02)
-                            if chance.random() < 0.2:
-                                raise RolledBack
-                    except RolledBack:
-                        continue
-                    for sent, answer in zip(batch, answers, strict=True):
-                        if isinstance(answer, AcceptedEvent):
-                            sums[sent.payload[meter.customer_key]] += int(sent.payload[meter.value_key])
-        finally:
-            connection.close()
-        return sums
-
     def roll() -> None:
-        try:
-            while not stop.is_set():
-                services.roll_up()
-        finally:
-            connection.close()
+        while not stop.is_set():
+            services.roll_up()
 
-    rollers = [threading.Thread(target=roll) for _ in range(2)]
+    rollers = [threading.Thread(target=on_own_connection, args=[roll]) for _ in range(2)]
     for roller in rollers:
         roller.start()
     with ThreadPoolExecutor(8) as pool:
-        # Writers 0 and 4, 1 and 5 … race for the same identifiers with different contents.
-        accepted = sum(pool.map(write, range(8)), Counter())
+        writers = [pool.submit(on_own_connection, partial(write, meter, customers, seed)) for seed in range(8)]
+        accepted = sum((writer.result() for writer in writers), Counter())
     stop.set()
     for roller in rollers:
         roller.join()
     services.roll_up()
 
-    total = Decimal(accepted.total())
-    assert total > 0
-    assert sum(summed(meter, one) for one in customers) == total
-    assert sum(MeterEvent.objects.values_list("value", flat=True)) == total
     whole = Period(NOW - timedelta(days=1), NOW + timedelta(days=1))
-    assert sum(summaries(meter=meter, customer=one, period=whole)[0].value for one in customers) == total
-
-
-class RolledBack(Exception):
-    pass
+    assert accepted.total() > 0
+    for one in customers:
+        total = accepted[spell("cus", one.pk)]
+        assert summed(meter, one) == total
+        assert sum(MeterEvent.objects.filter(customer=one).values_list("value", flat=True)) == total
+        assert summaries(meter=meter, customer=one, period=whole)[0].value == total
 
 
 def test_given_a_wrong_summary_when_its_hour_is_marked_then_it_is_computed_again_from_the_events(

@@ -1,0 +1,231 @@
+"""The console's pages of usage. Events, rejections and summaries are facts: nobody edits them.
+
+``EventClaim`` is not here: Django's admin takes no model with a composite primary key. Its rows say nothing that the
+event or rejection behind them does not say; the search for an identifier reads them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from accounts.console.base import ConsoleAdmin
+from accounts.console.commands import Command
+from accounts.console.walls import environments_granting, person_of
+from core.console import cells
+from core.periods import HOUR, Period
+from meters.models import Formula
+from usage import services
+from usage.console import ENVIRONMENT, UsageAdmin
+from usage.models import DirtyHour, EventClaim, EventRejection, MeterEvent, UsageSummary, Watermark
+
+
+class _FoundByIdentifier(UsageAdmin):
+    """Rows that an event's identifier leads to, by way of its claim, which knows id and timestamp."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term or self.named_by(term) is not None:
+            return super().get_search_results(request, queryset, search_term)
+        claims = EventClaim.objects.filter(
+            environment__in=environments_granting(person_of(request), self.permission_to("view")),
+            namespace=EventClaim.Namespace.IDENTIFIER,
+            identifier=term,
+        ).values_list("event_id", "event_timestamp")
+        found = list(claims)
+        # The timestamps lead to the partitions.
+        return queryset.filter(pk__in=[pk for pk, _ in found], timestamp__in=[at for _, at in found]), False
+
+    @display(description="payload")
+    def payload_document(self, row: Any) -> str | SafeString:
+        return cells.document(row.payload)
+
+
+@admin.register(MeterEvent)
+class MeterEventAdmin(_FoundByIdentifier):
+    wire_parents = {"mtr": "meter", "cus": "customer"}
+    list_display = ["identifier", "meter", "customer", "exact_value", "timestamp", "received_at", "source"]
+    list_filter = ["environment", "meter", "source", "timestamp"]
+    list_select_related = ["environment__company", "meter", "customer"]
+    search_fields = ["identifier"]
+    search_help_text = "An event's identifier or id, or the id of its meter (mtr_…) or customer (cus_…)."
+    # Ids of version 7 ascend in order of arrival.
+    ordering = ["-id"]
+    sortable_by = ()
+    narrowing = frozenset({ENVIRONMENT, "q"})
+    fields = [
+        "identifier",
+        "id",
+        "environment",
+        "meter",
+        "customer",
+        "exact_value",
+        "timestamp",
+        "received_at",
+        "source",
+        "dimensions_document",
+        "payload_document",
+    ]
+
+    @display(description="value")
+    def exact_value(self, row: MeterEvent) -> str | SafeString:
+        return cells.quantity(row.value)
+
+    @display(description="dimensions")
+    def dimensions_document(self, row: MeterEvent) -> str | SafeString:
+        return cells.document(row.dimensions)
+
+
+@admin.register(EventRejection)
+class EventRejectionAdmin(_FoundByIdentifier):
+    wire_parents = {"mtr": "meter"}
+    list_display = ["identifier", "code", "event_name", "environment", "timestamp", "received_at", "source"]
+    list_filter = ["environment", "code", "source", "received_at"]
+    list_select_related = ["environment__company", "meter"]
+    search_fields = ["identifier"]
+    search_help_text = "An event's identifier or id, or the id of its meter (mtr_…)."
+    ordering = ["-received_at"]
+    sortable_by = ()
+    narrowing = frozenset({ENVIRONMENT, "q", "received_at__gte"})
+    fields = [
+        "identifier",
+        "id",
+        "code",
+        "event_name",
+        "environment",
+        "meter",
+        "timestamp",
+        "received_at",
+        "source",
+        "payload_document",
+    ]
+
+
+def _recount(summary: UsageSummary, now: datetime) -> None:
+    services.mark_dirty(
+        environment=summary.environment,
+        hours=[(summary.meter_id, summary.customer_id, summary.hour)],
+        reason="asked for in the console",
+        now=now,
+    )
+
+
+def _recounted(summaries: Sequence[UsageSummary]) -> str:
+    hours = f"{len(summaries)} summary" if len(summaries) == 1 else f"{len(summaries)} summaries"
+    return (
+        f"{hours} will be computed again from the events, within seconds. Where they disagree the events win. "
+        "Final invoices do not change."
+    )
+
+
+@admin.register(UsageSummary)
+class UsageSummaryAdmin(UsageAdmin):
+    wire_parents = {"mtr": "meter", "cus": "customer"}
+    list_display = ["hour", "meter", "customer", "counted", "value", "dimensions_line"]
+    list_filter = ["environment", "meter", "hour"]
+    list_select_related = ["environment__company", "meter", "customer"]
+    search_fields = ["meter"]
+    search_help_text = "The id of a meter (mtr_…) or of a customer (cus_…)."
+    ordering = ["-hour"]
+    sortable_by = ()
+    narrowing = frozenset({ENVIRONMENT, "q", "hour__gte"})
+    fields = [
+        "period",
+        "environment",
+        "meter",
+        "customer",
+        "dimensions_document",
+        "counted",
+        "value",
+        "sum_of_values",
+        "least",
+        "greatest",
+        "last",
+        "last_timestamp",
+    ]
+    commands = [
+        Command[UsageSummary](
+            name="recount",
+            title="Recount from events",
+            icon="calculate",
+            applies=lambda _summary: True,
+            consequence=_recounted,
+            run=_recount,
+            done="marked; the next run computes it from its events.",
+        )
+    ]
+
+    @display(description="period")
+    def period(self, row: UsageSummary) -> SafeString:
+        return cells.period(Period(row.hour, row.hour + HOUR))
+
+    @display(description="events")
+    def counted(self, row: UsageSummary) -> str | SafeString:
+        return cells.quantity(row.event_count)
+
+    @display(description="value by the meter's formula")
+    def value(self, row: UsageSummary) -> str | SafeString:
+        by_formula = {
+            Formula.SUM: row.value_sum,
+            Formula.COUNT: row.event_count,
+            Formula.LAST: row.last_value,
+            Formula.MAX: row.value_max,
+            Formula.MIN: row.value_min,
+        }
+        return cells.quantity(by_formula[Formula(row.meter.formula)])
+
+    @display(description="sum")
+    def sum_of_values(self, row: UsageSummary) -> str | SafeString:
+        return cells.quantity(row.value_sum)
+
+    @display(description="minimum")
+    def least(self, row: UsageSummary) -> str | SafeString:
+        return cells.quantity(row.value_min)
+
+    @display(description="maximum")
+    def greatest(self, row: UsageSummary) -> str | SafeString:
+        return cells.quantity(row.value_max)
+
+    @display(description="last")
+    def last(self, row: UsageSummary) -> str | SafeString:
+        return cells.quantity(row.last_value)
+
+    @display(description="dimensions")
+    def dimensions_line(self, row: UsageSummary) -> str | SafeString:
+        return cells.facts(row.dimensions)
+
+    @display(description="dimensions")
+    def dimensions_document(self, row: UsageSummary) -> str | SafeString:
+        return cells.document(row.dimensions)
+
+
+@admin.register(DirtyHour)
+class DirtyHourAdmin(UsageAdmin):
+    """Hours that wait to be recounted: a short list, empty most of the time."""
+
+    list_display = ["hour", "meter", "customer", "environment", "reason", "marked_at"]
+    list_filter = ["environment", "reason"]
+    list_select_related = ["environment__company", "meter", "customer"]
+    ordering = ["marked_at"]
+    fields = ["hour", "environment", "meter", "customer", "reason", "marked_at"]
+
+
+@admin.register(Watermark)
+class WatermarkAdmin(ConsoleAdmin):
+    """Belongs to the instance and to no company, so its one row is for superusers; the start page tells all its age."""
+
+    list_display = ["__str__", "xid"]
+    fields = ["read_at", "xid"]
+
+    def permits(self, request: HttpRequest, action: str, row: Model | None = None) -> bool:  # noqa: ARG002
+        return person_of(request).is_superuser
+
+    def within_walls(self, request: HttpRequest, rows: QuerySet[Any], action: str) -> QuerySet[Any]:  # noqa: ARG002
+        return rows if person_of(request).is_superuser else rows.none()
