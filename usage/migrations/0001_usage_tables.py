@@ -1,6 +1,7 @@
-import core.ids
 import django.db.models.deletion
 from django.db import migrations, models
+
+import core.ids
 
 # Written by hand: Django makes no partitioned tables and no composite keys on models that the admin can show. Every key
 # begins with environment_id, the shard key, and there is no foreign key to a table of another app (see usage/models.py).
