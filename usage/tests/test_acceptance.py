@@ -24,12 +24,12 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def meter(db: None) -> Meter:
-    return MeterFactory()
+    return MeterFactory.create()
 
 
 @pytest.fixture
 def customer(meter: Meter) -> Customer:
-    return CustomerFactory(environment=meter.environment)
+    return CustomerFactory.create(environment=meter.environment)
 
 
 def accept(meter: Meter, *drafts: EventDraft, **options: object) -> list[AcceptedEvent | BillingError]:
@@ -121,8 +121,8 @@ def test_given_a_timestamp_on_the_edge_of_the_window_when_accepted_then_it_count
 
 def test_given_a_customer_on_a_test_clock_when_reporting_then_the_window_follows_the_clock(meter: Meter) -> None:
     years_ago = NOW - timedelta(days=1000)
-    clock = TestClockFactory(environment=meter.environment, frozen_at=years_ago)
-    bound = CustomerFactory(environment=meter.environment, test_clock=clock)
+    clock = TestClockFactory.create(environment=meter.environment, frozen_at=years_ago)
+    bound = CustomerFactory.create(environment=meter.environment, test_clock=clock)
 
     then, now = accept(meter, draft(meter, bound), draft(meter, bound, timestamp=NOW))
 
@@ -159,8 +159,8 @@ def test_given_a_meter_that_counts_when_the_value_is_missing_then_the_event_is_t
 def test_given_an_inactive_or_foreign_meter_when_reporting_then_there_is_no_meter(
     meter: Meter, customer: Customer
 ) -> None:
-    other = EnvironmentFactory()
-    foreign = MeterFactory(environment=other)
+    other = EnvironmentFactory.create()
+    foreign = MeterFactory.create(environment=other)
     Meter.objects.filter(pk=meter.pk).update(status=Status.INACTIVE, deactivated_at=NOW)
 
     answers = accept(meter, draft(meter, customer), draft(foreign, customer))
@@ -170,7 +170,7 @@ def test_given_an_inactive_or_foreign_meter_when_reporting_then_there_is_no_mete
 
 
 def test_given_a_customer_of_another_environment_when_reporting_then_it_is_unknown(meter: Meter) -> None:
-    (answer,) = accept(meter, draft(meter, CustomerFactory()))
+    (answer,) = accept(meter, draft(meter, CustomerFactory.create()))
 
     assert isinstance(answer, errors.CustomerUnknown)
     assert nothing_stored()
@@ -272,18 +272,18 @@ def test_given_a_known_identifier_under_a_new_retry_key_when_refused_then_that_k
 
 
 def test_given_two_environments_when_they_use_one_identifier_then_both_count(meter: Meter, customer: Customer) -> None:
-    other = MeterFactory()
+    other = MeterFactory.create()
     accept(meter, draft(meter, customer, identifier="x"))
 
-    (answer,) = accept(other, draft(other, CustomerFactory(environment=other.environment), identifier="x"))
+    (answer,) = accept(other, draft(other, CustomerFactory.create(environment=other.environment), identifier="x"))
 
     assert isinstance(answer, AcceptedEvent)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_given_the_same_events_from_eight_writers_at_once_then_each_is_stored_once() -> None:
-    meter = MeterFactory()
-    customer = CustomerFactory(environment=meter.environment)
+    meter = MeterFactory.create()
+    customer = CustomerFactory.create(environment=meter.environment)
     start = threading.Barrier(8)
 
     def write(number: int) -> list[AcceptedEvent | BillingError]:

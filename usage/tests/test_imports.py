@@ -18,12 +18,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def meter() -> Meter:
-    return MeterFactory(event_name="calls", dimension_keys=["region"])
+    return MeterFactory.create(event_name="calls", dimension_keys=["region"])
 
 
 @pytest.fixture
 def customer(meter: Meter) -> Customer:
-    return CustomerFactory(environment=meter.environment)
+    return CustomerFactory.create(environment=meter.environment)
 
 
 def import_table(meter: Meter, path: Path, *options: str) -> tuple[str, str]:

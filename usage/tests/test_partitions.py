@@ -37,8 +37,8 @@ def test_when_maintained_then_two_months_behind_and_two_ahead_exist_and_again_ch
 
 
 def test_given_no_partition_when_an_event_comes_then_its_month_is_made() -> None:
-    meter = MeterFactory()
-    customer = CustomerFactory(environment=meter.environment)
+    meter = MeterFactory.create()
+    customer = CustomerFactory.create(environment=meter.environment)
 
     report(meter, customer, timestamp=datetime(2023, 11, 30, 23, 59, 59, 999999, tzinfo=UTC))
     report(meter, customer, timestamp=datetime(2023, 12, 1, tzinfo=UTC))
@@ -47,8 +47,8 @@ def test_given_no_partition_when_an_event_comes_then_its_month_is_made() -> None
 
 
 def test_given_old_months_when_dropped_then_only_those_that_ended_by_then_go() -> None:
-    meter = MeterFactory()
-    customer = CustomerFactory(environment=meter.environment)
+    meter = MeterFactory.create()
+    customer = CustomerFactory.create(environment=meter.environment)
     for month in (3, 4, 5):
         report(meter, customer, timestamp=datetime(2026, month, 1, tzinfo=UTC))
 
@@ -59,8 +59,8 @@ def test_given_old_months_when_dropped_then_only_those_that_ended_by_then_go() -
 
 
 def test_given_a_remembered_partition_was_dropped_when_an_event_comes_then_it_is_made_again() -> None:
-    meter = MeterFactory()
-    customer = CustomerFactory(environment=meter.environment)
+    meter = MeterFactory.create()
+    customer = CustomerFactory.create(environment=meter.environment)
     moment = datetime(2026, 5, 20, tzinfo=UTC)
     report(meter, customer, timestamp=moment)
     services.drop_partitions(before=NOW)

@@ -47,9 +47,9 @@ class TestAgainstOracle(TestCase):
         event_time_window: str,
         period: Period,
     ) -> None:
-        meter = MeterFactory(formula=formula, event_time_window=event_time_window, dimension_keys=["parity"])
-        customer = CustomerFactory(environment=meter.environment)
-        bystander = CustomerFactory(environment=meter.environment)
+        meter = MeterFactory.create(formula=formula, event_time_window=event_time_window, dimension_keys=["parity"])
+        customer = CustomerFactory.create(environment=meter.environment)
+        bystander = CustomerFactory.create(environment=meter.environment)
         report(meter, bystander, 99, timestamp=START)
         for batch, roll in zip(batches, rolled, strict=False):
             accepted(
@@ -83,8 +83,8 @@ class TestAgainstOracle(TestCase):
 def test_given_many_questions_when_asked_at_once_then_one_query_answers_them_in_order(
     django_assert_max_num_queries: object,
 ) -> None:
-    meter = MeterFactory()
-    customers = [CustomerFactory(environment=meter.environment) for _ in range(5)]
+    meter = MeterFactory.create()
+    customers = [CustomerFactory.create(environment=meter.environment) for _ in range(5)]
     for number, customer in enumerate(customers):
         report(meter, customer, number, timestamp=START + timedelta(hours=1, minutes=number))
     services.roll_up()
@@ -103,8 +103,8 @@ def test_given_many_questions_when_asked_at_once_then_one_query_answers_them_in_
 
 @pytest.mark.django_db
 def test_given_a_bucket_when_asked_twice_then_its_id_is_the_same_and_differs_from_its_neighbors() -> None:
-    meter = MeterFactory()
-    customer = CustomerFactory(environment=meter.environment)
+    meter = MeterFactory.create()
+    customer = CustomerFactory.create(environment=meter.environment)
     for hour in range(3):
         report(meter, customer, timestamp=START + timedelta(hours=hour))
     period = Period(START, START + timedelta(hours=3))
@@ -119,8 +119,8 @@ def test_given_a_bucket_when_asked_twice_then_its_id_is_the_same_and_differs_fro
 
 @pytest.mark.django_db
 def test_given_the_largest_values_when_summed_then_no_digit_is_lost() -> None:
-    meter = MeterFactory()
-    customer = CustomerFactory(environment=meter.environment)
+    meter = MeterFactory.create()
+    customer = CustomerFactory.create(environment=meter.environment)
     report(meter, customer, "999999999999999", timestamp=NOW)
     report(meter, customer, "0.000000000000001", timestamp=NOW)
     services.roll_up()

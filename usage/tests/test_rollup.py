@@ -35,12 +35,12 @@ T = TypeVar("T")
 
 @pytest.fixture
 def meter(transactional_db: None) -> Meter:
-    return MeterFactory()
+    return MeterFactory.create()
 
 
 @pytest.fixture
 def customer(meter: Meter) -> Customer:
-    return CustomerFactory(environment=meter.environment)
+    return CustomerFactory.create(environment=meter.environment)
 
 
 def summed(meter: Meter, customer: Customer) -> Decimal:
@@ -157,7 +157,7 @@ def on_own_connection(work: Callable[[], T]) -> T:
 def test_given_eight_writers_with_resends_rollbacks_and_slow_commits_when_rolled_up_beside_them_then_totals_are_exact(
     meter: Meter, customer: Customer
 ) -> None:
-    customers = [customer, *(CustomerFactory(environment=meter.environment) for _ in range(3))]
+    customers = [customer, *(CustomerFactory.create(environment=meter.environment) for _ in range(3))]
     stop = threading.Event()
 
     def roll() -> None:
