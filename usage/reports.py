@@ -204,7 +204,8 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 def _fetch(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 def _by_bucket(rows: list[tuple[Any, ...]]) -> dict[tuple[int, datetime | None], Totals]:

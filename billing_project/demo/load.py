@@ -60,7 +60,7 @@ class Access:
         path.with_suffix(".new").replace(path)
 
 
-def load(*, wall: datetime, on_progress: Callable[[int], None]) -> Access:
+def load(*, wall: datetime, on_progress: Callable[[int], object]) -> Access:
     """Make the demo, whole or not at all; where it exists already, only a new way in.
 
     :param wall: the wall's time
@@ -77,7 +77,7 @@ def load(*, wall: datetime, on_progress: Callable[[int], None]) -> Access:
     return access
 
 
-def _sell_tokens(environment: Environment, on_progress: Callable[[int], None]) -> None:
+def _sell_tokens(environment: Environment, on_progress: Callable[[int], object]) -> None:
     clock = TestClock.objects.create(environment=environment, name="November 2023", frozen_at=STARTED_AT)
     customer = create_customer(
         environment=environment,
@@ -115,7 +115,7 @@ def _sell_tokens(environment: Environment, on_progress: Callable[[int], None]) -
     close_due_periods(wall=ENDED_AT)
 
 
-def _import_trace(environment: Environment, customer: Customer, on_progress: Callable[[int], None]) -> None:
+def _import_trace(environment: Environment, customer: Customer, on_progress: Callable[[int], object]) -> None:
     columns = Columns(
         timestamp="TIMESTAMP",
         meters={event_name: column for event_name, (_, column, _) in METERS.items()},

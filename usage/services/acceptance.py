@@ -115,9 +115,9 @@ class _Checks:
         wanted = set()
         for draft in drafts:
             meter = self.meters.get(draft.event_name)
-            if meter is not None:
-                wanted.add(events.customer_id(draft.payload.get(meter.customer_key, "")))
-        wanted.discard(None)
+            named = events.customer_id(draft.payload.get(meter.customer_key, "")) if meter else None
+            if named:
+                wanted.add(named)
         found = Customer.objects.of(environment).present().select_related("test_clock").filter(pk__in=wanted)
         return {customer.pk: customer for customer in found}
 

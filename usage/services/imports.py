@@ -33,7 +33,7 @@ def import_events(
     rows: Iterable[tuple[int, Mapping[str, str | None]]],
     columns: Columns,
     on_refusal: Callable[[int, BillingError], None],
-    on_progress: Callable[[int], None],
+    on_progress: Callable[[int], object],
 ) -> ImportResult:
     """Store the events of a table, of any age. A bad row is reported and stops nothing.
 

@@ -1,5 +1,6 @@
 """Events for tests: all of them through the accept service, as they come in real life."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -22,11 +23,11 @@ def draft(
     identifier: str | None = None,
     retry_key: str | None = None,
     fingerprint: bytes | None = None,
-    **dimensions: str,
+    more: Mapping[str, str] | None = None,
 ) -> EventDraft:
-    """An event of a meter as a door would hand it in."""
+    """An event of a meter as a door would hand it in; ``more`` are further payload keys."""
     pk = customer.pk if isinstance(customer, Customer) else customer
-    payload: dict[str, str] = {meter.customer_key: spell("cus", pk) if isinstance(pk, UUID) else pk, **dimensions}
+    payload: dict[str, str] = {meter.customer_key: spell("cus", pk) if isinstance(pk, UUID) else pk, **(more or {})}
     if value is not None:
         payload[meter.value_key] = str(value)
     return EventDraft(meter.event_name, payload, identifier, timestamp, retry_key, fingerprint)
@@ -40,10 +41,9 @@ def report(
     timestamp: datetime,
     identifier: str | None = None,
     now: datetime = NOW,
-    **dimensions: str,
 ) -> AcceptedEvent:
     """Store one event of any age."""
-    event = draft(meter, customer, value, timestamp=timestamp, identifier=identifier, **dimensions)
+    event = draft(meter, customer, value, timestamp=timestamp, identifier=identifier)
     return accepted(environment_of=meter, drafts=[event], now=now)[0]
 
 

@@ -45,7 +45,8 @@ def test_given_a_good_event_when_accepted_then_row_and_answer_say_the_same(meter
     meter.save()
 
     (answer,) = accept(
-        meter, draft(meter, customer, "-2.50", identifier="a", timestamp=NOW - MINUTE, model="m1", region="eu")
+        meter,
+        draft(meter, customer, "-2.50", identifier="a", timestamp=NOW - MINUTE, more={"model": "m1", "region": "eu"}),
     )
 
     assert isinstance(answer, AcceptedEvent)
@@ -85,9 +86,9 @@ def test_given_no_identifier_and_no_timestamp_when_accepted_then_both_are_chosen
         ({"customer": "cus_nobody"}, errors.CustomerUnknown),
         ({"timestamp": NOW - timedelta(days=35, seconds=1)}, errors.TimestampTooOld),
         ({"timestamp": NOW + timedelta(minutes=5, seconds=1)}, errors.TimestampInFuture),
-        ({"note": "x" * 101}, errors.PayloadTextTooLong),
-        ({"note": "a\0b"}, errors.TextNotStorable),
-        ({"note": "\ud800"}, errors.TextNotStorable),
+        ({"more": {"note": "x" * 101}}, errors.PayloadTextTooLong),
+        ({"more": {"note": "a\0b"}}, errors.TextNotStorable),
+        ({"more": {"note": "\ud800"}}, errors.TextNotStorable),
         ({"identifier": "a\0b"}, errors.TextNotStorable),
     ],
 )

@@ -55,7 +55,13 @@ class TestAgainstOracle(TestCase):
             accepted(
                 environment_of=meter,
                 drafts=[
-                    draft(meter, customer, f"{event.value:f}", timestamp=event.timestamp, parity=str(event.value % 2))
+                    draft(
+                        meter,
+                        customer,
+                        f"{event.value:f}",
+                        timestamp=event.timestamp,
+                        more={"parity": str(event.value % 2)},
+                    )
                     for event in batch
                 ],
             )
