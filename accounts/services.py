@@ -120,6 +120,11 @@ def create_api_key(
     return key, secret
 
 
+def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
+    """Have a key open nothing from now on. Twice is as good as once: the first instant stands."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now)
+
+
 def open_with_key(*, secret: str, address: str, now: datetime) -> ApiKey:
     """Find the key that a caller shows, and note that it was used (to the minute).
 

@@ -27,7 +27,7 @@ class UsageAdmin(ConsoleAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         home = self._first_environment(request) if request.method == "GET" else None
-        return home or super().changelist_view(request, extra_context)  # type: ignore[arg-type]
+        return home or super().changelist_view(request, extra_context)
 
     def _first_environment(self, request: HttpRequest) -> HttpResponseBase | None:
         if self.narrowing & set(request.GET) or not self.has_view_permission(request):

@@ -1,0 +1,380 @@
+"""The console's pages of companies, people, keys, licenses and customers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin import display
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+
+from accounts import services
+from accounts.console.base import ConsoleAdmin, ConsoleInline
+from accounts.console.commands import Command
+from accounts.console.walls import companies_granting, person_of
+from accounts.models import (
+    ApiKey,
+    Company,
+    Customer,
+    Environment,
+    IdempotencyRecord,
+    License,
+    LicenseNotice,
+    Membership,
+    Scope,
+    TestClock,
+    User,
+)
+from core.console import cells
+from core.console.theme import AdminPasswordChangeForm, CheckboxList, UserChangeForm, UserCreationForm
+
+# Django's groups know no companies. What people may do follows from their role in each company (accounts/roles.py).
+admin.site.unregister(Group)
+
+
+class EnvironmentInline(ConsoleInline):
+    model = Environment
+    wall = "company"
+    fields = ["mode"]
+
+
+class LicenseInline(ConsoleInline):
+    model = License
+    wall = "company"
+    fields = ["product", "state", "starts_at", "ends_at", "grace"]
+
+    @display(description="state")
+    def state(self, row: License) -> str:
+        return row.state(timezone.now()).label
+
+
+class MembershipInline(ConsoleInline):
+    model = Membership
+    wall = "company"
+    fields = ["user", "role", "created_at"]
+    list_select_related = ["user", "company"]
+
+
+class ApiKeyInline(ConsoleInline):
+    model = ApiKey
+    fields = ["prefix", "name", "created_at", "last_used_at", "expires_at", "revoked_at"]
+
+
+class LicenseNoticeInline(ConsoleInline):
+    model = LicenseNotice
+    wall = "license__company"
+    fields = ["kind", "ends_at", "created_at"]
+    show_change_link = False
+
+
+class CompanyForm(forms.ModelForm[Company]):
+    licenses = forms.MultipleChoiceField(
+        choices=License.Product.choices, required=False, widget=CheckboxList, help_text="They start now and do not end."
+    )
+
+    class Meta:
+        model = Company
+        fields = ["name"]
+
+
+@admin.register(Company)
+class CompanyAdmin(ConsoleAdmin):
+    wall = "pk"
+    can_add = can_change = True
+    list_display = ["name", "created_at"]
+    search_fields = ["name"]
+    fields = ["name", "created_at", "api_keys"]
+    editable = ("name",)
+    add_fieldsets = ((None, {"fields": ("name", "licenses")}),)
+    inlines = [EnvironmentInline, LicenseInline, MembershipInline]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+        return super().get_form(request, obj, change, **kwargs if change else {**kwargs, "form": CompanyForm})
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:  # noqa: ARG002 (Django's signature)
+        return self.inlines if obj is not None else []
+
+    def create(self, form: Any) -> Company:
+        return services.create_company(
+            name=form.cleaned_data["name"], licenses=form.cleaned_data["licenses"], now=timezone.now()
+        )
+
+    @display(description="API keys in use")
+    def api_keys(self, row: Company) -> str | SafeString:
+        """Counted per environment, whose page lists them."""
+        usable = [
+            (key.environment.mode, f"{key.prefix}…", key.name)
+            for key in ApiKey.objects.filter(environment__company=row).select_related("environment")
+            if key.is_usable(timezone.now())
+        ]
+        return format_html_join("", "<div>{} <code>{}</code> {}</div>", usable) or cells.EMPTY
+
+
+@admin.register(Environment)
+class EnvironmentAdmin(ConsoleAdmin):
+    wall = "company"
+    list_display = ["__str__", "mode"]
+    list_display_links = ["__str__"]
+    list_filter = ["mode"]
+    list_select_related = ["company"]
+    search_fields = ["company__name"]
+    fields = ["company", "mode"]
+    inlines = [ApiKeyInline]
+
+
+class ApiKeyForm(forms.ModelForm[ApiKey]):
+    scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=CheckboxList)
+
+    class Meta:
+        model = ApiKey
+        fields = ["environment", "name", "expires_at"]
+
+
+def _end_of_keys(keys: Sequence[ApiKey]) -> str:
+    return (
+        f"{len(keys)} key{'s' if len(keys) > 1 else ''} will open nothing from this moment on. Programs that use "
+        f"{'them' if len(keys) > 1 else 'it'} get 401. This cannot be undone; a new key can be made."
+    )
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ConsoleAdmin):
+    """The hash of the secret is on no page; the secret is on one page, once."""
+
+    can_add = can_change = True
+    list_display = ["__str__", "name", "environment", "state", "last_used_at", "expires_at", "created_at"]
+    list_filter = ["environment", ("revoked_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["environment__company"]
+    # A whole secret that is pasted here finds its key by its first characters.
+    search_fields = ["prefix__startswith", "name__icontains"]
+    fields = [
+        "prefix",
+        "name",
+        "environment",
+        "state",
+        "scopes_held",
+        "allowed_ips",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    ]
+    editable = ("name", "allowed_ips")
+    add_fieldsets = ((None, {"fields": ("environment", "name", "scopes", "expires_at")}),)
+    commands = [
+        Command[ApiKey](
+            name="revoke",
+            title="Revoke",
+            icon="key_off",
+            applies=lambda key: key.revoked_at is None,
+            consequence=_end_of_keys,
+            run=lambda key, now: services.revoke_api_key(key=key, now=now),
+            done="revoked; it opens nothing any more.",
+            warns=True,
+        )
+    ]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+        return super().get_form(request, obj, change, **kwargs if change else {**kwargs, "form": ApiKeyForm})
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if search_term.strip().startswith("sk_"):
+            return queryset.with_secret(search_term.strip()) | queryset.filter(prefix=search_term.strip("… ")), False  # type: ignore[attr-defined]
+        return super().get_search_results(request, queryset, search_term)
+
+    def create(self, form: Any) -> ApiKey:
+        data = form.cleaned_data
+        key, secret = services.create_api_key(
+            company=data["environment"].company,
+            mode=data["environment"].mode,
+            scopes=data["scopes"],
+            name=data["name"],
+            expires_at=data["expires_at"],
+        )
+        # For the answer to this very request; it is stored nowhere, neither in the session nor in a message.
+        form.instance.prefix = key.prefix
+        form.instance.shown_once = secret
+        return key
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:  # noqa: ARG002
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Copy the secret now",
+            "opts": self.opts,
+            "key": obj,
+            "secret": obj.shown_once,
+            "page": self._url("change", obj.pk),
+        }
+        response = TemplateResponse(request, "console/secret.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    @display(description="state")
+    def state(self, row: ApiKey) -> str:
+        if row.revoked_at is not None:
+            return "revoked"
+        return "in use" if row.is_usable(timezone.now()) else "expired"
+
+    @display(description="scopes")
+    def scopes_held(self, row: ApiKey) -> str:
+        return ", ".join(row.scopes)
+
+
+@admin.register(License)
+class LicenseAdmin(ConsoleAdmin):
+    """Added and changed by the operator of the instance: no role may give a company more than it has."""
+
+    wall = "company"
+    can_add = can_change = True
+    list_display = ["company", "product", "state", "starts_at", "ends_at", "grace"]
+    list_display_links = ["company", "product"]
+    list_filter = ["product", "ends_at"]
+    list_select_related = ["company"]
+    search_fields = ["company__name"]
+    fields = ["company", "product", "state", "starts_at", "ends_at", "grace", "created_at"]
+    editable = ("starts_at", "ends_at", "grace")
+    add_fieldsets = ((None, {"fields": ("company", "product", "starts_at", "ends_at", "grace")}),)
+    inlines = [LicenseNoticeInline]
+
+    @display(description="state")
+    def state(self, row: License) -> str:
+        return row.state(timezone.now()).label
+
+
+@admin.register(LicenseNotice)
+class LicenseNoticeAdmin(ConsoleAdmin):
+    wall = "license__company"
+    list_display = ["license", "kind", "ends_at", "created_at"]
+    list_display_links = ["license", "kind"]
+    list_filter = ["kind", "created_at"]
+    list_select_related = ["license__company"]
+    fields = ["license", "kind", "ends_at", "created_at"]
+
+
+@admin.register(Membership)
+class MembershipAdmin(ConsoleAdmin):
+    wall = "company"
+    can_add = can_change = can_delete = True
+    list_display = ["user", "company", "role", "created_at"]
+    list_filter = ["company", "role"]
+    list_select_related = ["user", "company"]
+    search_fields = ["user__username", "user__email"]
+    autocomplete_fields = ["user"]
+    fields = ["user", "company", "role", "created_at"]
+    editable = ("role",)
+    add_fieldsets = ((None, {"fields": ("user", "company", "role")}),)
+
+
+@admin.register(User)
+class PersonAdmin(ConsoleAdmin, UserAdmin):  # type: ignore[type-arg]
+    """People are made and changed by superusers: someone may be a member of several companies."""
+
+    can_add = can_change = True
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["username", "email", "first_name", "last_name", "is_active", "last_login"]
+    list_filter = ["is_active"]
+    search_fields = ["username", "email", "first_name", "last_name"]
+    ordering = ["username"]
+    filter_horizontal = ()
+    fieldsets = (
+        (None, {"fields": ("username", "first_name", "last_name", "email", "last_login", "date_joined")}),
+        ("Access", {"fields": ("is_active", "is_staff", "is_superuser")}),
+    )
+    editable = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "is_superuser")
+    add_fieldsets = ((None, {"fields": ("username", "email", "is_staff", "is_superuser", "password1", "password2")}),)
+
+    def within_walls(self, request: HttpRequest, rows: QuerySet[Any], action: str) -> QuerySet[Any]:
+        user = person_of(request)
+        if user.is_superuser:
+            return rows
+        companies = companies_granting(user, self.permission_to(action))
+        return rows.filter(pk__in=Membership.objects.filter(company__in=companies).values("user"))
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        columns = super().get_list_display(request)
+        return [*columns, "is_superuser"] if person_of(request).is_superuser else columns
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        sets = super().get_fieldsets(request, obj)
+        return sets if person_of(request).is_superuser else sets[:1]
+
+
+@admin.register(TestClock)
+class TestClockAdmin(ConsoleAdmin):
+    wire_prefix = "clock"
+    list_display = ["__str__", "environment", "frozen_at", "created_at"]
+    list_filter = ["environment"]
+    list_select_related = ["environment__company"]
+    search_fields = ["name"]
+    fields = ["name", "environment", "frozen_at", "created_at"]
+
+
+@admin.register(Customer)
+class CustomerAdmin(ConsoleAdmin):
+    wire_prefix = "cus"
+    can_add = can_change = True
+    list_display = ["__str__", "email", "environment", "state", "created_at"]
+    list_filter = ["environment", "environment__mode", "created_at"]
+    list_select_related = ["environment__company", "test_clock"]
+    # Exact or by the beginning: customers may be millions.
+    search_fields = ["name__istartswith", "email__iexact"]
+    ordering = ["-created_at", "-pk"]
+    fields = [
+        "name",
+        "email",
+        "phone",
+        "description",
+        "environment",
+        "state",
+        "test_clock",
+        "address_document",
+        "metadata_document",
+        "created_at",
+        "deleted_at",
+    ]
+    editable = ("name", "email", "phone", "description")
+    add_fieldsets = ((None, {"fields": ("environment", "name", "email", "phone", "description")}),)
+
+    def create(self, form: Any) -> Customer:
+        return services.create_customer(now=timezone.now(), **form.cleaned_data)
+
+    def update(self, row: Any, form: Any) -> None:
+        services.update_customer(customer=row, **{name: form.cleaned_data[name] for name in form.changed_data})
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        closed = obj is not None and obj.deleted_at is not None
+        return not closed and super().has_change_permission(request, obj)
+
+    @display(description="state")
+    def state(self, row: Customer) -> str:
+        return "deleted" if row.deleted_at is not None else "active"
+
+    @display(description="address")
+    def address_document(self, row: Customer) -> str | SafeString:
+        return cells.document(row.address)
+
+    @display(description="metadata")
+    def metadata_document(self, row: Customer) -> str | SafeString:
+        return cells.document(row.metadata)
+
+
+@admin.register(IdempotencyRecord)
+class IdempotencyRecordAdmin(ConsoleAdmin):
+    names_environment = True
+    list_display = ["key", "request_id", "status", "environment", "created_at"]
+    list_filter = ["environment"]
+    list_select_related = ["environment__company"]
+    search_fields = ["=key"]
+    ordering = ["-created_at"]
+    fields = ["key", "environment", "request_id", "status", "fingerprint", "body", "created_at"]

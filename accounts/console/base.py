@@ -1,0 +1,273 @@
+"""The base of every admin class: walls, ids as developers paste them, bounded lists, commands, service calls."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.admin import display
+from django.contrib.admin.utils import flatten, flatten_fieldsets, get_fields_from_path, unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from accounts.console.commands import Command
+from accounts.console.walls import Walled, walled_filter
+from accounts.models import Customer
+from core.console import cells
+from core.console.paging import BoundedPaginator
+from core.console.theme import Button, ThemedModelAdmin, ThemedTabularInline, add_buttons
+from core.errors import BillingError
+from core.ids import unspell
+
+
+class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
+    """A model's pages in the console.
+
+    Pages are read-only by default. ``can_change`` with ``editable`` opens fields, ``can_add`` with ``add_fieldsets``
+    adding; both go through :meth:`create` and :meth:`update`, which call services where there are any.
+    """
+
+    # The prefix of the model's ids on the wire, and those of the rows it belongs to, by the path that leads there.
+    wire_prefix: ClassVar[str] = ""
+    wire_parents: ClassVar[dict[str, str]] = {}
+    # Off where text could only be found by reading the whole table.
+    searches_text: ClassVar[bool] = True
+    editable: ClassVar[tuple[str, ...]] = ()
+    commands: ClassVar[Sequence[Command[Any]]] = ()
+    # More rows at once are refused: a slip of the mouse should not finalize a year.
+    MOST_AT_ONCE = 200
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = ThemedModelAdmin.show_facets.NEVER
+    list_per_page = 50
+    warn_unsaved_form = True
+
+    # What is read
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        # Names are printed on pages, in choices and in messages too, not on lists alone.
+        related = self.list_select_related
+        return rows.select_related(*related) if isinstance(related, (list, tuple)) and related else rows
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        return [self._behind_walls(entry) for entry in super().get_list_filter(request)]
+
+    def _behind_walls(self, entry: Any) -> Any:
+        if not isinstance(entry, str):
+            return entry
+        chosen = walled_filter(get_fields_from_path(self.model, entry)[-1])
+        return entry if chosen is None else (entry, chosen)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        by_id = self.named_by(term)
+        if by_id is not None:
+            return queryset.filter(**by_id), False
+        if term and not self.searches_text:
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, term)
+
+    def named_by(self, term: str) -> dict[str, Any] | None:
+        """The lookup that an id stands for: of the row, or of a row it belongs to. None if the term is no id."""
+        for prefix, lookup in {self.wire_prefix: "pk", **self.wire_parents}.items():
+            identifier = unspell(prefix, term) if prefix else None
+            if identifier is not None:
+                return {lookup: identifier}
+        try:
+            return {"pk": UUID(term)}
+        except ValueError:
+            return None
+
+    @display(description="id")
+    def wire_id(self, row: Model) -> SafeString:
+        return cells.wire_id(self.wire_prefix, row.pk)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        sets = super().get_fieldsets(request, obj)
+        if obj is None or not self.wire_prefix:
+            return sets
+        (title, options), *rest = sets
+        return [(title, {**options, "fields": ["wire_id", *options["fields"]]}), *rest]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:  # noqa: ARG002
+        declared = flatten_fieldsets(self.fieldsets) if self.fieldsets else flatten(self.fields or ())
+        if obj is None:
+            return []
+        return ["wire_id", *(name for name in declared if name not in self.editable)]
+
+    # What is written
+
+    def create(self, form: Any) -> Model:
+        """Make the row that a form describes. Overridden where a service does it.
+
+        :raises BillingError: if the service refuses
+        """
+        form.instance.save()
+        return form.instance  # type: ignore[no-any-return]
+
+    def update(self, row: Any, form: Any) -> None:
+        """Change a row as a form says. Overridden where a service does it.
+
+        :raises BillingError: if the service refuses
+        """
+        row.save(update_fields=form.changed_data)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        # Choices are offered from where the role grants this, and asked about once more.
+        if not self.permits(request, "change" if change else "add", obj):
+            raise PermissionDenied
+        if change:
+            self.update(obj, form)
+            return
+        created = self.create(form)
+        # Django goes on with its own instance: let it stand for the row that the service made.
+        obj.pk = created.pk
+        obj._state.adding = False  # noqa: SLF001
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except BillingError as refusal:
+            # Django's transaction around the view has been rolled back by now.
+            self.message_user(request, str(refusal), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    # What is done
+
+    def now_for(self, row: Model) -> datetime:
+        """The time that a row lives at: its customer's clock, or the wall's."""
+        wall = timezone.now()
+        customer = row if isinstance(row, Customer) else getattr(row, "customer", None)
+        return customer.now(wall) if isinstance(customer, Customer) else wall
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path(
+            "<path:object_id>/do/<slug:name>/",
+            self.admin_site.admin_view(self.command_view),
+            name=self._url_name("command"),
+        )
+        return [own, *super().get_urls()] if self.commands else super().get_urls()
+
+    def _url_name(self, page: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{page}"
+
+    def _url(self, page: str, *args: object) -> str:
+        return reverse(f"{self.admin_site.name}:{self._url_name(page)}", args=args)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        row = context.get("original")
+        if row is not None:
+            add_buttons(
+                context,
+                [
+                    Button(command.title, self._url("command", row.pk, command.name), command.icon, command.warns)
+                    for command in self.commands
+                    if self.permits(request, command.permission, row) and command.applies(row)
+                ],
+            )
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions: dict[str, Any] = dict(super().get_actions(request))
+        for command in self.commands:
+            if self.permits(request, command.permission):
+                actions[command.name] = (self._action(command), command.name, command.title)
+        return actions
+
+    def _action(self, command: Command[Any]) -> Callable[..., HttpResponseBase | None]:
+        def act(_admin: ConsoleAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+            return self._act_on_list(request, command, queryset)
+
+        return act
+
+    def _act_on_list(
+        self, request: HttpRequest, command: Command[Any], chosen: QuerySet[Any]
+    ) -> HttpResponseBase | None:
+        rows = list(self.within_walls(request, chosen, command.permission)[: self.MOST_AT_ONCE + 1])
+        if len(rows) > self.MOST_AT_ONCE:
+            self.message_user(request, f"Choose at most {self.MOST_AT_ONCE} rows at once.", messages.ERROR)
+            return None
+        able = [row for row in rows if command.applies(row)]
+        if not able:
+            self.message_user(request, f"“{command.title}” applies to none of the chosen rows.", messages.WARNING)
+            return None
+        if "confirmed" in request.POST:
+            self._carry_out(request, command, able)
+            return None
+        return self._ask(request, command, able, left_out=len(rows) - len(able), from_list=True)
+
+    def command_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
+        """Ask (GET), then do (POST)."""
+        command = next((known for known in self.commands if known.name == name), None)
+        row = self.get_object(request, unquote(object_id))
+        if command is None or row is None:
+            raise Http404
+        if not self.permits(request, command.permission, row):
+            raise PermissionDenied
+        back = HttpResponseRedirect(self._url("change", row.pk))
+        if not command.applies(row):
+            self.message_user(request, f"“{command.title}” does not apply to {row} any more.", messages.WARNING)
+            return back
+        if request.method != "POST":
+            return self._ask(request, command, [row], left_out=0, from_list=False)
+        self._carry_out(request, command, [row])
+        return back
+
+    def _ask(
+        self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], *, left_out: int, from_list: bool
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": command.title,
+            "opts": self.opts,
+            "command": command,
+            "consequence": command.consequence(rows),
+            "rows": rows,
+            "left_out": left_out,
+            "from_list": from_list,
+            "back": self._url("changelist") if from_list else self._url("change", rows[0].pk),
+        }
+        return TemplateResponse(request, "console/confirm.html", context)
+
+    def _carry_out(self, request: HttpRequest, command: Command[Any], rows: Sequence[Any]) -> None:
+        for row in rows:
+            try:
+                command.run(row, self.now_for(row))
+            except BillingError as refusal:
+                self.message_user(request, f"{row}: {refusal}", messages.ERROR)
+                continue
+            self.log_change(request, row, command.title)
+            row.refresh_from_db()
+            self.message_user(request, f"{row}: {command.done}", messages.SUCCESS)
+
+
+class ConsoleInline(Walled, ThemedTabularInline[Any, Any]):
+    """Rows that belong to the one on the page, to be read; each leads to its own page."""
+
+    extra = 0
+    max_num = 0
+    show_change_link = True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:  # noqa: ARG002
+        return self.fields or ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        related = getattr(self, "list_select_related", ())
+        return rows.select_related(*related) if related else rows

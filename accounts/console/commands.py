@@ -1,0 +1,36 @@
+"""Actions of the console: one thing that can be done to a row, said in full before it is done.
+
+A command shows as a button on the row's page, where it can work, and as an action on the list. Either way a page first
+says what will happen, and to how much money; only its POST acts. Services refuse by :class:`BillingError`, which becomes
+a message.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from django.db.models import Model
+
+Row = TypeVar("Row", bound=Model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Generic[Row]):
+    """
+    :ivar applies: whether it can work on a row as it stands; the service asks again, under its lock
+    :ivar consequence: what will happen to these rows, in sentences
+    :ivar run: the service call, at an instant of the row's own clock
+    :ivar done: what to say of a row afterwards
+    :ivar permission: the action of the role's permission on the row's model
+    """
+
+    name: str
+    title: str
+    icon: str
+    applies: Callable[[Row], bool]
+    consequence: Callable[[Sequence[Row]], str]
+    run: Callable[[Row, datetime], Any]
+    done: str
+    permission: str = "change"
+    warns: bool = False

@@ -1,0 +1,66 @@
+"""The theme's base classes under names of ours. Another theme would be a change of this file and of ``templates/``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unfold.enums import ActionVariant
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin as ThemedModelAdmin
+    from django.contrib.admin import TabularInline as ThemedTabularInline
+    from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+    from django.forms import CheckboxSelectMultiple as CheckboxList
+else:
+    from unfold.admin import ModelAdmin, TabularInline
+    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+    from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxList
+
+    class ThemedModelAdmin(ModelAdmin):
+        """Django's ``ModelAdmin`` as the theme draws it."""
+
+        def __class_getitem__(cls, model: object) -> type:
+            return cls
+
+    class ThemedTabularInline(TabularInline):
+        """Django's ``TabularInline`` as the theme draws it."""
+
+        def __class_getitem__(cls, models: object) -> type:
+            return cls
+
+
+__all__ = [
+    "AdminPasswordChangeForm",
+    "Button",
+    "CheckboxList",
+    "ThemedModelAdmin",
+    "ThemedTabularInline",
+    "UserChangeForm",
+    "UserCreationForm",
+    "add_buttons",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A link at the head of a page that leads to an action."""
+
+    title: str
+    path: str
+    icon: str
+    warns: bool = False
+
+
+def add_buttons(context: dict[str, Any], buttons: Sequence[Button]) -> None:
+    """Have the theme draw buttons at the head of the page whose context this is."""
+    context["actions_detail"] = [
+        {
+            "title": button.title,
+            "path": button.path,
+            "icon": button.icon,
+            "variant": ActionVariant.DANGER if button.warns else ActionVariant.DEFAULT,
+            "attrs": {},
+            "dialog": None,
+        }
+        for button in buttons
+    ]

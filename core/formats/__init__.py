@@ -1,0 +1,1 @@
+"""How Django writes dates where nothing else is asked for."""

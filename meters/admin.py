@@ -1,0 +1,86 @@
+"""The console's pages of meters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.utils import timezone
+
+from accounts.console.base import ConsoleAdmin
+from accounts.console.commands import Command
+from core.console import cells
+from meters import services
+from meters.models import Meter, Status
+
+
+def _names(meters: Sequence[Meter]) -> str:
+    return ", ".join(f"“{meter.event_name}” in {meter.environment}" for meter in meters)
+
+
+@admin.register(Meter)
+class MeterAdmin(ConsoleAdmin):
+    """What a meter counts never changes; its display name may."""
+
+    wire_prefix = "mtr"
+    can_add = can_change = True
+    list_display = ["display_name", "event_name", "formula", "environment", "status", "created_at"]
+    list_filter = ["environment", "environment__mode", "status", "formula"]
+    list_select_related = ["environment__company"]
+    search_fields = ["event_name__istartswith", "display_name__icontains"]
+    ordering = ["-created_at", "-pk"]
+    fields = [
+        "display_name",
+        "event_name",
+        "environment",
+        "status",
+        "formula",
+        "event_time_window",
+        "customer_key",
+        "value_key",
+        "dimensions",
+        "created_at",
+        "updated_at",
+        "deactivated_at",
+    ]
+    editable = ("display_name",)
+    add_fieldsets = (
+        (None, {"fields": ("environment", "display_name", "event_name", "formula", "event_time_window")}),
+        ("Payload", {"fields": ("customer_key", "value_key", "dimension_keys")}),
+    )
+    commands = [
+        Command[Meter](
+            name="deactivate",
+            title="Deactivate",
+            icon="pause_circle",
+            applies=lambda meter: meter.status == Status.ACTIVE,
+            consequence=lambda meters: (
+                f"No more events are taken in for {_names(meters)}: reports of them are refused. What was counted stays, "
+                "and is billed. It can be reactivated while no other meter takes the event name."
+            ),
+            run=lambda meter, now: services.deactivate_meter(meter=meter, now=now),
+            done="deactivated; it takes in no more events.",
+            warns=True,
+        ),
+        Command[Meter](
+            name="reactivate",
+            title="Reactivate",
+            icon="play_circle",
+            applies=lambda meter: meter.status == Status.INACTIVE,
+            consequence=lambda meters: (
+                f"Events are taken in again for {_names(meters)}, and prices on them bill again."
+            ),
+            run=lambda meter, now: services.reactivate_meter(meter=meter, now=now),
+            done="active again.",
+        ),
+    ]
+
+    def create(self, form: Any) -> Meter:
+        return services.create_meter(now=timezone.now(), **form.cleaned_data)
+
+    def update(self, row: Any, form: Any) -> None:
+        services.update_meter(meter=row, display_name=form.cleaned_data["display_name"], now=timezone.now())
+
+    @display(description="dimensions")
+    def dimensions(self, row: Meter) -> str:
+        return ", ".join(row.dimension_keys) or cells.EMPTY

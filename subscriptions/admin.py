@@ -1,0 +1,217 @@
+"""The console's pages of products, prices and subscriptions."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from accounts.console.base import ConsoleAdmin, ConsoleInline
+from core.console import cells
+from subscriptions import services
+from subscriptions.models import Price, Product, Subscription, SubscriptionItem
+
+
+class _Columns:
+    @display(description="metadata")
+    def metadata_document(self, row: Any) -> str | SafeString:
+        return cells.document(row.metadata)
+
+
+def _recurrence(price: Price) -> str:
+    if not price.interval:
+        return "once"
+    return f"every {price.interval}" if price.interval_count == 1 else f"every {price.interval_count} {price.interval}s"
+
+
+class PriceInline(ConsoleInline):
+    model = Price
+    fields = ["nickname", "unit_price_amount", "recurrence", "usage_type", "meter", "active"]
+    list_select_related = ["environment__company", "product", "meter"]
+    ordering = ["-created_at"]
+
+    @display(description="unit price")
+    def unit_price_amount(self, row: Price) -> SafeString:
+        return cells.exact_amount(row.unit_amount, row.currency)
+
+    @display(description="recurs")
+    def recurrence(self, row: Price) -> str:
+        return _recurrence(row)
+
+
+@admin.register(Product)
+class ProductAdmin(_Columns, ConsoleAdmin):
+    wire_prefix = "prod"
+    can_add = can_change = True
+    list_display = ["name", "environment", "slug", "active", "created_at"]
+    list_filter = ["environment", "environment__mode", "active"]
+    list_select_related = ["environment__company"]
+    search_fields = ["name__icontains", "=slug"]
+    ordering = ["-created_at", "-pk"]
+    fields = [
+        "name",
+        "description",
+        "unit_label",
+        "active",
+        "environment",
+        "slug",
+        "metadata_document",
+        "created_at",
+        "updated_at",
+    ]
+    editable = ("name", "description", "unit_label", "active")
+    add_fieldsets = ((None, {"fields": ("environment", "name", "description", "unit_label")}),)
+    inlines = [PriceInline]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:  # noqa: ARG002 (Django's signature)
+        return self.inlines if obj is not None else []
+
+    def create(self, form: Any) -> Product:
+        return services.create_product(now=timezone.now(), **form.cleaned_data)
+
+    def update(self, row: Any, form: Any) -> None:
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        services.update_product(product=row, now=timezone.now(), **changes)
+
+
+@admin.register(Price)
+class PriceAdmin(_Columns, ConsoleAdmin):
+    """What a price costs never changes; its labels may, and it can be closed for new subscriptions."""
+
+    wire_prefix = "price"
+    wire_parents = {"prod": "product", "mtr": "meter"}
+    can_change = True
+    list_display = [
+        "__str__",
+        "product",
+        "unit_price_amount",
+        "recurrence",
+        "usage_type",
+        "meter",
+        "environment",
+        "active",
+    ]
+    list_filter = ["environment", "environment__mode", "active", "usage_type", "currency"]
+    list_select_related = ["environment__company", "product", "meter"]
+    search_fields = ["nickname__icontains", "=lookup_key", "product__name__icontains"]
+    ordering = ["-created_at", "-pk"]
+    fields = [
+        "product",
+        "environment",
+        "nickname",
+        "active",
+        "unit_price_amount",
+        "recurrence",
+        "usage_type",
+        "meter",
+        "lookup_key",
+        "metadata_document",
+        "created_at",
+    ]
+    editable = ("nickname", "active")
+
+    def update(self, row: Any, form: Any) -> None:
+        services.update_price(price=row, **{name: form.cleaned_data[name] for name in form.changed_data})
+
+    @display(description="unit price", ordering="unit_amount")
+    def unit_price_amount(self, row: Price) -> SafeString:
+        return cells.exact_amount(row.unit_amount, row.currency)
+
+    @display(description="recurs")
+    def recurrence(self, row: Price) -> str:
+        return _recurrence(row)
+
+
+class SubscriptionItemInline(ConsoleInline):
+    model = SubscriptionItem
+    fields = ["price", "unit_price_amount", "quantity_column", "current_period"]
+    list_select_related = ["environment__company", "price__product", "price__meter"]
+    ordering = ["created_at", "pk"]
+
+    @display(description="unit price")
+    def unit_price_amount(self, row: SubscriptionItem) -> SafeString:
+        return cells.exact_amount(row.price.unit_amount, row.price.currency)
+
+    @display(description="quantity")
+    def quantity_column(self, row: SubscriptionItem) -> str | SafeString:
+        return f"metered by {row.price.meter}" if row.price.is_metered else cells.quantity(row.quantity)
+
+    @display(description="current period")
+    def current_period(self, row: SubscriptionItem) -> SafeString:
+        return cells.period(row.current_period)
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(_Columns, ConsoleAdmin):
+    """Made and cancelled through the API, whose service makes the invoices that go with it."""
+
+    wire_prefix = "sub"
+    wire_parents = {"cus": "customer"}
+    list_display = ["customer", "environment", "status", "currency", "start_at", "bills_at", "ended_at"]
+    list_filter = ["environment", "environment__mode", "status", "collection_method", "currency"]
+    list_select_related = ["environment__company", "customer"]
+    search_fields = ["customer__name__istartswith", "customer__email__iexact"]
+    ordering = ["-created_at", "-pk"]
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "customer",
+                    "environment",
+                    "status",
+                    "currency",
+                    "collection_method",
+                    "days_until_due",
+                    "description",
+                )
+            },
+        ),
+        (
+            "Dates",
+            {
+                "fields": (
+                    "start_at",
+                    "anchor_at",
+                    "bills_at",
+                    "cancel_at",
+                    "cancel_at_period_end",
+                    "canceled_at",
+                    "ended_at",
+                    "created_at",
+                )
+            },
+        ),
+        ("More", {"fields": ("cancellation_document", "metadata_document")}),
+    )
+    inlines = [SubscriptionItemInline]
+
+    @display(description="cancellation details")
+    def cancellation_document(self, row: Subscription) -> str | SafeString:
+        return cells.document(row.cancellation_details)
+
+
+@admin.register(SubscriptionItem)
+class SubscriptionItemAdmin(_Columns, ConsoleAdmin):
+    wire_prefix = "si"
+    wire_parents = {"sub": "subscription", "price": "price"}
+    list_display = ["price", "subscription", "environment", "quantity", "current_period_column"]
+    list_filter = ["environment", "environment__mode"]
+    list_select_related = ["environment__company", "price__product", "price__meter", "subscription__customer"]
+    search_fields = ["price__nickname__istartswith"]
+    ordering = ["-pk"]
+    fields = [
+        "subscription",
+        "environment",
+        "price",
+        "quantity",
+        "current_period_column",
+        "metadata_document",
+        "created_at",
+    ]
+
+    @display(description="current period")
+    def current_period_column(self, row: SubscriptionItem) -> SafeString:
+        return cells.period(row.current_period)
