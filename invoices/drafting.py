@@ -1,0 +1,210 @@
+"""From prices and usage to invoice lines. It reads usage and stores nothing: previews and the billing run share it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import cast
+from uuid import UUID
+
+from core.money import format_unit_amount, plain, share, to_minor_units
+from core.periods import Interval, Period, full_periods
+from invoices.errors import AmountTooLarge
+from invoices.models import Invoice, InvoiceLine
+from meters.models import Meter
+from subscriptions.models import Price, Subscription, SubscriptionItem
+from subscriptions.pricing import PriceTerms, billable_quantity, rate
+from subscriptions.services import next_period
+from usage.reports import Usage, UsageQuestion, quantities
+
+_LARGEST_AMOUNT = 2**63 - 1
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+Answers = Mapping[UsageQuestion, Usage]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One line to be: an item's price over a period."""
+
+    subscription: Subscription
+    item: SubscriptionItem
+    price: Price
+    period: Period
+
+    @property
+    def question(self) -> UsageQuestion | None:
+        """What has to be known of usage before a metered price can be rated; None for a licensed one."""
+        if self.price.meter_id is None:
+            return None
+        return UsageQuestion(self.price.meter_id, self.subscription.customer_id, self.period)
+
+
+def first_charges(subscription: Subscription) -> list[Charge]:
+    """What is billed when a subscription begins: its licensed items, in advance."""
+    return [_charge(subscription, item, item.current_period) for item in _items(subscription) if not _is_metered(item)]
+
+
+def cycle_charges(subscription: Subscription) -> list[Charge]:
+    """What is billed when the current period ends: metered usage of that one, licensed items for the next."""
+    charges = []
+    for item in _items(subscription):
+        period = item.current_period if _is_metered(item) else next_period(item, subscription)
+        if period is not None:
+            charges.append(_charge(subscription, item, period))
+    return charges
+
+
+def unbilled_charges(subscription: Subscription, until: datetime) -> list[Charge]:
+    """The metered usage of the current period that came before an instant."""
+    return [
+        _charge(subscription, item, Period(item.current_period_start, until))
+        for item in _items(subscription)
+        if _is_metered(item) and item.current_period_start < until
+    ]
+
+
+def read_usage(environment_id: UUID, charges: Iterable[Charge]) -> Answers:
+    """Ask for all the usage that the charges need, at once. It counts whatever is committed by now."""
+    questions = list(dict.fromkeys(charge.question for charge in charges if charge.question is not None))
+    answers = quantities(environment_id, questions) if questions else []
+    return dict(zip(questions, answers, strict=True))
+
+
+def make_lines(charges: Sequence[Charge], answers: Answers, *, read_at: datetime) -> list[InvoiceLine]:
+    """Rate charges into lines that belong to no invoice yet.
+
+    :raises AmountTooLarge: if a line's amount is beyond what an invoice can hold
+    """
+    return [
+        _licensed_line(charge, position)
+        if charge.question is None
+        else _metered_line(charge, position, answers[charge.question], read_at)
+        for position, charge in enumerate(charges)
+    ]
+
+
+def make_invoice(
+    subscription: Subscription,
+    lines: Sequence[InvoiceLine],
+    *,
+    period: Period,
+    billing_reason: str,
+    created_at: datetime,
+    finalizes_at: datetime | None = None,
+) -> Invoice:
+    """Draft an invoice around lines and make it theirs.
+
+    :raises AmountTooLarge: if the total is beyond what an invoice can hold
+    """
+    invoice = Invoice(
+        environment_id=subscription.environment_id,
+        customer=subscription.customer,
+        subscription=subscription,
+        billing_reason=billing_reason,
+        collection_method=subscription.collection_method,
+        days_until_due=subscription.days_until_due,
+        currency=subscription.currency,
+        period_start=period.start,
+        period_end=period.end,
+        created_at=created_at,
+        finalizes_at=finalizes_at,
+    )
+    for line in lines:
+        line.invoice = invoice
+    add_up(invoice, lines)
+    return invoice
+
+
+def add_up(invoice: Invoice, lines: Iterable[InvoiceLine]) -> None:
+    """Set an invoice's totals from its lines, which are rounded already.
+
+    Quantities and prices are zero or more, and so are totals.
+
+    :raises AmountTooLarge: if the total is beyond what an invoice can hold
+    """
+    total = sum(line.amount for line in lines)
+    if total > _LARGEST_AMOUNT:
+        raise AmountTooLarge(Decimal(total))
+    invoice.subtotal = invoice.total = invoice.amount_due = total
+
+
+def _items(subscription: Subscription) -> Iterable[SubscriptionItem]:
+    return subscription.items.all()
+
+
+def _is_metered(item: SubscriptionItem) -> bool:
+    return item.price.is_metered
+
+
+def _charge(subscription: Subscription, item: SubscriptionItem, period: Period) -> Charge:
+    return Charge(subscription=subscription, item=item, price=item.price, period=period)
+
+
+def _metered_line(charge: Charge, position: int, usage: Usage, read_at: datetime) -> InvoiceLine:
+    price = charge.price
+    meter = cast("Meter", price.meter)
+    rating = rate(PriceTerms(price.unit_amount), billable_quantity(usage.value))
+    # Texts, so that no reader of the JSON takes them for floats. ``used`` differs from ``quantity`` where corrections
+    # took the total below zero.
+    basis = {
+        "meter": str(meter.pk),
+        "event_name": meter.event_name,
+        "formula": meter.formula,
+        "event_time_window": meter.event_time_window,
+        "customer": str(charge.subscription.customer_id),
+        "event_count": str(usage.event_count),
+        "used": plain(usage.value),
+        "quantity": plain(rating.quantity),
+        "unit_amount": plain(price.unit_amount),
+        "read_at": read_at.isoformat(),
+    }
+    return _line(charge, position, rating.quantity, rating.amount, basis)
+
+
+def _licensed_line(charge: Charge, position: int) -> InvoiceLine:
+    price = charge.price
+    quantity = Decimal(charge.item.quantity or 0)
+    rating = rate(PriceTerms(price.unit_amount), quantity)
+    interval = cast("Interval", price.interval)
+    periods = full_periods(charge.subscription.anchor_at, interval, price.interval_count, charge.period)
+    basis = {"quantity": plain(quantity), "unit_amount": plain(price.unit_amount), "full_periods": str(periods)}
+    return _line(charge, position, quantity, share(rating.amount, periods), basis, periods=periods)
+
+
+def _line(
+    charge: Charge,
+    position: int,
+    quantity: Decimal,
+    exact_amount: Decimal,
+    basis: dict[str, str],
+    *,
+    periods: Fraction = Fraction(1),
+) -> InvoiceLine:
+    amount = to_minor_units(exact_amount)
+    if amount > _LARGEST_AMOUNT:
+        raise AmountTooLarge(exact_amount)
+    return InvoiceLine(
+        environment_id=charge.subscription.environment_id,
+        position=position,
+        subscription_item=charge.item,
+        price=charge.price,
+        description=_describe(charge.price, quantity, prorated=periods != 1),
+        quantity=quantity,
+        unit_amount=charge.price.unit_amount,
+        exact_amount=exact_amount,
+        amount=amount,
+        period_start=charge.period.start,
+        period_end=charge.period.end,
+        basis=basis,
+    )
+
+
+def _describe(price: Price, quantity: Decimal, *, prorated: bool) -> str:
+    """Tell the payer what this is, as in "Context tokens: 18,059,974 (times) 0.0000025 USD per token"."""
+    product = price.product
+    unit = f" per {product.unit_label}" if product.unit_label else ""
+    units = f"{Decimal(plain(quantity)):,f}"
+    part = " (prorated)" if prorated else ""
+    return f"{product.name}: {units} {_TIMES} {format_unit_amount(price.unit_amount, price.currency)}{unit}{part}"

@@ -1,0 +1,33 @@
+"""Every write to invoices, and to subscriptions where money is due for it."""
+
+from invoices.services.closing import GRACE, close_due_periods
+from invoices.services.finalizing import (
+    finalize_due_drafts,
+    finalize_invoice,
+    pay_invoice_out_of_band,
+    void_invoice,
+)
+from invoices.services.previewing import PreviewedInvoice, preview_invoice
+from invoices.services.subscribing import (
+    SubscriptionTerms,
+    cancel_subscription,
+    delete_customer,
+    start_subscription,
+)
+from invoices.services.sweeping import Swept
+
+__all__ = [
+    "GRACE",
+    "PreviewedInvoice",
+    "SubscriptionTerms",
+    "Swept",
+    "cancel_subscription",
+    "close_due_periods",
+    "delete_customer",
+    "finalize_due_drafts",
+    "finalize_invoice",
+    "pay_invoice_out_of_band",
+    "preview_invoice",
+    "start_subscription",
+    "void_invoice",
+]

@@ -1,0 +1,70 @@
+"""The upcoming invoice: what the next one would say if the period ended with the usage that is there by now."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from accounts.models import Customer, Environment
+from core.errors import NotFound
+from core.periods import Period
+from invoices.drafting import cycle_charges, make_invoice, make_lines, read_usage
+from invoices.errors import NoUpcomingInvoice
+from invoices.models import Invoice, InvoiceLine
+from invoices.services.closing import subscriptions_with_items
+from subscriptions.models import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewedInvoice:
+    """An invoice that is nowhere stored. Its lines are here: ``invoice.lines`` would ask the database."""
+
+    invoice: Invoice
+    lines: list[InvoiceLine]
+
+
+def preview_invoice(
+    *,
+    environment: Environment,
+    now: datetime,
+    subscription: Subscription | None = None,
+    customer: Customer | None = None,
+) -> PreviewedInvoice:
+    """Compute a subscription's next invoice: metered usage of its current period, licensed items for the one after it.
+
+    :param now: the customer's time
+    :param customer: without ``subscription``: the one of the customer's subscriptions that bills next
+    :raises NotFound: if the subscription is not the environment's, or not the customer's
+    :raises NoUpcomingInvoice: if nothing will be billed
+    :raises AmountTooLarge: if it would be beyond what an invoice can hold
+    """
+    found = _find(environment, subscription, customer)
+    charges = cycle_charges(found) if found is not None and found.bills_at is not None else []
+    if found is None or not charges:
+        raise NoUpcomingInvoice(
+            customer_id=customer.pk if customer else None, subscription_id=subscription.pk if subscription else None
+        )
+    lines = make_lines(charges, read_usage(environment.pk, charges), read_at=now)
+    item = found.items.all()[0]
+    invoice = make_invoice(
+        found,
+        lines,
+        period=Period(item.current_period_start, item.current_period_end),
+        billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE,
+        created_at=now,
+    )
+    return PreviewedInvoice(invoice, lines)
+
+
+def _find(
+    environment: Environment, subscription: Subscription | None, customer: Customer | None
+) -> Subscription | None:
+    candidates = subscriptions_with_items().of(environment)
+    if customer is not None:
+        candidates = candidates.filter(customer=customer)
+    if subscription is None:
+        if customer is None:
+            return None
+        return candidates.filter(bills_at__isnull=False).order_by("bills_at", "pk").first()
+    found = candidates.filter(pk=subscription.pk).first()
+    if found is None:
+        raise NotFound("subscription", str(subscription.pk))
+    return found

@@ -1,0 +1,17 @@
+"""What beat wakes the invoices for."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from invoices import services
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def close_due_periods() -> None:
+    """Turn periods that are over into drafts, and drafts whose grace is over into final invoices.
+
+    Lost or doubled, it does no harm: it looks for its own work, and the next one comes in seconds.
+    """
+    wall = timezone.now()
+    services.close_due_periods(wall=wall)
+    services.finalize_due_drafts(wall=wall)
