@@ -54,7 +54,7 @@ def share(amount: Decimal, fraction: Fraction) -> Decimal:
     scaled = exact * 10**_SHARE_PLACES
     # Toward zero: a remainder must not lift an amount onto a half.
     whole = abs(scaled.numerator) // scaled.denominator
-    return EXACT.scaleb(Decimal(whole if scaled >= 0 else -whole), -_SHARE_PLACES)
+    return EXACT.normalize(EXACT.scaleb(Decimal(whole if scaled >= 0 else -whole), -_SHARE_PLACES))
 
 
 def plain(value: Decimal) -> str:

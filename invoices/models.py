@@ -4,8 +4,7 @@ from datetime import datetime
 from typing import Self
 
 from django.db import models
-from django.db.models import CheckConstraint, F, Q, UniqueConstraint, Value
-from django.db.models.functions import Coalesce
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 
 from accounts.models import Customer, Environment
 from core.fields import ExactDecimalField
@@ -20,8 +19,11 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
 
     def due(self, wall: datetime) -> Self:
         """Drafts whose time to become final has come, by their customer's clock or the wall's."""
-        at = Coalesce("customer__test_clock__frozen_at", Value(wall, models.DateTimeField()))
-        return self.filter(status=Invoice.Status.DRAFT, finalizes_at__lte=at)
+        return self.filter(
+            Q(customer__test_clock__isnull=True, finalizes_at__lte=wall)
+            | Q(finalizes_at__lte=F("customer__test_clock__frozen_at")),
+            status=Invoice.Status.DRAFT,
+        )
 
 
 class Invoice(models.Model):

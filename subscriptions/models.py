@@ -4,8 +4,7 @@ from datetime import datetime
 from typing import Self
 
 from django.db import models
-from django.db.models import CheckConstraint, F, Q, UniqueConstraint, Value
-from django.db.models.functions import Coalesce
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 
 from accounts.models import Customer, Environment
 from core.ids import new_id
@@ -118,7 +117,8 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     def due(self, wall: datetime) -> Self:
         """Subscriptions with a period that is over, by their customer's clock or the wall's."""
         return self.filter(
-            bills_at__lte=Coalesce("customer__test_clock__frozen_at", Value(wall, models.DateTimeField()))
+            Q(customer__test_clock__isnull=True, bills_at__lte=wall)
+            | Q(bills_at__lte=F("customer__test_clock__frozen_at"))
         )
 
 
