@@ -13,5 +13,10 @@ def roll_up() -> None:
 
 
 @shared_task
+def prune_retry_keys() -> None:
+    services.prune_retry_keys(now=timezone.now())
+
+
+@shared_task
 def maintain_partitions() -> None:
     services.maintain_partitions(now=timezone.now())

@@ -1,6 +1,7 @@
 """Every write to usage: taking events in, rolling them up, keeping the partitions."""
 
 from usage.services.acceptance import UnknownCustomer, accept_events
+from usage.services.claims import prune_retry_keys
 from usage.services.imports import ImportResult, import_events
 from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
 from usage.services.rollup import RollUp, mark_dirty, recompute_dirty_hours, roll_up
@@ -15,6 +16,7 @@ __all__ = [
     "import_events",
     "maintain_partitions",
     "mark_dirty",
+    "prune_retry_keys",
     "recompute_dirty_hours",
     "roll_up",
 ]

@@ -309,6 +309,7 @@ def _first_answer(environment: Environment, claim: EventClaim) -> Outcome:
     if stored is not None:
         name, row = stored.meter.event_name, stored
     else:
+        # Retention drops no event as young as a retry key, so what is no event is a rejection.
         row = EventRejection.objects.get(environment=environment, pk=claim.event_id)  # type: ignore[assignment]
         name = row.event_name  # type: ignore[attr-defined]
     return AcceptedEvent(

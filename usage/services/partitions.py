@@ -54,22 +54,41 @@ def maintain_partitions(*, now: datetime) -> None:
 
 
 def drop_partitions(*, before: datetime) -> list[str]:
-    """Drop the events of all months that end at or before an instant. Their summaries stay.
+    """Drop the events of all months that end at or before an instant. Their summaries and claims stay.
 
     :returns: the names of the partitions dropped
     """
+    return [_name(month) for month in existing_months() if month.end <= before and _drop(month)]
+
+
+@transaction.atomic
+def _drop(month: Period) -> bool:
+    """Drop one partition, unless it holds what the summaries do not have yet.
+
+    A transaction each: detaching waits for readers, and must not hold back the partitions already done.
+    """
+    name = _name(month)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cursor.execute("SELECT to_regclass(%s)", [name])
+        if cursor.fetchone()[0] is None:
+            return False
+        cursor.execute(f"ALTER TABLE {_PARENT} DETACH PARTITION {name}")
+        # Nothing can be added now. An import of old usage may be waiting for the roll-up; next time, then.
+        cursor.execute(
+            f"SELECT EXISTS (SELECT 1 FROM {name} WHERE xid >= "  # noqa: S608 (a name of ours)
+            "coalesce((SELECT xid FROM usage_watermark WHERE id = 1), 0))"
+        )
+        if cursor.fetchone()[0]:
+            transaction.set_rollback(True)
+            return False
+        cursor.execute(f"DROP TABLE {name}")
+    return True
+
+
+def existing_months() -> list[Period]:
+    """The months that have a partition, oldest first."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass", [_PARENT])
-        names = [name for (name,) in cursor.fetchall()]
-    dropped = []
-    for name in sorted(names):
-        year, month = name.removeprefix(f"{_PARENT}_").split("_")
-        if month_of(datetime(int(year), int(month), 1, tzinfo=UTC)).end > before:
-            continue
-        # A transaction each: detaching waits for readers, and must not hold back the partitions already done.
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-            cursor.execute(f"ALTER TABLE {_PARENT} DETACH PARTITION {name}")
-            cursor.execute(f"DROP TABLE {name}")
-        dropped.append(name)
-    return dropped
+        names = [name.removeprefix(f"{_PARENT}_") for (name,) in cursor.fetchall()]
+    return [month_of(datetime.strptime(name, "%Y_%m").replace(tzinfo=UTC)) for name in sorted(names)]

@@ -17,6 +17,7 @@ from accounts.models import Environment
 from core.periods import floor_hour
 from usage.errors import WatermarkFromAnotherCluster
 from usage.models import DirtyHour
+from usage.services.partitions import existing_months, month_of
 
 # What a set of events amounts to; the same columns wherever summaries are computed.
 _AGGREGATES = """
@@ -168,8 +169,11 @@ def recompute_dirty_hours(*, limit: int = 1000) -> int:
             [limit],
         )
         marks = cursor.fetchall()
-        if marks:
-            _recompute(cursor, marks, row[0])
+        # Of a month whose events were dropped by retention, the summaries are all there is: they stay.
+        months = {month.start for month in existing_months()}
+        kept = [mark for mark in marks if month_of(mark[3]).start in months]
+        if kept:
+            _recompute(cursor, kept, row[0])
     return len(marks)
 
 

@@ -16,7 +16,7 @@ from meters.tests.factories import MeterFactory
 from usage import errors
 from usage.events import AcceptedEvent, EventDraft
 from usage.models import EventClaim, EventRejection, MeterEvent, Source
-from usage.services import UnknownCustomer, accept_events
+from usage.services import UnknownCustomer, accept_events, prune_retry_keys
 from usage.tests.factories import draft
 
 MINUTE = timedelta(minutes=1)
@@ -307,3 +307,20 @@ def test_given_the_same_events_from_eight_writers_at_once_then_each_is_stored_on
     assert sum(isinstance(answer, AcceptedEvent) for answer in answers) == 40
     assert sum(isinstance(answer, errors.EventExists) for answer in answers) == 280
     assert MeterEvent.objects.count() == 40
+
+
+def test_given_old_retry_keys_when_pruned_then_they_are_free_and_identifiers_are_not(
+    meter: Meter, customer: Customer
+) -> None:
+    accept(meter, draft(meter, customer, identifier="a", retry_key="k", fingerprint=b"one"))
+
+    assert prune_retry_keys(now=NOW + timedelta(hours=24)) == 0
+    assert prune_retry_keys(now=NOW + timedelta(hours=24, seconds=1)) == 1
+
+    again, new = accept(
+        meter,
+        draft(meter, customer, identifier="a", retry_key="k", fingerprint=b"one"),
+        draft(meter, customer, identifier="b", retry_key="k", fingerprint=b"two"),
+    )
+    assert isinstance(again, errors.EventExists)
+    assert isinstance(new, AcceptedEvent)

@@ -9,7 +9,7 @@ from accounts.tests.factories import NOW, CustomerFactory
 from meters.tests.factories import MeterFactory
 from usage import services
 from usage.events import AcceptedEvent
-from usage.models import MeterEvent, Source
+from usage.models import MeterEvent, Source, UsageSummary, Watermark
 from usage.services.acceptance import _known_months
 from usage.tests.factories import draft, report
 
@@ -22,6 +22,11 @@ def partitions() -> list[str]:
             "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'usage_meterevent'::regclass"
         )
         return sorted(name.removeprefix("usage_meterevent_") for (name,) in cursor.fetchall())
+
+
+def everything_is_rolled_up() -> None:
+    """Set the watermark past this test's own transaction, which a real roll-up waits for."""
+    Watermark.objects.update_or_create(pk=Watermark.SINGLETON, defaults={"xid": 2**60, "read_at": NOW})
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +56,7 @@ def test_given_old_months_when_dropped_then_only_those_that_ended_by_then_go() -
     customer = CustomerFactory.create(environment=meter.environment)
     for month in (3, 4, 5):
         report(meter, customer, timestamp=datetime(2026, month, 1, tzinfo=UTC))
+    everything_is_rolled_up()
 
     dropped = services.drop_partitions(before=datetime(2026, 5, 1, tzinfo=UTC))
 
@@ -63,6 +69,7 @@ def test_given_a_remembered_partition_was_dropped_when_an_event_comes_then_it_is
     customer = CustomerFactory.create(environment=meter.environment)
     moment = datetime(2026, 5, 20, tzinfo=UTC)
     report(meter, customer, timestamp=moment)
+    everything_is_rolled_up()
     services.drop_partitions(before=NOW)
 
     (answer,) = services.accept_events(
@@ -81,3 +88,26 @@ def test_given_many_months_when_a_range_is_read_then_other_months_are_not_touche
     assert "2026_06" in plan
     assert "2026_05" not in plan
     assert "2026_07" not in plan
+
+
+def test_given_events_that_are_not_rolled_up_when_dropping_then_their_month_stays() -> None:
+    meter = MeterFactory.create()
+    report(meter, CustomerFactory.create(environment=meter.environment), timestamp=datetime(2026, 3, 1, tzinfo=UTC))
+
+    assert services.drop_partitions(before=NOW) == []
+    assert partitions() == ["2026_03"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_given_a_dropped_month_when_an_hour_of_it_is_marked_then_its_summary_stays() -> None:
+    meter = MeterFactory.create()
+    customer = CustomerFactory.create(environment=meter.environment)
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    report(meter, customer, 5, timestamp=moment)
+    services.roll_up()
+    services.drop_partitions(before=NOW)
+
+    services.mark_dirty(environment=meter.environment, hours=[(meter.pk, customer.pk, moment)], reason="test", now=NOW)
+    services.recompute_dirty_hours()
+
+    assert UsageSummary.objects.get().value_sum == 5
