@@ -33,14 +33,24 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="5"),
         "options": {"expires": 3000},
     },
-    "make and drop partitions": {
+    "make partitions": {
         "task": "usage.tasks.maintain_partitions",
         "schedule": crontab(minute="15"),
+        "options": {"expires": 3000},
+    },
+    "drop partitions": {
+        "task": "invoices.tasks.drop_expired_usage",
+        "schedule": crontab(minute="20", hour="3"),
         "options": {"expires": 3000},
     },
     "prune idempotency records": {
         "task": "accounts.tasks.prune_idempotency_records",
         "schedule": crontab(minute="25"),
+        "options": {"expires": 3000},
+    },
+    "prune the idempotency keys of events": {
+        "task": "usage.tasks.prune_retry_keys",
+        "schedule": crontab(minute="35"),
         "options": {"expires": 3000},
     },
 }

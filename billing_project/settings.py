@@ -9,6 +9,7 @@ from pathlib import Path
 
 import django_stubs_ext
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from core.instance import data_dir, instance_env_file
 
@@ -114,6 +115,12 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
+
+# How many days events are kept after their month; their summaries stay. 0: for good. An event may come 35 days late,
+# and a month more is needed to look into an invoice, so fewer than 70 are refused.
+USAGE_RETENTION_DAYS = env.int("USAGE_RETENTION_DAYS", default=0)
+if USAGE_RETENTION_DAYS and USAGE_RETENTION_DAYS < 70:  # noqa: PLR2004 (said above)
+    raise ImproperlyConfigured("USAGE_RETENTION_DAYS is 0 (keep for good) or at least 70.")
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
 # However long the broker is away, beat and worker wait for it.

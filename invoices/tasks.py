@@ -1,6 +1,9 @@
 """What beat wakes the invoices for."""
 
+from datetime import timedelta
+
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from invoices import services
@@ -15,3 +18,11 @@ def close_due_periods() -> None:
     wall = timezone.now()
     services.close_due_periods(wall=wall)
     services.finalize_due_drafts(wall=wall)
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def drop_expired_usage() -> None:
+    """Drop old events where the operator has set how long they are kept."""
+    if settings.USAGE_RETENTION_DAYS:
+        retention = timedelta(days=settings.USAGE_RETENTION_DAYS)
+        services.drop_expired_usage(now=timezone.now(), retention=retention)

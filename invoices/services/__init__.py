@@ -8,6 +8,7 @@ from invoices.services.finalizing import (
     void_invoice,
 )
 from invoices.services.previewing import PreviewedInvoice, preview_invoice
+from invoices.services.retention import drop_expired_usage
 from invoices.services.subscribing import (
     SubscriptionTerms,
     cancel_subscription,
@@ -24,6 +25,7 @@ __all__ = [
     "cancel_subscription",
     "close_due_periods",
     "delete_customer",
+    "drop_expired_usage",
     "finalize_due_drafts",
     "finalize_invoice",
     "pay_invoice_out_of_band",
