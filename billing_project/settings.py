@@ -11,6 +11,7 @@ import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from billing_project.console import theme
 from core.instance import data_dir, instance_env_file
 
 # ModelAdmin[Meter] and its like, which Django itself does not understand at run time.
@@ -107,6 +108,9 @@ AUTH_PASSWORD_VALIDATORS = [
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = theme.FORMAT_MODULE_PATH
+
+UNFOLD = theme.UNFOLD
 
 STATIC_URL = "static/"
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(DATA_DIR / "static"))

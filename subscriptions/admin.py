@@ -93,7 +93,7 @@ class PriceAdmin(_Columns, ConsoleAdmin):
         "environment",
         "active",
     ]
-    list_filter = ["environment", "environment__mode", "active", "usage_type", "currency"]
+    list_filter = ["environment", "environment__mode", "active", "usage_type"]
     list_select_related = ["environment__company", "product", "meter"]
     search_fields = ["nickname__icontains", "=lookup_key", "product__name__icontains"]
     ordering = ["-created_at", "-pk"]
@@ -150,7 +150,7 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
     wire_prefix = "sub"
     wire_parents = {"cus": "customer"}
     list_display = ["customer", "environment", "status", "currency", "start_at", "bills_at", "ended_at"]
-    list_filter = ["environment", "environment__mode", "status", "collection_method", "currency"]
+    list_filter = ["environment", "environment__mode", "status", "collection_method"]
     list_select_related = ["environment__company", "customer"]
     search_fields = ["customer__name__istartswith", "customer__email__iexact"]
     ordering = ["-created_at", "-pk"]

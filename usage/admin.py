@@ -211,7 +211,7 @@ class DirtyHourAdmin(UsageAdmin):
     """Hours that wait to be recounted: a short list, empty most of the time."""
 
     list_display = ["hour", "meter", "customer", "environment", "reason", "marked_at"]
-    list_filter = ["environment", "reason"]
+    list_filter = ["environment"]
     list_select_related = ["environment__company", "meter", "customer"]
     ordering = ["marked_at"]
     fields = ["hour", "environment", "meter", "customer", "reason", "marked_at"]

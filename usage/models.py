@@ -152,6 +152,8 @@ class UsageSummary(models.Model):
             ),
             CheckConstraint(condition=Q(event_count__gt=0), name="summary_not_empty"),
         ]
+        # For the console: the usage of the last hours, whoever's it is.
+        indexes = [models.Index(fields=["environment", "hour"], name="summary_by_hour")]
 
     def __str__(self) -> str:
         return f"{self.meter} {self.hour:%Y-%m-%d %H}:00"

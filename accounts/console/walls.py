@@ -74,7 +74,7 @@ def company_ids_of(row: Model) -> set[UUID]:
     return {environment.company_id} if isinstance(environment, Environment) else set()
 
 
-class Walled(BaseModelAdmin):  # type: ignore[type-arg]  # Django's class takes no argument at run time
+class Walled(BaseModelAdmin[Any]):
     """Rows of the person's companies only, and what their role permits. Nothing may be changed unless a class says so."""
 
     # The path from the model to what the wall is drawn by: an environment, or a company.

@@ -123,7 +123,7 @@ def test_a_renewal_starts_anew() -> None:
     ],
 )
 def test_another_license_that_goes_on_without_a_gap_silences_the_alarm(
-    starts_at: datetime, product: str, is_silent: bool
+    starts_at: datetime, product: str, *, is_silent: bool
 ) -> None:
     license_ = license_of()
     license_of(license_.company, product=product, starts_at=starts_at, ends_at=None)

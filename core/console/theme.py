@@ -12,22 +12,10 @@ if TYPE_CHECKING:
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from django.forms import CheckboxSelectMultiple as CheckboxList
 else:
-    from unfold.admin import ModelAdmin, TabularInline
+    from unfold.admin import ModelAdmin as ThemedModelAdmin
+    from unfold.admin import TabularInline as ThemedTabularInline
     from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxList
-
-    class ThemedModelAdmin(ModelAdmin):
-        """Django's ``ModelAdmin`` as the theme draws it."""
-
-        def __class_getitem__(cls, model: object) -> type:
-            return cls
-
-    class ThemedTabularInline(TabularInline):
-        """Django's ``TabularInline`` as the theme draws it."""
-
-        def __class_getitem__(cls, models: object) -> type:
-            return cls
-
 
 __all__ = [
     "AdminPasswordChangeForm",

@@ -1,0 +1,78 @@
+"""The console's menu: what the person may see, in the order of their day."""
+
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "Billing",
+        (
+            ("invoices.Invoice", "receipt_long"),
+            ("invoices.BillingFailure", "report"),
+            ("subscriptions.Subscription", "autorenew"),
+            ("accounts.Customer", "groups"),
+        ),
+    ),
+    ("Catalog", (("subscriptions.Product", "inventory_2"), ("subscriptions.Price", "sell"))),
+    (
+        "Usage",
+        (
+            ("meters.Meter", "speed"),
+            ("usage.UsageSummary", "bar_chart"),
+            ("usage.MeterEvent", "stream"),
+            ("usage.EventRejection", "unpublished"),
+        ),
+    ),
+    (
+        "Access",
+        (
+            ("accounts.Company", "apartment"),
+            ("accounts.Membership", "badge"),
+            ("accounts.User", "person"),
+            ("accounts.ApiKey", "key"),
+            ("accounts.License", "verified"),
+        ),
+    ),
+    (
+        "Records",
+        (
+            ("invoices.InvoiceLine", "list_alt"),
+            ("subscriptions.SubscriptionItem", "format_list_bulleted"),
+            ("invoices.InvoiceNumbering", "tag"),
+            ("accounts.LicenseNotice", "notifications"),
+            ("accounts.Environment", "lan"),
+            ("accounts.TestClock", "schedule"),
+            ("accounts.IdempotencyRecord", "repeat"),
+            ("usage.DirtyHour", "calculate"),
+            ("usage.Watermark", "water"),
+        ),
+    ),
+)
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The groups of the menu, in the theme's shape, without what the person may not see."""
+    start = {"title": "Start", "icon": "home", "link": reverse("admin:index")}
+    groups = [
+        {"title": title, "separator": True, "collapsible": title == "Records", "items": items}
+        for title, entries in GROUPS
+        if (items := [_item(label, icon) for label, icon in entries if _is_visible(label, request)])
+    ]
+    return [{"items": [start]}, *groups]
+
+
+def _is_visible(label: str, request: HttpRequest) -> bool:
+    return admin.site.get_model_admin(apps.get_model(label)).has_view_permission(request)
+
+
+def _item(label: str, icon: str) -> dict[str, Any]:
+    options = apps.get_model(label)._meta  # noqa: SLF001 (Django's own name for it)
+    return {
+        "title": str(options.verbose_name_plural).capitalize().replace("Api ", "API "),
+        "icon": icon,
+        "link": reverse(f"admin:{options.app_label}_{options.model_name}_changelist"),
+    }

@@ -1,0 +1,305 @@
+"""The console's pages of invoices: read, finalized, paid and voided here, never edited."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.console.base import ConsoleAdmin, ConsoleInline
+from accounts.console.commands import Command
+from core.console import cells
+from core.money import format_amount
+from core.periods import ceil_hour, floor_hour
+from invoices import services
+from invoices.models import BillingFailure, Invoice, InvoiceLine, InvoiceNumbering
+
+Status = Invoice.Status
+
+
+def _money(invoices: Sequence[Invoice], field: str) -> str:
+    """The totals per currency, test and live apart: "47.61 USD and 3.00 EUR, and 1.00 USD of test money"."""
+    totals: dict[tuple[bool, str], int] = defaultdict(int)
+    for invoice in invoices:
+        totals[not invoice.environment.is_live, invoice.currency] += getattr(invoice, field)
+    return " and ".join(
+        format_amount(total, currency) + (" in test mode" if is_test else "")
+        for (is_test, currency), total in sorted(totals.items())
+    )
+
+
+def _invoices(invoices: Sequence[Invoice]) -> str:
+    return "this invoice" if len(invoices) == 1 else f"these {len(invoices)} invoices"
+
+
+def _finalized(invoices: Sequence[Invoice]) -> str:
+    customers = sorted({str(invoice.customer) for invoice in invoices})
+    who = customers[0] if len(customers) == 1 else f"{len(customers)} customers"
+    return (
+        f"{who} will owe {_money(invoices, 'total')}, by the usage counted when the draft was last rated; usage of the "
+        f"period that has arrived since is counted in now. The next number is given to {_invoices(invoices)}, and "
+        "lines, amounts and period can never be changed again."
+    )
+
+
+def _paid(invoices: Sequence[Invoice]) -> str:
+    return (
+        f"{_money(invoices, 'amount_remaining')} will be recorded as received outside of Tollbook, for "
+        f"{_invoices(invoices)}. No card is charged and no bank is asked. This cannot be undone."
+    )
+
+
+def _voided(invoices: Sequence[Invoice]) -> str:
+    return (
+        f"{_money(invoices, 'amount_remaining')} will not be collected any more. {_invoices(invoices).capitalize()} "
+        "stays on record as void, with its number. This cannot be undone."
+    )
+
+
+def _summaries_behind(line: InvoiceLine) -> str:
+    """The list of the hourly summaries that a metered line was computed from."""
+    query = {
+        "environment__id__exact": line.environment_id,
+        "meter__id__exact": line.basis["meter"],
+        "customer__id__exact": line.basis["customer"],
+        "hour__gte": floor_hour(line.period_start).isoformat(),
+        "hour__lt": ceil_hour(line.period_end).isoformat(),
+    }
+    return f"{reverse('admin:usage_usagesummary_changelist')}?{urlencode(query)}"
+
+
+class InvoiceLineColumns:
+    """A line as a sum that can be checked by eye: quantity x unit price = exact amount, rounded once."""
+
+    @display(description="period")
+    def period_column(self, row: InvoiceLine) -> SafeString:
+        return cells.period(row.period)
+
+    @display(description="quantity", ordering="quantity")
+    def quantity_amount(self, row: InvoiceLine) -> str | SafeString:
+        return cells.quantity(row.quantity)
+
+    @display(description="unit price")
+    def unit_price_amount(self, row: InvoiceLine) -> SafeString:
+        return cells.exact_amount(row.unit_amount, row.invoice.currency)
+
+    @display(description="exact amount")
+    def exact_amount_column(self, row: InvoiceLine) -> SafeString:
+        return cells.exact_amount(row.exact_amount, row.invoice.currency)
+
+    @display(description="amount")
+    def line_amount(self, row: InvoiceLine) -> SafeString:
+        return cells.amount(row.amount, row.invoice.currency)
+
+    @display(description="computed from")
+    def basis_facts(self, row: InvoiceLine) -> str | SafeString:
+        if "meter" not in row.basis:
+            return cells.facts(row.basis)
+        counted = int(row.basis["event_count"])
+        return format_html(
+            '<span class="facts"><span>{} of <a href="{}">{}</a></span><span>over <a href="{}">{} event{}</a></span>'
+            "<span>read {}</span></span>",
+            row.basis["formula"],
+            reverse("admin:meters_meter_change", args=[row.basis["meter"]]),
+            row.basis["event_name"],
+            _summaries_behind(row),
+            f"{counted:,}",
+            "" if counted == 1 else "s",
+            cells.moment(datetime.fromisoformat(row.basis["read_at"])),
+        )
+
+
+class InvoiceLineInline(InvoiceLineColumns, ConsoleInline):
+    model = InvoiceLine
+    verbose_name_plural = "lines"
+    fields = [
+        "description",
+        "period_column",
+        "quantity_amount",
+        "unit_price_amount",
+        "exact_amount_column",
+        "line_amount",
+        "basis_facts",
+    ]
+    list_select_related = ["environment__company", "invoice"]
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ConsoleAdmin):
+    wire_prefix = "in"
+    wire_parents = {"cus": "customer", "sub": "subscription"}
+    list_display = [
+        "name",
+        "customer",
+        "environment",
+        "status",
+        "total_amount",
+        "remaining_amount",
+        "period_column",
+        "created_at",
+        "due_at",
+    ]
+    list_filter = ["status", "environment", "environment__mode", "created_at", "due_at"]
+    list_select_related = ["environment__company", "customer__test_clock", "subscription__customer"]
+    search_fields = ["=number", "customer__name__istartswith", "customer__email__iexact"]
+    search_help_text = "A number, an id (in_…, cus_…, sub_…), or the beginning of a customer's name."
+    ordering = ["-created_at", "-pk"]
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "number",
+                    "status",
+                    "customer",
+                    "subscription",
+                    "environment",
+                    "period_column",
+                    "billing_reason",
+                    "description",
+                )
+            },
+        ),
+        ("Amounts", {"fields": ("subtotal_amount", "total_amount", "due_amount", "paid_amount", "remaining_amount")}),
+        (
+            "Dates",
+            {
+                "fields": (
+                    "created_at",
+                    "finalizes_at",
+                    "finalized_at",
+                    "due_at",
+                    "paid_at",
+                    "voided_at",
+                    "collection_method",
+                    "days_until_due",
+                    "paid_out_of_band",
+                    "metadata_document",
+                )
+            },
+        ),
+    )
+    inlines = [InvoiceLineInline]
+    commands = [
+        Command[Invoice](
+            name="finalize",
+            title="Finalize",
+            icon="task_alt",
+            applies=lambda invoice: invoice.status == Status.DRAFT,
+            consequence=_finalized,
+            run=lambda invoice, now: services.finalize_invoice(invoice=invoice, now=now),
+            done="final.",
+        ),
+        Command[Invoice](
+            name="pay",
+            title="Record payment",
+            icon="payments",
+            applies=lambda invoice: invoice.status == Status.OPEN,
+            consequence=_paid,
+            run=lambda invoice, now: services.pay_invoice_out_of_band(invoice=invoice, now=now),
+            done="paid.",
+        ),
+        Command[Invoice](
+            name="void",
+            title="Void",
+            icon="block",
+            applies=lambda invoice: invoice.status == Status.OPEN,
+            consequence=_voided,
+            run=lambda invoice, now: services.void_invoice(invoice=invoice, now=now),
+            done="void.",
+            warns=True,
+        ),
+    ]
+
+    @display(description="number", ordering="number")
+    def name(self, row: Invoice) -> str:
+        return str(row)
+
+    @display(description="period", ordering="period_start")
+    def period_column(self, row: Invoice) -> SafeString:
+        return cells.period(row.period)
+
+    @display(description="subtotal")
+    def subtotal_amount(self, row: Invoice) -> SafeString:
+        return cells.amount(row.subtotal, row.currency)
+
+    @display(description="total")
+    def total_amount(self, row: Invoice) -> SafeString:
+        return cells.amount(row.total, row.currency)
+
+    @display(description="amount due")
+    def due_amount(self, row: Invoice) -> SafeString:
+        return cells.amount(row.amount_due, row.currency)
+
+    @display(description="paid")
+    def paid_amount(self, row: Invoice) -> SafeString:
+        return cells.amount(row.amount_paid, row.currency)
+
+    @display(description="remaining")
+    def remaining_amount(self, row: Invoice) -> SafeString:
+        return cells.amount(row.amount_remaining if row.status == Status.OPEN else 0, row.currency)
+
+    @display(description="metadata")
+    def metadata_document(self, row: Invoice) -> str | SafeString:
+        return cells.document(row.metadata)
+
+
+@admin.register(InvoiceLine)
+class InvoiceLineAdmin(InvoiceLineColumns, ConsoleAdmin):
+    wire_prefix = "il"
+    wire_parents = {"in": "invoice", "price": "price", "si": "subscription_item"}
+    searches_text = False
+    list_display = [
+        "description",
+        "invoice",
+        "environment",
+        "quantity_amount",
+        "unit_price_amount",
+        "exact_amount_column",
+        "line_amount",
+        "period_column",
+    ]
+    list_filter = ["environment", "environment__mode"]
+    list_select_related = ["environment__company", "invoice", "price__product", "subscription_item__price__product"]
+    search_fields = ["description"]
+    search_help_text = "The id of a line (il_…), invoice (in_…), price (price_…) or subscription item (si_…)."
+    ordering = ["-pk"]
+    fields = [
+        "description",
+        "invoice",
+        "environment",
+        "price",
+        "subscription_item",
+        "period_column",
+        "quantity_amount",
+        "unit_price_amount",
+        "exact_amount_column",
+        "line_amount",
+        "basis_facts",
+    ]
+
+
+@admin.register(InvoiceNumbering)
+class InvoiceNumberingAdmin(ConsoleAdmin):
+    list_display = ["environment", "prefix", "last_number"]
+    list_select_related = ["environment__company"]
+    fields = ["environment", "prefix", "last_number"]
+
+
+@admin.register(BillingFailure)
+class BillingFailureAdmin(ConsoleAdmin):
+    """What billing could not do. It tries again by itself, and a success removes the row."""
+
+    wire_parents = {"sub": "subscription", "in": "invoice"}
+    searches_text = False
+    list_display = ["reason", "environment", "subscription", "invoice", "attempts", "failed_at", "retry_at"]
+    list_filter = ["environment", "environment__mode", "failed_at"]
+    list_select_related = ["environment__company", "subscription__customer", "invoice"]
+    search_fields = ["reason"]
+    search_help_text = "The id of a subscription (sub_…) or invoice (in_…)."
+    fields = ["reason", "environment", "subscription", "invoice", "attempts", "failed_at", "retry_at"]
