@@ -1,0 +1,137 @@
+"""/v1/customers."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import services as accounts
+from accounts.models import Customer, Scope
+from billing_project.api.stripe.fields import CreatedListParams, Metadata, Params, RetrieveParams, Text
+from billing_project.api.stripe.kinds import CUSTOMER, TEST_CLOCK
+from billing_project.api.stripe.objects import Reference
+from billing_project.api.stripe.pagination import in_range
+from billing_project.api.stripe.viewsets import StripeViewSet
+from billing_project.api.stripe.wire import Wire, timestamp
+from invoices import services as invoices
+
+_ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
+
+
+@CUSTOMER.shaped
+def shape_of_customer(customer: Customer) -> Wire:
+    if customer.deleted_at is not None:
+        return {"id": CUSTOMER.id_of(customer), "object": "customer", "deleted": True}
+    return {
+        "id": CUSTOMER.id_of(customer),
+        "object": "customer",
+        "address": shape_of_address(customer),
+        "balance": 0,
+        "created": timestamp(customer.created_at),
+        "currency": None,
+        "customer_account": None,
+        "default_source": None,
+        "delinquent": False,
+        "description": customer.description or None,
+        "discount": None,
+        "email": customer.email or None,
+        "invoice_settings": {
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
+        "metadata": customer.metadata,
+        "name": customer.name or None,
+        "phone": customer.phone or None,
+        "preferred_locales": [],
+        "shipping": None,
+        "tax_exempt": "none",
+        "test_clock": test_clock_of(customer),
+    }
+
+
+def shape_of_address(customer: Customer) -> Wire | None:
+    return None if customer.address is None else {name: customer.address.get(name) for name in _ADDRESS}
+
+
+def test_clock_of(customer: Customer) -> str | None:
+    return TEST_CLOCK.spell(customer.test_clock_id) if customer.test_clock_id else None
+
+
+def customer_reference(customer: Customer) -> Reference:
+    return Reference(CUSTOMER, CUSTOMER.id_of(customer), lambda: customer)
+
+
+class AddressParams(Params):
+    city = Text(clearable=None)
+    country = Text(clearable=None)
+    line1 = Text(clearable=None)
+    line2 = Text(clearable=None)
+    postal_code = Text(clearable=None)
+    state = Text(clearable=None)
+
+
+class CustomerParams(RetrieveParams):
+    """Of creation and update alike."""
+
+    name = Text(256, clearable="")
+    email = Text(512, clearable="")
+    phone = Text(40, clearable="")
+    description = Text(5000, clearable="")
+    address = AddressParams(clearable=None)
+    metadata = Metadata()
+
+    unserved = (
+        "balance",
+        "business_name",
+        "cash_balance",
+        "default_source",
+        "individual_name",
+        "invoice_prefix",
+        "invoice_settings",
+        "next_invoice_sequence",
+        "payment_method",
+        "preferred_locales",
+        "shipping",
+        "source",
+        "tax",
+        "tax_exempt",
+        "tax_id_data",
+        "test_clock",
+        "validate",
+    )
+
+
+class CustomerListParams(CreatedListParams):
+    email = Text(512)
+
+    unserved = ("test_clock",)
+
+
+class CustomerViewSet(StripeViewSet[Customer]):
+    kind = CUSTOMER
+    read_scope = Scope.CUSTOMERS_READ
+    write_scope = Scope.CUSTOMERS_WRITE
+
+    def list(self, request: Request) -> Response:
+        params = self.validated(CustomerListParams)
+        customers = self.get_queryset().filter(deleted_at=None, **in_range(params))
+        if "email" in params:
+            customers = customers.filter(email=params["email"])
+        return self.listed(customers, params)
+
+    def create(self, request: Request) -> Response:
+        params = self.validated(CustomerParams)
+        return self.respond(accounts.create_customer(environment=self.environment, now=self.now, **params))
+
+    def update(self, request: Request, pk: str) -> Response:
+        params = self.validated(CustomerParams)
+        return self.respond(accounts.update_customer(customer=self.present(pk), **params))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        self.validated(RetrieveParams)
+        customer = self.present(pk)
+        return self.respond(invoices.delete_customer(customer=customer, now=customer.now(self.now)))
+
+    def present(self, pk: str) -> Customer:
+        """The customer that an address names, unless it was deleted: then it can only be looked at."""
+        return self.row(pk, among=self.get_queryset().filter(deleted_at=None))

@@ -1,0 +1,223 @@
+"""How refusals are said: one table from the domain's errors to status, code and parameter, and the envelope."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+
+from accounts import errors as accounts
+from billing_project.api.stripe import kinds
+from billing_project.api.stripe.wire import (
+    API_ERROR,
+    IDEMPOTENCY_ERROR,
+    StripeError,
+    Wire,
+    clipped,
+    encode,
+    json_response,
+    request_id,
+)
+from core import metadata
+from core.errors import BillingError, NotFound
+from invoices import errors as invoices
+from meters import errors as meters
+from subscriptions import errors as subscriptions
+from usage import errors as usage
+
+logger = logging.getLogger(__name__)
+
+Saying = Callable[[Any], StripeError]
+
+_RETRY_AFTER_SECONDS = 1
+# Classes of PostgreSQL's conditions that pass: no connection, resources, operator intervention, system, and the
+# transactions that lost a race. 25006: a server that is only a standby yet.
+_PASSING_STATES = ("08", "53", "57", "58", "40", "55", "25006")
+
+
+def _bad(code: str = "", param: str = "", *, status: int = 400) -> Saying:
+    """The domain's own words with Stripe's code and parameter."""
+    return lambda error: StripeError(str(error), status=status, code=code, param=param)
+
+
+def _masked(secret: str) -> str:
+    """Enough of a key to recognize it by."""
+    kind, shown = 8, 4
+    if len(secret) <= kind + 2 * shown:
+        return "*" * len(secret)
+    return secret[:kind] + "*" * min(len(secret) - kind - shown, 32) + secret[-shown:]
+
+
+def _unknown_key(error: accounts.ApiKeyUnknown) -> StripeError:
+    return StripeError(f"Invalid API Key provided: {_masked(error.secret)}", status=401)
+
+
+def _expired_key(error: accounts.ApiKeyExpired) -> StripeError:
+    return StripeError(f"Expired API Key provided: {_masked(error.secret)}", status=401, code="api_key_expired")
+
+
+def _key_in_use(error: accounts.IdempotencyKeyInUse) -> StripeError:
+    message = (
+        f"There is currently another in-progress request using this Idempotency Key: '{clipped(error.key)}'. "
+        "Try again once it has been answered."
+    )
+    return StripeError(message, status=409, kind=IDEMPOTENCY_ERROR, code="idempotency_key_in_use")
+
+
+def _key_reused(error: accounts.IdempotencyKeyReused | usage.RetryKeyReused) -> StripeError:
+    message = (
+        "Keys for idempotent requests can only be used with the same parameters they were first used with. "
+        f"Try using a key other than '{clipped(error.key)}' if you meant to execute a different request."
+    )
+    return StripeError(message, kind=IDEMPOTENCY_ERROR)
+
+
+def _not_found(error: NotFound) -> StripeError:
+    kind = kinds.BY_NOUN.get(error.kind)
+    identifier = error.identifier
+    if kind is not None:
+        with suppress(ValueError):  # Named by what the caller sent, it is said back as it came.
+            identifier = kind.spell(UUID(error.identifier))
+    return missing(error.kind, identifier, param=kind.param if kind else "id")
+
+
+def _customer_deleted(error: accounts.CustomerDeleted) -> StripeError:
+    return missing("customer", kinds.CUSTOMER.spell(error.customer_id), param="id")
+
+
+def _event_payload(error: Any) -> StripeError:
+    return StripeError(str(error), param=f"payload[{error.key}]")
+
+
+def _item(error: subscriptions.ItemRefused) -> StripeError:
+    return StripeError(str(error), param=f"items[{error.position}][price]")
+
+
+def _item_quantity(error: subscriptions.ItemRefused) -> StripeError:
+    return StripeError(str(error), param=f"items[{error.position}][quantity]")
+
+
+def missing(noun: str, identifier: str, *, param: str, status: int = 404) -> StripeError:
+    """There is no such object within the caller's walls."""
+    message = f"No such {noun}: '{clipped(identifier)}'"
+    return StripeError(message, status=status, code="resource_missing", param=param)
+
+
+# A family stands here as a whole only where all its members are said alike.
+TABLE: dict[type[BillingError], Saying] = {
+    NotFound: _not_found,
+    metadata.TooManyMetadataKeys: _bad(param="metadata"),
+    accounts.CompanyNameInvalid: _bad(param="name"),
+    accounts.CompanyNameTaken: _bad("resource_already_exists", "name"),
+    accounts.CompanyNotFound: _bad("resource_missing"),
+    accounts.ScopesInvalid: _bad(param="scopes"),
+    accounts.ApiKeyUnknown: _unknown_key,
+    accounts.ApiKeyExpired: _expired_key,
+    accounts.AddressNotAllowed: _bad(status=403),
+    accounts.CustomerDeleted: _customer_deleted,
+    accounts.IdempotencyKeyInUse: _key_in_use,
+    accounts.IdempotencyKeyReused: _key_reused,
+    meters.EventNameTaken: _bad("resource_already_exists", "event_name"),
+    usage.NoActiveMeter: _bad(param="event_name"),
+    usage.CustomerKeyMissing: _event_payload,
+    usage.ValueMissing: _event_payload,
+    usage.ValueInvalid: _event_payload,
+    usage.ValueTooPrecise: _event_payload,
+    usage.PayloadTextTooLong: _event_payload,
+    usage.TextNotStorable: _event_payload,
+    usage.TimestampTooOld: _bad(param="timestamp"),
+    usage.TimestampInFuture: _bad(param="timestamp"),
+    usage.TimestampNotStorable: _bad(param="timestamp"),
+    usage.CustomerUnknown: _bad("resource_missing", "payload"),
+    usage.EventExists: _bad("resource_already_exists", "identifier"),
+    usage.RetryKeyReused: _key_reused,
+    usage.WatermarkFromAnotherCluster: lambda _: unexpected(),
+    subscriptions.ProductHasPrices: _bad(param="id"),
+    subscriptions.ProductIdTaken: _bad("resource_already_exists", "id"),
+    subscriptions.CurrencyUnknown: _bad(param="currency"),
+    subscriptions.UnitAmountInvalid: _bad(param="unit_amount_decimal"),
+    subscriptions.IntervalInvalid: _bad(param="recurring[interval_count]"),
+    subscriptions.MeterMissing: _bad("parameter_missing", "recurring[meter]"),
+    subscriptions.MeterNotAllowed: _bad(param="recurring[meter]"),
+    subscriptions.MeterInactive: _bad(param="recurring[meter]"),
+    subscriptions.MeteredPriceNotRecurring: _bad("parameter_missing", "recurring"),
+    subscriptions.LookupKeyTaken: _bad("resource_already_exists", "lookup_key"),
+    subscriptions.ItemsMissing: _bad("parameter_missing", "items"),
+    subscriptions.TooManyItems: _bad(param="items"),
+    subscriptions.ItemRefused: _item,
+    subscriptions.QuantityNotAllowed: _item_quantity,
+    subscriptions.QuantityInvalid: _item_quantity,
+    subscriptions.StartNotInPast: _bad(param="backdate_start_date"),
+    subscriptions.AnchorInPast: _bad(param="billing_cycle_anchor"),
+    subscriptions.AnchorTooFar: _bad(param="billing_cycle_anchor"),
+    subscriptions.CancelAtInPast: _bad(param="cancel_at"),
+    subscriptions.CancellationsExclusive: _bad("parameters_exclusive", "cancel_at"),
+    subscriptions.DaysUntilDueMissing: _bad("parameter_missing", "days_until_due"),
+    subscriptions.DaysUntilDueNotAllowed: _bad(param="days_until_due"),
+    subscriptions.ProrationNotSupported: _bad(param="prorate"),
+    invoices.InvoiceNotDraft: _bad("invoice_not_editable"),
+    invoices.InvoiceNotOpen: _bad("invoice_not_editable"),
+    invoices.NoUpcomingInvoice: _bad("invoice_upcoming_none"),
+    invoices.AmountTooLarge: _bad("amount_too_large"),
+}
+
+
+def saying_of(error: type[BillingError]) -> Saying | None:
+    """The table's entry for an error: its own, or its family's."""
+    return next((TABLE[family] for family in error.__mro__ if family in TABLE), None)
+
+
+def spoken(error: Exception) -> StripeError | None:
+    """An error in Stripe's words; None for what nobody foresaw."""
+    if isinstance(error, StripeError):
+        return error
+    if isinstance(error, BillingError):
+        saying = saying_of(type(error))
+        return saying(error) if saying else None
+    return None
+
+
+def unexpected() -> StripeError:
+    return StripeError("Something went wrong on our side.", status=500, kind=API_ERROR)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the database could not do the work now, and may a moment later."""
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return True
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return isinstance(error, DatabaseError) and state.startswith(_PASSING_STATES)
+
+
+def envelope(error: StripeError) -> Wire:
+    said = {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}
+    return {"error": {name: text for name, text in said.items() if text}}
+
+
+def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Answer a request with what went wrong; what nobody foresaw goes to the log with the request's id."""
+    said = spoken(error)
+    if said is not None:
+        response = json_response(encode(envelope(said)), said.status)
+        if said.status == 401:  # noqa: PLR2004 (a status, known by its number)
+            response["WWW-Authenticate"] = 'Bearer realm="Tollbook"'
+        return response
+    if is_passing(error):
+        logger.warning("%s: the database is not available", request_id(request), exc_info=error)
+        busy = StripeError("The service is not available for the moment.", status=503, kind=API_ERROR)
+        response = json_response(encode(envelope(busy)), busy.status)
+        response["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+        return response
+    logger.error("%s: %s %s failed", request_id(request), request.method, request.path, exc_info=error)
+    failure = unexpected()
+    return json_response(encode(envelope(failure)), failure.status)
+
+
+def unrecognized(request: HttpRequest) -> StripeError:
+    """No such address, or not with this method."""
+    address = clipped(request.path)
+    message = f"Unrecognized request URL ({request.method}: {address}). If you are trying to list objects, remove the trailing slash. If you are trying to retrieve an object, make sure you passed a valid (non-empty) identifier in your code."  # fmt: skip
+    return StripeError(message, status=404, code="url_invalid")

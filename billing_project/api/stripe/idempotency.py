@@ -1,0 +1,28 @@
+"""The Idempotency-Key header: which request it belongs to."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from django.http import HttpRequest
+
+from billing_project.api.stripe.wire import StripeError
+
+_MAX_LENGTH = 255
+
+
+def idempotency_key(request: HttpRequest) -> str | None:
+    """The request's key; None if it has none, or needs none.
+
+    :raises StripeError: if it is longer than 255 characters
+    """
+    key = request.headers.get("Idempotency-Key", "") if request.method == "POST" else ""
+    if len(key) > _MAX_LENGTH:
+        raise StripeError(f"The Idempotency-Key header is longer than {_MAX_LENGTH} characters.")
+    return key or None
+
+
+def fingerprint(request: HttpRequest, params: dict[str, Any]) -> bytes:
+    """A hash of path and parameters, in whatever order they came."""
+    said = msgspec.json.encode([request.method, request.path, params], order="deterministic")
+    return hashlib.sha256(said).digest()

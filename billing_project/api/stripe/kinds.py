@@ -1,0 +1,99 @@
+"""The kinds of objects that have ids: how an id is spelled, and which rows it may name.
+
+Their shapes are in the files named after the resources; each registers its own with :meth:`Kind.shaped`.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
+
+from accounts.models import Customer, Environment, TestClock
+from billing_project.api.stripe.wire import Wire
+from core.ids import spell, unspell
+from invoices.models import Invoice, InvoiceLine
+from meters.models import Meter
+from subscriptions.models import Price, Product, Subscription, SubscriptionItem
+
+M = TypeVar("M", bound=Model)
+Shape = Callable[[M], Wire]
+
+
+class Kind(Generic[M]):
+    """A kind of object.
+
+    :ivar noun: what it is called in "No such customer: 'cus_1'"
+    :ivar param: what a missing id in an address is blamed on
+    """
+
+    def __init__(
+        self, noun: str, prefix: str, rows: Callable[[Environment], QuerySet[M]], *, param: str = "id"
+    ) -> None:
+        self.noun = noun
+        self.prefix = prefix
+        self.rows = rows
+        self.param = param
+        self._shape: Shape[M] | None = None
+
+    def shaped(self, shape: Shape[M]) -> Shape[M]:
+        """Decorate the function that writes an object of this kind."""
+        self._shape = shape
+        return shape
+
+    def shape(self, row: M) -> Wire:
+        if self._shape is None:
+            raise LookupError(f"nothing says how a {self.noun} is written")
+        return self._shape(row)
+
+    def spell(self, pk: UUID) -> str:
+        return spell(self.prefix, pk)
+
+    def id_of(self, row: M) -> str:
+        return self.spell(row.pk)
+
+    def find(self, rows: QuerySet[M], text: str) -> M | None:
+        """The row of that id among ``rows``, which are one environment's."""
+        pk = unspell(self.prefix, text)
+        return None if pk is None else rows.filter(pk=pk).first()
+
+
+class ProductKind(Kind[Product]):
+    """Products may have ids of the caller's own choosing; such a product has no other."""
+
+    def id_of(self, row: Product) -> str:
+        return row.slug or self.spell(row.pk)
+
+    def find(self, rows: QuerySet[Product], text: str) -> Product | None:
+        named = rows.filter(slug=text).first() if text else None
+        return named or super().find(rows.filter(slug=""), text)
+
+
+def _prices(environment: Environment) -> QuerySet[Price]:
+    return Price.objects.of(environment).select_related("product")
+
+
+def _items(environment: Environment) -> QuerySet[SubscriptionItem]:
+    return SubscriptionItem.objects.filter(environment=environment).select_related("price__product")
+
+
+def _lines(environment: Environment) -> QuerySet[InvoiceLine]:
+    return InvoiceLine.objects.filter(environment=environment)
+
+
+METER: Kind[Meter] = Kind("meter", "mtr", Meter.objects.of)
+CUSTOMER: Kind[Customer] = Kind(
+    "customer", "cus", lambda environment: Customer.objects.of(environment).select_related("test_clock")
+)
+TEST_CLOCK: Kind[TestClock] = Kind(
+    "test clock", "clock", lambda environment: TestClock.objects.filter(environment=environment)
+)
+PRODUCT = ProductKind("product", "prod", Product.objects.of)
+PRICE: Kind[Price] = Kind("price", "price", _prices, param="price")
+SUBSCRIPTION: Kind[Subscription] = Kind("subscription", "sub", Subscription.objects.of)
+SUBSCRIPTION_ITEM: Kind[SubscriptionItem] = Kind("subscription item", "si", _items)
+INVOICE: Kind[Invoice] = Kind("invoice", "in", Invoice.objects.of)
+LINE: Kind[InvoiceLine] = Kind("line item", "il", _lines)
+
+# What a domain error calls by its noun and bare id, and a caller knows by its spelled one.
+BY_NOUN = {kind.noun: kind for kind in (METER, CUSTOMER, PRODUCT, PRICE, SUBSCRIPTION, SUBSCRIPTION_ITEM, INVOICE)}

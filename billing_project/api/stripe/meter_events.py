@@ -1,0 +1,72 @@
+"""/v1/billing/meter_events: the hot path, so a plain view that does nothing twice."""
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from accounts.models import Scope
+from billing_project.api.stripe.authentication import open_door, require_scope
+from billing_project.api.stripe.errors import unrecognized
+from billing_project.api.stripe.fields import RetrieveParams, Text, TextHash, Timestamp, checked
+from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
+from billing_project.api.stripe.objects import expansion_of, write
+from billing_project.api.stripe.parsers import read_params
+from billing_project.api.stripe.wire import Wire, encode, json_response, timestamp
+from usage.events import AcceptedEvent, EventDraft
+from usage.models import Source
+from usage.services import UnknownCustomer, accept_events
+
+_KEY_LENGTH = 100
+
+
+class MeterEventParams(RetrieveParams):
+    event_name = Text(100, required=True)
+    # How long a value may be depends on nothing here: the service refuses what it cannot keep.
+    payload = TextHash(key_length=_KEY_LENGTH, required=True)
+    identifier = Text(100)
+    timestamp = Timestamp()
+
+
+def shape_of_event(event: AcceptedEvent) -> Wire:
+    return {
+        "object": "billing.meter_event",
+        "created": timestamp(event.received_at),
+        "event_name": event.event_name,
+        "identifier": event.identifier,
+        "payload": dict(event.payload),
+        "timestamp": timestamp(event.timestamp),
+    }
+
+
+@csrf_exempt
+def meter_events(request: HttpRequest) -> HttpResponse:
+    """Take in one event. The middleware answers what is raised here."""
+    if request.method != "POST":
+        raise unrecognized(request)
+    key = open_door(request)
+    require_scope(key, Scope.METER_REPORT)
+    tree = read_params(request)
+    params = checked(MeterEventParams, tree, key.environment)
+    retry_key = idempotency_key(request)
+    draft = EventDraft(
+        event_name=params["event_name"],
+        payload=params["payload"],
+        identifier=params.get("identifier"),
+        timestamp=params.get("timestamp"),
+        retry_key=retry_key,
+        fingerprint=fingerprint(request, tree) if retry_key else None,
+    )
+    expansion = expansion_of(params.get("expand", ()))
+    (outcome,) = accept_events(
+        environment=key.environment,
+        drafts=[draft],
+        source=Source.API,
+        now=timezone.now(),
+        unknown_customer=UnknownCustomer.REPORT,
+    )
+    if not isinstance(outcome, AcceptedEvent):
+        raise outcome
+    response = json_response(encode(write(shape_of_event(outcome), expansion, livemode=key.environment.is_live)))
+    if outcome.replayed:
+        response["Idempotent-Replayed"] = "true"
+    return response

@@ -1,0 +1,77 @@
+"""The outermost shell of ``/v1``: every answer has an id, says whether to try again, and is JSON, whatever happened."""
+
+import re
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from billing_project.api.stripe.errors import envelope, error_response, unexpected, unrecognized
+from billing_project.api.stripe.wire import StripeError, encode, json_response, request_id
+
+ROOT = "/v1"
+# The version whose shapes we answer with; a caller that names another gets that name back and the same shapes.
+VERSION = "2026-10-28.endive"
+
+_VERSION_TEXT = re.compile(r"[\w.;:= -]{1,200}", re.ASCII)
+_ECHOED_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_RETRIED = (409, 429)
+
+
+class StripeMiddleware:
+    """Stands first in the list, so that what Django itself refuses (a host, plain HTTP) is said in Stripe's shape too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not _is_ours(request):
+            return self.get_response(request)
+        identifier = request_id(request)
+        response = self.get_response(request)
+        if response.get("Content-Type") != "application/json":
+            response = _in_our_shape(request, response)
+        response["Request-Id"] = identifier
+        response["Stripe-Version"] = _version(request)
+        key = request.headers.get("Idempotency-Key", "")
+        if request.method == "POST" and _ECHOED_KEY.fullmatch(key):
+            response["Idempotency-Key"] = key
+        if "Stripe-Should-Retry" not in response:
+            _advise(response)
+        response["Cache-Control"] = "no-cache, no-store"
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer what a view raised, before Django makes a page of it."""
+        return error_response(request, exception) if _is_ours(request) else None
+
+
+def _is_ours(request: HttpRequest) -> bool:
+    return request.path == ROOT or request.path.startswith(ROOT + "/")
+
+
+def _version(request: HttpRequest) -> str:
+    asked = request.headers.get("Stripe-Version", "")
+    return asked if _VERSION_TEXT.fullmatch(asked) else VERSION
+
+
+def _advise(response: HttpResponseBase) -> None:
+    """Tell the SDK whether the same request may succeed later."""
+    if response.status_code == 503:  # noqa: PLR2004 (a status, known by its number)
+        response["Stripe-Should-Retry"] = "true"
+    elif 400 <= response.status_code < 500 and response.status_code not in _RETRIED:  # noqa: PLR2004
+        response["Stripe-Should-Retry"] = "false"
+
+
+def _in_our_shape(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
+    """Say a page of Django's own as an error."""
+    if 300 <= response.status_code < 400:  # noqa: PLR2004
+        # Sent over plain HTTP: a redirect would carry the key once more, and lose a POST.
+        error = StripeError("This API is served over HTTPS only.", status=403)
+    elif response.status_code == 404:  # noqa: PLR2004
+        error = unrecognized(request)
+    elif 400 <= response.status_code < 500:  # noqa: PLR2004
+        error = StripeError("Invalid request.", status=response.status_code)
+    else:
+        error = unexpected()
+    return json_response(encode(envelope(error)), error.status)

@@ -1,0 +1,119 @@
+"""How objects are written: a shape per kind, ids that expand into objects, lists within objects.
+
+A shape is a plain dict that may hold :class:`Reference`, :class:`Embedded` and :class:`Sublist`. :func:`write` turns it
+into JSON values, following the caller's ``expand`` paths.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from billing_project.api.stripe.kinds import Kind
+from billing_project.api.stripe.wire import StripeError, Wire, clipped
+
+# A name to what is expanded within it.
+Expansion: TypeAlias = dict[str, Any]
+
+MAX_EXPAND_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Another object's id, or the object itself where the caller asks for it."""
+
+    kind: Kind[Any]
+    id: str | None
+    load: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """An object that is always written out, by another kind's shape or by one of its own."""
+
+    shape: Callable[[Any], Wire]
+    row: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sublist:
+    """A list within an object; ``url`` answers with its further pages."""
+
+    kind: Kind[Any]
+    rows: Sequence[Any]
+    has_more: bool
+    url: str
+
+
+def expansion_of(paths: Iterable[str]) -> Expansion:
+    """The tree that ``expand[]`` paths make: ``a.b`` and ``a.c`` are ``{"a": {"b": {}, "c": {}}}``.
+
+    :raises StripeError: if a path is deeper than four levels
+    """
+    tree: Expansion = {}
+    for path in paths:
+        names = path.split(".")
+        if len(names) > MAX_EXPAND_DEPTH:
+            message = f"You cannot expand more than {MAX_EXPAND_DEPTH} levels of a property: {clipped(path)}"
+            raise StripeError(message, param="expand")
+        node = tree
+        for name in names:
+            node = node.setdefault(name, {})
+    return tree
+
+
+def write(shape: Wire, expansion: Expansion, *, livemode: bool) -> Wire:
+    """Write an object.
+
+    :raises StripeError: if the expansion names what cannot be expanded
+    """
+    return _Writer(livemode=livemode).object(shape, expansion, "")
+
+
+class _Writer:
+    def __init__(self, *, livemode: bool) -> None:
+        self.livemode = livemode
+
+    def object(self, shape: Wire, expansion: Expansion, path: str) -> Wire:
+        # What is left of a deleted object says nothing but that.
+        marked = shape if shape.get("deleted") else {**shape, "livemode": self.livemode}
+        return self._hash(marked, expansion, path)
+
+    def _hash(self, shape: Wire, expansion: Expansion, path: str) -> Wire:
+        for name in expansion:
+            if name not in shape:
+                raise _not_expandable(path, name)
+        return {name: self._value(value, expansion.get(name), f"{path}.{name}") for name, value in shape.items()}
+
+    def _value(self, value: Any, expansion: Expansion | None, path: str) -> Any:
+        if isinstance(value, Reference):
+            if expansion is None or value.id is None:
+                return value.id
+            return self.object(value.kind.shape(value.load()), expansion, path)
+        if isinstance(value, Sublist):
+            return self._list(value, expansion, path)
+        # What is written out already cannot be asked for again; only something within it can.
+        if expansion is not None and (not expansion or not isinstance(value, (dict, Embedded))):
+            raise _not_expandable(path)
+        if isinstance(value, Embedded):
+            return self.object(value.shape(value.row), expansion or {}, path)
+        if isinstance(value, dict):
+            return self._hash(value, expansion or {}, path)
+        return value
+
+    def _list(self, sublist: Sublist, expansion: Expansion | None, path: str) -> Wire:
+        if expansion is not None and set(expansion) != {"data"}:
+            raise _not_expandable(path, *sorted(set(expansion) - {"data"})[:1])
+        inner = (expansion or {}).get("data", {})
+        if expansion is not None and not inner:
+            raise _not_expandable(path, "data")
+        return {
+            "object": "list",
+            "data": [self.object(sublist.kind.shape(row), inner, f"{path}.data") for row in sublist.rows],
+            "has_more": sublist.has_more,
+            "url": sublist.url,
+        }
+
+
+def _not_expandable(*names: str) -> StripeError:
+    path = ".".join(names).strip(".")
+    return StripeError(f"This property cannot be expanded ({clipped(path)}).", param="expand")

@@ -1,0 +1,226 @@
+"""/v1/prices. A plan is the same row in older words."""
+
+from decimal import Decimal
+from typing import Any
+
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from billing_project.api.stripe.fields import (
+    UNKNOWN,
+    Array,
+    Choice,
+    CreatedListParams,
+    DecimalText,
+    Flag,
+    Integer,
+    Metadata,
+    Params,
+    Ref,
+    RetrieveParams,
+    Text,
+    exclusive,
+    required,
+)
+from billing_project.api.stripe.kinds import METER, PRICE, PRODUCT
+from billing_project.api.stripe.objects import Reference
+from billing_project.api.stripe.pagination import in_range
+from billing_project.api.stripe.products import ProductParams
+from billing_project.api.stripe.viewsets import StripeViewSet
+from billing_project.api.stripe.wire import Wire, timestamp
+from core.money import plain
+from subscriptions import services
+from subscriptions.models import Interval, Price, UsageType
+
+_PLACES = 12
+_UNSERVED = ("currency_options", "custom_unit_amount", "tax_behavior", "tiers", "tiers_mode", "transform_quantity")
+
+
+@PRICE.shaped
+def shape_of_price(price: Price) -> Wire:
+    return {
+        "id": PRICE.id_of(price),
+        "object": "price",
+        "active": price.active,
+        "billing_scheme": "per_unit",
+        "created": timestamp(price.created_at),
+        "currency": price.currency,
+        "custom_unit_amount": None,
+        "lookup_key": price.lookup_key or None,
+        "metadata": price.metadata,
+        "nickname": price.nickname or None,
+        "product": product_reference(price),
+        "recurring": _shape_of_recurring(price) if price.interval else None,
+        "tax_behavior": "unspecified",
+        "tiers_mode": None,
+        "transform_quantity": None,
+        "type": "recurring" if price.interval else "one_time",
+        "unit_amount": _whole(price.unit_amount),
+        "unit_amount_decimal": plain(price.unit_amount),
+    }
+
+
+def shape_of_plan(price: Price) -> Wire:
+    """A recurring price in the words of /v1/plans."""
+    return {
+        "id": PRICE.id_of(price),
+        "object": "plan",
+        "active": price.active,
+        "amount": _whole(price.unit_amount),
+        "amount_decimal": plain(price.unit_amount),
+        "billing_scheme": "per_unit",
+        "created": timestamp(price.created_at),
+        "currency": price.currency,
+        "interval": price.interval,
+        "interval_count": price.interval_count,
+        "metadata": price.metadata,
+        "meter": _meter(price),
+        "nickname": price.nickname or None,
+        "product": product_reference(price),
+        "tiers_mode": None,
+        "transform_usage": None,
+        "trial_period_days": None,
+        "usage_type": price.usage_type,
+    }
+
+
+def product_reference(price: Price) -> Reference:
+    return Reference(PRODUCT, PRODUCT.id_of(price.product), lambda: price.product)
+
+
+def _shape_of_recurring(price: Price) -> Wire:
+    return {
+        "interval": price.interval,
+        "interval_count": price.interval_count,
+        "meter": _meter(price),
+        "trial_period_days": None,
+        "usage_type": price.usage_type,
+    }
+
+
+def _meter(price: Price) -> str | None:
+    return METER.spell(price.meter_id) if price.meter_id else None
+
+
+def _whole(unit_amount: Decimal) -> int | None:
+    """Null for an amount with a fraction, which only the decimal field can say."""
+    return int(unit_amount) if unit_amount == int(unit_amount) else None
+
+
+class RecurringParams(Params):
+    interval = Choice(*Interval.values, required=True)
+    # How long a period may be depends on the interval, and is the domain's to say.
+    interval_count = Integer(least=1)
+    usage_type = Choice(*UsageType.values)
+    meter = Ref(METER)
+
+    unserved = ("aggregate_usage", "trial_period_days")
+
+
+class ProductDataParams(ProductParams):
+    unserved = (*ProductParams.unserved, "expand", "description")
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        for name in ("expand", "description"):
+            del fields[name]
+        return fields
+
+
+class PriceParams(RetrieveParams):
+    currency = Text(3, required=True)
+    product = Ref(PRODUCT)
+    product_data = ProductDataParams()
+    unit_amount = Integer(least=0)
+    unit_amount_decimal = DecimalText(places=_PLACES)
+    recurring = RecurringParams()
+    billing_scheme = Choice("per_unit", "tiered")
+    lookup_key = Text(200)
+    transfer_lookup_key = Flag(default=False)
+    nickname = Text(5000)
+    active = Flag()
+    metadata = Metadata()
+
+    unserved = _UNSERVED
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.pop("billing_scheme", "per_unit") != "per_unit":
+            message = "Tiered prices are not supported yet"
+            raise ValidationError({"billing_scheme": [ErrorDetail(message, UNKNOWN)]})
+        required(attrs, "product", "product_data")
+        exclusive(attrs, "product", "product_data")
+        required(attrs, "unit_amount", "unit_amount_decimal")
+        exclusive(attrs, "unit_amount", "unit_amount_decimal")
+        return attrs
+
+
+class PriceUpdateParams(RetrieveParams):
+    active = Flag()
+    nickname = Text(5000, clearable="")
+    lookup_key = Text(200, clearable="")
+    transfer_lookup_key = Flag(default=False)
+    metadata = Metadata()
+
+    unserved = ("currency_options", "tax_behavior")
+
+
+class RecurringFilterParams(Params):
+    interval = Choice(*Interval.values)
+    usage_type = Choice(*UsageType.values)
+    meter = Ref(METER)
+
+
+class PriceListParams(CreatedListParams):
+    active = Flag()
+    currency = Text(3)
+    product = Ref(PRODUCT)
+    type = Choice("one_time", "recurring")
+    lookup_keys = Array(Text(200), most=10)
+    recurring = RecurringFilterParams()
+
+
+class PriceViewSet(StripeViewSet[Price]):
+    kind = PRICE
+    read_scope = Scope.PRODUCTS_READ
+    write_scope = Scope.PRODUCTS_WRITE
+
+    def list(self, request: Request) -> Response:
+        params = self.validated(PriceListParams)
+        prices = self.get_queryset().filter(**in_range(params))
+        same: dict[str, Any] = {name: params[name] for name in ("active", "product") if name in params}
+        if "currency" in params:
+            same["currency"] = params["currency"].lower()
+        if "lookup_keys" in params:
+            same["lookup_key__in"] = params["lookup_keys"]
+        prices = prices.filter(**same, **params.get("recurring", {}))
+        if "recurring" in params or params.get("type") == "recurring":
+            prices = prices.exclude(interval="")
+        if params.get("type") == "one_time":
+            prices = prices.filter(interval="")
+        return self.listed(prices, params)
+
+    def create(self, request: Request) -> Response:
+        params = self.validated(PriceParams)
+        product_data = params.pop("product_data", None)
+        if product_data is not None:
+            slug = product_data.pop("id", "")
+            params["product"] = services.create_product(
+                environment=self.environment, now=self.now, slug=slug, **product_data
+            )
+        unit_amount = Decimal(params.pop("unit_amount", 0))
+        price = services.create_price(
+            environment=self.environment,
+            now=self.now,
+            currency=params.pop("currency").lower(),
+            unit_amount=params.pop("unit_amount_decimal", unit_amount),
+            **params.pop("recurring", {}),
+            **params,
+        )
+        return self.respond(self.row(PRICE.id_of(price)))
+
+    def update(self, request: Request, pk: str) -> Response:
+        params = self.validated(PriceUpdateParams)
+        price = services.update_price(price=self.row(pk), **params)
+        return self.respond(self.row(PRICE.id_of(price)))

@@ -1,0 +1,112 @@
+"""/v1/products."""
+
+from typing import ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from billing_project.api.stripe.fields import Array, CreatedListParams, Flag, Metadata, RetrieveParams, Text
+from billing_project.api.stripe.kinds import PRODUCT
+from billing_project.api.stripe.pagination import in_range
+from billing_project.api.stripe.viewsets import StripeViewSet
+from billing_project.api.stripe.wire import Wire, timestamp
+from core.ids import unspell
+from subscriptions import services
+from subscriptions.models import Product
+
+# An id goes into addresses as it is.
+_OWN_ID = r"[\w.:@-]+"
+_UNSERVED: tuple[str, ...] = (
+    "default_price",
+    "default_price_data",
+    "images",
+    "marketing_features",
+    "package_dimensions",
+    "shippable",
+    "statement_descriptor",
+    "tax_code",
+    "tax_details",
+    "type",
+    "url",
+)
+
+
+@PRODUCT.shaped
+def shape_of_product(product: Product) -> Wire:
+    return {
+        "id": PRODUCT.id_of(product),
+        "object": "product",
+        "active": product.active,
+        "created": timestamp(product.created_at),
+        "default_price": None,
+        "description": product.description or None,
+        "images": [],
+        "marketing_features": [],
+        "metadata": product.metadata,
+        "name": product.name,
+        "package_dimensions": None,
+        "shippable": None,
+        "statement_descriptor": None,
+        "tax_code": None,
+        "type": "service",
+        "unit_label": product.unit_label or None,
+        "updated": timestamp(product.updated_at),
+        "url": None,
+    }
+
+
+class ProductUpdateParams(RetrieveParams):
+    name = Text(250)
+    description = Text(40_000, clearable="")
+    unit_label = Text(40, clearable="")
+    active = Flag()
+    metadata = Metadata()
+
+    unserved: ClassVar[tuple[str, ...]] = _UNSERVED
+
+
+class ProductParams(ProductUpdateParams):
+    id = Text(255, pattern=_OWN_ID)
+    name = Text(250, required=True)
+
+
+class ProductListParams(CreatedListParams):
+    active = Flag()
+    ids = Array(Text(255), most=100)
+
+    unserved = ("shippable", "url")
+
+
+class ProductViewSet(StripeViewSet[Product]):
+    kind = PRODUCT
+    read_scope = Scope.PRODUCTS_READ
+    write_scope = Scope.PRODUCTS_WRITE
+
+    def list(self, request: Request) -> Response:
+        params = self.validated(ProductListParams)
+        products = self.get_queryset().filter(**in_range(params))
+        if "active" in params:
+            products = products.filter(active=params["active"])
+        if "ids" in params:
+            pks = [unspell(PRODUCT.prefix, text) for text in params["ids"]]
+            named = self.get_queryset().filter(slug__in=params["ids"]).exclude(slug="")
+            products = products.filter(slug="", pk__in=[pk for pk in pks if pk]) | products.filter(pk__in=named)
+        return self.listed(products, params)
+
+    def create(self, request: Request) -> Response:
+        params = self.validated(ProductParams)
+        slug = params.pop("id", "")
+        product = services.create_product(environment=self.environment, now=self.now, slug=slug, **params)
+        return self.respond(product)
+
+    def update(self, request: Request, pk: str) -> Response:
+        params = self.validated(ProductUpdateParams)
+        return self.respond(services.update_product(product=self.row(pk), now=self.now, **params))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        self.validated(RetrieveParams)
+        product = self.row(pk)
+        identifier = PRODUCT.id_of(product)
+        services.delete_product(product=product)
+        return Response({"id": identifier, "object": "product", "deleted": True})

@@ -1,0 +1,326 @@
+"""/v1/subscriptions and /v1/subscription_items."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from billing_project.api.stripe.customers import customer_reference, test_clock_of
+from billing_project.api.stripe.fields import (
+    UNKNOWN,
+    Array,
+    Choice,
+    CreatedListParams,
+    Flag,
+    Integer,
+    ListParams,
+    Metadata,
+    Params,
+    Ref,
+    RetrieveParams,
+    Text,
+    Timestamp,
+    exclusive,
+    required,
+)
+from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, PRICE, SUBSCRIPTION, SUBSCRIPTION_ITEM
+from billing_project.api.stripe.objects import Embedded, Reference, Sublist
+from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range
+from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
+from billing_project.api.stripe.viewsets import StripeViewSet
+from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
+from invoices import services
+from invoices.models import Invoice
+from subscriptions.models import Subscription, SubscriptionItem
+from subscriptions.services import MAX_ITEMS, NewItem
+
+_CREATE_UNSERVED = (
+    "add_invoice_items",
+    "application_fee_percent",
+    "automatic_tax",
+    "billing_cycle_anchor_config",
+    "billing_schedules",
+    "billing_thresholds",
+    "currency",
+    "customer_account",
+    "default_payment_method",
+    "default_source",
+    "default_tax_rates",
+    "discounts",
+    "invoice_settings",
+    "off_session",
+    "on_behalf_of",
+    "payment_behavior",
+    "payment_settings",
+    "pending_invoice_item_interval",
+    "proration_behavior",
+    "transfer_data",
+    "trial_end",
+    "trial_from_plan",
+    "trial_period_days",
+    "trial_settings",
+)
+_FEEDBACK = (
+    "customer_service",
+    "low_quality",
+    "missing_features",
+    "other",
+    "switched_service",
+    "too_complex",
+    "too_expensive",
+    "unused",
+)
+
+
+@SUBSCRIPTION.shaped
+def shape_of_subscription(subscription: Subscription) -> Wire:
+    items = list(subscription.items.all())
+    identifier = SUBSCRIPTION.id_of(subscription)
+    return {
+        "id": identifier,
+        "object": "subscription",
+        "application": None,
+        "application_fee_percent": None,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_cycle_anchor": timestamp(subscription.anchor_at),
+        "billing_cycle_anchor_config": None,
+        "billing_mode": {"flexible": None, "type": "flexible"},
+        "billing_schedules": [],
+        "billing_thresholds": None,
+        "cancel_at": timestamp_or_none(subscription.cancel_at),
+        "cancel_at_period_end": subscription.cancel_at_period_end,
+        "canceled_at": timestamp_or_none(subscription.canceled_at),
+        "cancellation_details": {
+            "comment": subscription.cancellation_details.get("comment"),
+            "feedback": subscription.cancellation_details.get("feedback"),
+            "reason": "cancellation_requested" if subscription.canceled_at else None,
+        },
+        "collection_method": subscription.collection_method,
+        "created": timestamp(subscription.created_at),
+        "currency": subscription.currency,
+        "customer": customer_reference(subscription.customer),
+        "customer_account": None,
+        "days_until_due": subscription.days_until_due,
+        "default_payment_method": None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": subscription.description or None,
+        "discounts": [],
+        "ended_at": timestamp_or_none(subscription.ended_at),
+        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "items": Sublist(
+            SUBSCRIPTION_ITEM, items, has_more=False, url=f"/v1/subscription_items?subscription={identifier}"
+        ),
+        "latest_invoice": _latest_invoice(subscription),
+        "metadata": subscription.metadata,
+        "next_pending_invoice_item_invoice": None,
+        "on_behalf_of": None,
+        "pause_collection": None,
+        "payment_settings": {
+            "payment_method_options": None,
+            "payment_method_types": None,
+            "save_default_payment_method": "off",
+        },
+        "pending_invoice_item_interval": None,
+        "pending_setup_intent": None,
+        "pending_update": None,
+        "schedule": None,
+        "start_date": timestamp(subscription.start_at),
+        "status": subscription.status,
+        "test_clock": test_clock_of(subscription.customer),
+        "transfer_data": None,
+        "trial_end": None,
+        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
+        "trial_start": None,
+    }
+
+
+@SUBSCRIPTION_ITEM.shaped
+def shape_of_item(item: SubscriptionItem) -> Wire:
+    shape = {
+        "id": SUBSCRIPTION_ITEM.id_of(item),
+        "object": "subscription_item",
+        "billing_thresholds": None,
+        "created": timestamp(item.created_at),
+        "current_period_end": timestamp(item.current_period_end),
+        "current_period_start": timestamp(item.current_period_start),
+        "discounts": [],
+        "metadata": item.metadata,
+        "plan": Embedded(shape_of_plan, item.price),
+        "price": Embedded(shape_of_price, item.price),
+        "subscription": SUBSCRIPTION.spell(item.subscription_id),
+        "tax_rates": [],
+    }
+    # Metered items have no quantity at all, not even null.
+    return shape if item.quantity is None else {**shape, "quantity": item.quantity}
+
+
+def subscription_reference(invoice: Invoice, pk: UUID) -> Reference:
+    """An invoice's subscription, which is rarely asked for in full."""
+
+    def load() -> Subscription:
+        return complete(Subscription.objects.of(invoice.environment)).get(pk=pk)
+
+    return Reference(SUBSCRIPTION, SUBSCRIPTION.spell(pk), load)
+
+
+def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
+    """Subscriptions with all that their shape needs, however many they are."""
+    newest = Invoice.objects.filter(subscription=OuterRef("pk"), environment=OuterRef("environment"))
+    return (
+        subscriptions.select_related("customer", "environment")
+        .prefetch_related("items__price__product")
+        .annotate(latest_invoice_id=Subquery(newest.order_by(*NEWEST_FIRST).values("pk")[:1]))
+    )
+
+
+def _latest_invoice(subscription: Subscription) -> Reference:
+    pk = subscription.latest_invoice_id  # type: ignore[attr-defined]
+
+    def load() -> Invoice:
+        return Invoice.objects.of(subscription.environment).select_related("customer", "subscription").get(pk=pk)
+
+    return Reference(INVOICE, INVOICE.spell(pk) if pk else None, load)
+
+
+class ItemParams(Params):
+    price = Ref(PRICE)
+    # The older word for the same.
+    plan = Ref(PRICE)
+    quantity = Integer(least=0)
+    metadata = Metadata()
+
+    unserved = ("billing_thresholds", "discounts", "price_data", "tax_rates", "trial")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        required(attrs, "price", "plan")
+        exclusive(attrs, "price", "plan")
+        return attrs
+
+
+class BillingModeParams(Params):
+    type = Choice("flexible", "classic", required=True)
+
+    unserved = ("flexible",)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["type"] != "flexible":
+            message = "The billing mode 'classic' is not supported; subscriptions are billed in the flexible mode"
+            raise ValidationError({"type": [ErrorDetail(message, UNKNOWN)]})
+        return attrs
+
+
+class SubscriptionParams(RetrieveParams):
+    customer = Ref(CUSTOMER, among=lambda customers: customers.filter(deleted_at=None), required=True)
+    items = Array(ItemParams(), most=MAX_ITEMS, required=True)
+    collection_method = Choice(*Subscription.CollectionMethod.values)
+    days_until_due = Integer(least=0, most=3650)
+    backdate_start_date = Timestamp()
+    billing_cycle_anchor = Timestamp()
+    billing_mode = BillingModeParams()
+    cancel_at = Timestamp()
+    cancel_at_period_end = Flag()
+    description = Text(500)
+    metadata = Metadata()
+
+    unserved = _CREATE_UNSERVED
+
+
+class SubscriptionListParams(CreatedListParams):
+    customer = Ref(CUSTOMER)
+    price = Ref(PRICE)
+    plan = Ref(PRICE)
+    status = Choice("active", "canceled", "ended", "all", "incomplete", "incomplete_expired", "past_due", "paused",
+                    "trialing", "unpaid")  # fmt: skip
+    collection_method = Choice(*Subscription.CollectionMethod.values)
+
+    unserved = ("automatic_tax", "current_period_end", "current_period_start", "customer_account", "test_clock")
+
+
+class CancellationDetailsParams(Params):
+    comment = Text(5000, clearable="")
+    feedback = Choice(*_FEEDBACK, clearable="")
+
+
+class CancelParams(RetrieveParams):
+    invoice_now = Flag(default=False)
+    prorate = Flag(default=False)
+    cancellation_details = CancellationDetailsParams()
+
+
+class SubscriptionViewSet(StripeViewSet[Subscription]):
+    kind = SUBSCRIPTION
+    read_scope = Scope.SUBSCRIPTIONS_READ
+    write_scope = Scope.SUBSCRIPTIONS_WRITE
+
+    def get_queryset(self) -> QuerySet[Subscription]:
+        return complete(super().get_queryset())
+
+    def list(self, request: Request) -> Response:
+        params = self.validated(SubscriptionListParams)
+        subscriptions = self.get_queryset().filter(**in_range(params))
+        for name in ("customer", "collection_method"):
+            if name in params:
+                subscriptions = subscriptions.filter(**{name: params[name]})
+        for name in ("price", "plan"):
+            if name in params:
+                subscriptions = subscriptions.filter(items__price=params[name])
+        status = params.get("status")
+        if status is None:
+            subscriptions = subscriptions.exclude(status=Subscription.Status.CANCELED)
+        elif status == "ended":
+            subscriptions = subscriptions.filter(ended_at__isnull=False)
+        elif status != "all":
+            subscriptions = subscriptions.filter(status=status)
+        return self.listed(subscriptions, params)
+
+    def create(self, request: Request) -> Response:
+        params = self.validated(SubscriptionParams)
+        customer = params.pop("customer")
+        params.pop("billing_mode", None)
+        renamed = {"backdate_start_date": "backdated_to", "billing_cycle_anchor": "anchor_at"}
+        subscription = services.start_subscription(
+            environment=self.environment,
+            customer=customer,
+            items=[self._new_item(item) for item in params.pop("items")],
+            now=customer.now(self.now),
+            **{renamed.get(name, name): value for name, value in params.items()},
+        )
+        return self.respond(self.row(SUBSCRIPTION.id_of(subscription)))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        params = self.validated(CancelParams)
+        subscription = self.row(pk)
+        services.cancel_subscription(
+            subscription=subscription,
+            now=subscription.customer.now(self.now),
+            invoice_now=params["invoice_now"],
+            prorate=params["prorate"],
+            **params.get("cancellation_details", {}),
+        )
+        return self.respond(self.row(pk))
+
+    @staticmethod
+    def _new_item(item: dict[str, Any]) -> NewItem:
+        price = item["price"] if "price" in item else item["plan"]
+        return NewItem(price, item.get("quantity"), item.get("metadata"))
+
+
+class ItemListParams(ListParams):
+    subscription = Ref(SUBSCRIPTION, required=True)
+
+
+class SubscriptionItemViewSet(StripeViewSet[SubscriptionItem]):
+    kind = SUBSCRIPTION_ITEM
+    read_scope = Scope.SUBSCRIPTIONS_READ
+    write_scope = Scope.SUBSCRIPTIONS_WRITE
+    # As they stand in their subscription.
+    order = ("created_at", "pk")
+
+    def list(self, request: Request) -> Response:
+        params = self.validated(ItemListParams)
+        return self.listed(self.get_queryset().filter(subscription=params["subscription"]), params)

@@ -1,0 +1,62 @@
+"""Every address of Stripe's dialect, below ``/v1/``. What is not here is answered in Stripe's shape too."""
+
+from typing import Any, NoReturn
+
+from django.http import HttpRequest
+from django.urls import include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.routers import DynamicRoute, Route, SimpleRouter
+
+from billing_project.api.stripe.customers import CustomerViewSet
+from billing_project.api.stripe.errors import unrecognized
+from billing_project.api.stripe.invoices import InvoiceViewSet
+from billing_project.api.stripe.meter_events import meter_events
+from billing_project.api.stripe.meters import MeterViewSet
+from billing_project.api.stripe.prices import PriceViewSet
+from billing_project.api.stripe.products import ProductViewSet
+from billing_project.api.stripe.subscriptions import SubscriptionItemViewSet, SubscriptionViewSet
+
+
+class StripeRouter(SimpleRouter):
+    """No trailing slashes, and an update is a POST on the object."""
+
+    routes = [
+        Route("^{prefix}{trailing_slash}$", {"get": "list", "post": "create"}, "{basename}-list", False, {}),
+        DynamicRoute("^{prefix}/{url_path}{trailing_slash}$", "{basename}-{url_name}", False, {}),
+        Route(
+            "^{prefix}/{lookup}{trailing_slash}$",
+            {"get": "retrieve", "post": "update", "delete": "destroy"},
+            "{basename}-detail",
+            True,
+            {},
+        ),
+        DynamicRoute("^{prefix}/{lookup}/{url_path}{trailing_slash}$", "{basename}-{url_name}", True, {}),
+    ]
+
+
+@csrf_exempt
+def no_such_address(request: HttpRequest, **_: Any) -> NoReturn:
+    raise unrecognized(request)
+
+
+router = StripeRouter(trailing_slash=False)
+router.register("billing/meters", MeterViewSet, "meter")
+router.register("customers", CustomerViewSet, "customer")
+router.register("products", ProductViewSet, "product")
+router.register("prices", PriceViewSet, "price")
+router.register("subscriptions", SubscriptionViewSet, "subscription")
+router.register("subscription_items", SubscriptionItemViewSet, "subscription_item")
+router.register("invoices", InvoiceViewSet, "invoice")
+
+urlpatterns = [
+    re_path(
+        r"^v1/",
+        include(
+            [
+                path("billing/meter_events", meter_events, name="meter_event-list"),
+                *router.urls,
+            ]
+        ),
+    ),
+    re_path(r"^v1(?:/[\s\S]*)?$", no_such_address),
+]
