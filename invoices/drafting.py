@@ -190,7 +190,7 @@ def _line(
         position=position,
         subscription_item=charge.item,
         price=charge.price,
-        description=_describe(charge.price, quantity, prorated=periods != 1),
+        description=_describe(charge.price, quantity, periods),
         quantity=quantity,
         unit_amount=charge.price.unit_amount,
         exact_amount=exact_amount,
@@ -201,10 +201,12 @@ def _line(
     )
 
 
-def _describe(price: Price, quantity: Decimal, *, prorated: bool) -> str:
+def _describe(price: Price, quantity: Decimal, periods: Fraction) -> str:
     """Tell the payer what this is, as in "Context tokens: 18,059,974 (times) 0.0000025 USD per token"."""
     product = price.product
     unit = f" per {product.unit_label}" if product.unit_label else ""
     units = f"{Decimal(plain(quantity)):,f}"
-    part = " (prorated)" if prorated else ""
+    part = ""
+    if periods != 1:
+        part = f" (for {periods} periods)" if periods.denominator == 1 else " (prorated)"
     return f"{product.name}: {units} {_TIMES} {format_unit_amount(price.unit_amount, price.currency)}{unit}{part}"
