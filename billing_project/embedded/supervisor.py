@@ -14,8 +14,6 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-import psutil
-
 from billing_project.embedded import processes
 from billing_project.embedded.errors import StartError
 from billing_project.embedded.logs import LogFile
@@ -177,8 +175,6 @@ class Supervisor:
             processes.kill_group(errand.pid)
         for stage in sorted({service.stage for service in self._services}, reverse=True):
             self._end([service for service in self._services if service.stage == stage])
-        # Whatever their descendants left was adopted by us.
-        processes.end_all(psutil.Process().children(recursive=True))
 
     def _end(self, services: Sequence[Service]) -> None:
         requests = self._stop_requests

@@ -124,6 +124,8 @@ class Stack:
             status = 1
         finally:
             self._supervisor.stop_all()
+            # Whatever our children's children left was adopted by us.
+            processes.end_all(psutil.Process().children(recursive=True))
         if status == 0:
             self._say("Stopped.")
         return status
