@@ -42,13 +42,15 @@ admin.site.unregister(Group)
 class EnvironmentInline(ConsoleInline):
     model = Environment
     wall = "company"
-    fields = ["mode"]
+    fields = ["page", "mode"]
+    list_select_related = ["company"]
 
 
 class LicenseInline(ConsoleInline):
     model = License
     wall = "company"
-    fields = ["product", "state", "starts_at", "ends_at", "grace"]
+    fields = ["page", "state", "starts_at", "ends_at", "grace"]
+    list_select_related = ["company"]
 
     @display(description="state")
     def state(self, row: License) -> str:
@@ -58,20 +60,20 @@ class LicenseInline(ConsoleInline):
 class MembershipInline(ConsoleInline):
     model = Membership
     wall = "company"
-    fields = ["user", "role", "created_at"]
+    fields = ["page", "user", "role", "created_at"]
     list_select_related = ["user", "company"]
 
 
 class ApiKeyInline(ConsoleInline):
     model = ApiKey
-    fields = ["prefix", "name", "created_at", "last_used_at", "expires_at", "revoked_at"]
+    fields = ["page", "name", "created_at", "last_used_at", "expires_at", "revoked_at"]
 
 
 class LicenseNoticeInline(ConsoleInline):
     model = LicenseNotice
     wall = "license__company"
-    fields = ["kind", "ends_at", "created_at"]
-    show_change_link = False
+    fields = ["page", "ends_at", "created_at"]
+    list_select_related = ["license__company"]
 
 
 class CompanyForm(forms.ModelForm[Company]):
@@ -130,7 +132,7 @@ class EnvironmentAdmin(ConsoleAdmin):
 
 
 class ApiKeyForm(forms.ModelForm[ApiKey]):
-    scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=CheckboxList)
+    scopes = forms.MultipleChoiceField(choices=[(scope, scope) for scope in Scope.values], widget=CheckboxList)
 
     class Meta:
         model = ApiKey
@@ -204,6 +206,11 @@ class ApiKeyAdmin(ConsoleAdmin):
         form.instance.prefix = key.prefix
         form.instance.shown_once = secret
         return key
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        # The page that follows is the one with the secret, and no other.
+        context.update(show_save_and_add_another=False, show_save_and_continue=bool(context.get("original")))
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:  # noqa: ARG002
         context = {

@@ -118,7 +118,7 @@ class InvoiceLineInline(InvoiceLineColumns, ConsoleInline):
     model = InvoiceLine
     verbose_name_plural = "lines"
     fields = [
-        "description",
+        "page",
         "period_column",
         "quantity_amount",
         "unit_price_amount",
@@ -154,33 +154,28 @@ class InvoiceAdmin(ConsoleAdmin):
             None,
             {
                 "fields": (
-                    "number",
-                    "status",
-                    "customer",
-                    "subscription",
-                    "environment",
-                    "period_column",
-                    "billing_reason",
-                    "description",
+                    ("number", "status"),
+                    ("customer", "subscription"),
+                    ("environment", "period_column"),
+                    ("total_amount", "due_amount"),
+                    ("paid_amount", "remaining_amount"),
                 )
             },
         ),
-        ("Amounts", {"fields": ("subtotal_amount", "total_amount", "due_amount", "paid_amount", "remaining_amount")}),
         (
-            "Dates",
+            "Dates and more",
             {
+                "classes": ("collapse",),
                 "fields": (
-                    "created_at",
-                    "finalizes_at",
-                    "finalized_at",
-                    "due_at",
-                    "paid_at",
-                    "voided_at",
-                    "collection_method",
-                    "days_until_due",
-                    "paid_out_of_band",
+                    ("created_at", "finalizes_at"),
+                    ("finalized_at", "due_at"),
+                    ("paid_at", "voided_at"),
+                    ("billing_reason", "collection_method"),
+                    ("days_until_due", "paid_out_of_band"),
+                    "subtotal_amount",
+                    "description",
                     "metadata_document",
-                )
+                ),
             },
         ),
     )
@@ -241,8 +236,8 @@ class InvoiceAdmin(ConsoleAdmin):
         return cells.amount(row.amount_paid, row.currency)
 
     @display(description="remaining")
-    def remaining_amount(self, row: Invoice) -> SafeString:
-        return cells.amount(row.amount_remaining if row.status == Status.OPEN else 0, row.currency)
+    def remaining_amount(self, row: Invoice) -> str | SafeString:
+        return cells.amount(row.amount_remaining, row.currency) if row.status == Status.OPEN else cells.EMPTY
 
     @display(description="metadata")
     def metadata_document(self, row: Invoice) -> str | SafeString:

@@ -28,7 +28,7 @@ def _recurrence(price: Price) -> str:
 
 class PriceInline(ConsoleInline):
     model = Price
-    fields = ["nickname", "unit_price_amount", "recurrence", "usage_type", "meter", "active"]
+    fields = ["page", "unit_price_amount", "recurrence", "usage_type", "meter", "active"]
     list_select_related = ["environment__company", "product", "meter"]
     ordering = ["-created_at"]
 
@@ -126,7 +126,7 @@ class PriceAdmin(_Columns, ConsoleAdmin):
 
 class SubscriptionItemInline(ConsoleInline):
     model = SubscriptionItem
-    fields = ["price", "unit_price_amount", "quantity_column", "current_period"]
+    fields = ["page", "unit_price_amount", "quantity_column", "current_period"]
     list_select_related = ["environment__company", "price__product", "price__meter"]
     ordering = ["created_at", "pk"]
 
@@ -159,32 +159,27 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
             None,
             {
                 "fields": (
-                    "customer",
-                    "environment",
-                    "status",
-                    "currency",
-                    "collection_method",
-                    "days_until_due",
-                    "description",
+                    ("customer", "environment"),
+                    ("status", "currency"),
+                    ("start_at", "anchor_at"),
+                    ("bills_at", "ended_at"),
                 )
             },
         ),
         (
-            "Dates",
+            "More",
             {
+                "classes": ("collapse",),
                 "fields": (
-                    "start_at",
-                    "anchor_at",
-                    "bills_at",
-                    "cancel_at",
-                    "cancel_at_period_end",
-                    "canceled_at",
-                    "ended_at",
-                    "created_at",
-                )
+                    ("collection_method", "days_until_due"),
+                    ("cancel_at", "cancel_at_period_end"),
+                    ("canceled_at", "created_at"),
+                    "description",
+                    "cancellation_document",
+                    "metadata_document",
+                ),
             },
         ),
-        ("More", {"fields": ("cancellation_document", "metadata_document")}),
     )
     inlines = [SubscriptionItemInline]
 

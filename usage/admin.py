@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
 from accounts.console.walls import environments_granting, person_of
+from accounts.models import User
 from core.console import cells
 from core.periods import HOUR, Period
 from meters.models import Formula
@@ -225,7 +226,7 @@ class WatermarkAdmin(ConsoleAdmin):
     fields = ["read_at", "xid"]
 
     def permits(self, request: HttpRequest, action: str, row: Model | None = None) -> bool:  # noqa: ARG002
-        return person_of(request).is_superuser
+        return isinstance(request.user, User) and request.user.is_superuser
 
     def within_walls(self, request: HttpRequest, rows: QuerySet[Any], action: str) -> QuerySet[Any]:  # noqa: ARG002
         return rows if person_of(request).is_superuser else rows.none()

@@ -14,13 +14,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.console.commands import Command
 from accounts.console.walls import Walled, walled_filter
 from accounts.models import Customer
 from core.console import cells
-from core.console.paging import BoundedPaginator
+from core.console.paging import BoundedChangeList, BoundedPaginator
 from core.console.theme import Button, ThemedModelAdmin, ThemedTabularInline, add_buttons
 from core.errors import BillingError
 from core.ids import unspell
@@ -47,6 +48,8 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
     show_full_result_count = False
     show_facets = ThemedModelAdmin.show_facets.NEVER
     list_per_page = 50
+    # No "show all": there may be too much.
+    list_max_show_all = 0
     warn_unsaved_form = True
 
     # What is read
@@ -56,6 +59,9 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
         # Names are printed on pages, in choices and in messages too, not on lists alone.
         related = self.list_select_related
         return rows.select_related(*related) if isinstance(related, (list, tuple)) and related else rows
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:  # noqa: ARG002
+        return BoundedChangeList
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         return [self._behind_walls(entry) for entry in super().get_list_filter(request)]
@@ -262,7 +268,14 @@ class ConsoleInline(Walled, ThemedTabularInline[Any, Any]):
 
     extra = 0
     max_num = 0
-    show_change_link = True
+    # The first column, `page`, names the row and leads to it; the theme's own line above each row would say it twice.
+    hide_title = True
+
+    @display(description="")
+    def page(self, row: Model) -> SafeString:
+        options = self.opts
+        address = reverse(f"{self.admin_site.name}:{options.app_label}_{options.model_name}_change", args=[row.pk])
+        return format_html('<a class="tb-link" href="{}">{}</a>', address, row)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:  # noqa: ARG002
         return self.fields or ()

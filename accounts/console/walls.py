@@ -53,7 +53,10 @@ def environments_granting(user: User, permission: str) -> QuerySet[Environment]:
 
 def permits(request: HttpRequest, permission: str, row: Model | None = None) -> bool:
     """Whether the person has a permission on a row, or, without one, anywhere."""
-    if person_of(request).is_superuser:
+    if not isinstance(request.user, User):
+        # Even the page to sign in asks for its menu.
+        return False
+    if request.user.is_superuser:
         return True
     roles = roles_of(request)
     where = set(roles) if row is None else set(roles) & company_ids_of(row)

@@ -11,6 +11,9 @@ UNFOLD = {
     "SITE_HEADER": "Tollbook",
     "SITE_SUBHEADER": "Usage-based billing",
     "SITE_SYMBOL": "receipt_long",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("console/favicon.svg")},
+    ],
     "SITE_URL": reverse_lazy("admin:index"),
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

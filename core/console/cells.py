@@ -53,7 +53,8 @@ def moment(instant: datetime | None) -> str | SafeString:
 def period(span: Period) -> SafeString:
     """A half-open period; the tooltip says that the end is not part of it."""
     return format_html(
-        '<span title="from {0} up to, not including, {1}">{2} – {3} UTC</span>',  # noqa: RUF001
+        '<span title="from {} up to, not including, {}"><span class="instant">{} –</span> '  # noqa: RUF001
+        '<span class="instant">{} UTC</span></span>',
         span.start.isoformat(),
         span.end.isoformat(),
         f"{span.start.astimezone(UTC):%Y-%m-%d %H:%M}",

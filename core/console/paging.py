@@ -4,7 +4,10 @@ from typing import Any
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.functional import cached_property
+
+from core.console.theme import ThemedChangeList
 
 
 class BoundedPaginator(Paginator[Any]):
@@ -30,3 +33,12 @@ class BoundedPaginator(Paginator[Any]):
     def is_cut(self) -> bool:
         """Whether there are more rows than the list leads to."""
         return self._seen > self.BOUND
+
+
+class BoundedChangeList(ThemedChangeList):
+    """A list that says how many rows it holds at its foot only, where it can also say that there are more."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        # The theme writes "… results, show all" at the head where this differs.
+        self.full_result_count = self.result_count

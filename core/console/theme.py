@@ -9,18 +9,21 @@ from unfold.enums import ActionVariant
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ThemedModelAdmin
     from django.contrib.admin import TabularInline as ThemedTabularInline
+    from django.contrib.admin.views.main import ChangeList as ThemedChangeList
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from django.forms import CheckboxSelectMultiple as CheckboxList
 else:
     from unfold.admin import ModelAdmin as ThemedModelAdmin
     from unfold.admin import TabularInline as ThemedTabularInline
     from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+    from unfold.views import ChangeList as ThemedChangeList
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxList
 
 __all__ = [
     "AdminPasswordChangeForm",
     "Button",
     "CheckboxList",
+    "ThemedChangeList",
     "ThemedModelAdmin",
     "ThemedTabularInline",
     "UserChangeForm",
