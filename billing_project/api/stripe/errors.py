@@ -38,9 +38,14 @@ _RETRY_AFTER_SECONDS = 1
 _PASSING_STATES = ("08", "53", "57", "58", "40", "55", "25006")
 
 
-def _bad(code: str = "", param: str = "", *, status: int = 400) -> Saying:
-    """The domain's own words with Stripe's code and parameter."""
-    return lambda error: StripeError(str(error), status=status, code=code, param=param)
+def _refused(code: str = "", param: str = "", *, status: int = 400) -> Saying:
+    """What the state of things does not allow: the domain's own words with Stripe's code and parameter."""
+    return lambda error: StripeError(str(error), status=status, code=code, param=param, begun=True)
+
+
+def _invalid(code: str = "", param: str = "") -> Saying:
+    """What no state of things would allow: a check of the parameters, only made further down."""
+    return lambda error: StripeError(str(error), code=code, param=param)
 
 
 def _masked(secret: str) -> str:
@@ -81,11 +86,11 @@ def _not_found(error: NotFound) -> StripeError:
     if kind is not None:
         with suppress(ValueError):  # Named by what the caller sent, it is said back as it came.
             identifier = kind.spell(UUID(error.identifier))
-    return missing(error.kind, identifier, param=kind.param if kind else "id")
+    return missing(error.kind, identifier, param=kind.param if kind else "id", begun=True)
 
 
 def _customer_deleted(error: accounts.CustomerDeleted) -> StripeError:
-    return missing("customer", kinds.CUSTOMER.spell(error.customer_id), param="id")
+    return missing("customer", kinds.CUSTOMER.spell(error.customer_id), param="id", begun=True)
 
 
 def _event_payload(error: Any) -> StripeError:
@@ -93,75 +98,76 @@ def _event_payload(error: Any) -> StripeError:
 
 
 def _item(error: subscriptions.ItemRefused) -> StripeError:
-    return StripeError(str(error), param=f"items[{error.position}][price]")
+    return StripeError(str(error), param=f"items[{error.position}][price]", begun=True)
 
 
 def _item_quantity(error: subscriptions.ItemRefused) -> StripeError:
     return StripeError(str(error), param=f"items[{error.position}][quantity]")
 
 
-def missing(noun: str, identifier: str, *, param: str, status: int = 404) -> StripeError:
+def missing(noun: str, identifier: str, *, param: str, status: int = 404, begun: bool = False) -> StripeError:
     """There is no such object within the caller's walls."""
     message = f"No such {noun}: '{clipped(identifier)}'"
-    return StripeError(message, status=status, code="resource_missing", param=param)
+    return StripeError(message, status=status, code="resource_missing", param=param, begun=begun)
 
 
 # A family stands here as a whole only where all its members are said alike.
 TABLE: dict[type[BillingError], Saying] = {
     NotFound: _not_found,
-    metadata.TooManyMetadataKeys: _bad(param="metadata"),
-    accounts.CompanyNameInvalid: _bad(param="name"),
-    accounts.CompanyNameTaken: _bad("resource_already_exists", "name"),
-    accounts.CompanyNotFound: _bad("resource_missing"),
-    accounts.ScopesInvalid: _bad(param="scopes"),
+    metadata.TooManyMetadataKeys: _invalid(param="metadata"),
+    accounts.CompanyNameInvalid: _refused(param="name"),
+    accounts.CompanyNameTaken: _refused("resource_already_exists", "name"),
+    accounts.CompanyNotFound: _refused("resource_missing"),
+    accounts.ScopesInvalid: _refused(param="scopes"),
     accounts.ApiKeyUnknown: _unknown_key,
     accounts.ApiKeyExpired: _expired_key,
-    accounts.AddressNotAllowed: _bad(status=403),
+    accounts.AddressNotAllowed: _refused(status=403),
     accounts.CustomerDeleted: _customer_deleted,
     accounts.IdempotencyKeyInUse: _key_in_use,
     accounts.IdempotencyKeyReused: _key_reused,
-    meters.EventNameTaken: _bad("resource_already_exists", "event_name"),
-    usage.NoActiveMeter: _bad(param="event_name"),
+    meters.EventNameTaken: _refused("resource_already_exists", "event_name"),
+    usage.NoActiveMeter: _refused(param="event_name"),
     usage.CustomerKeyMissing: _event_payload,
     usage.ValueMissing: _event_payload,
     usage.ValueInvalid: _event_payload,
     usage.ValueTooPrecise: _event_payload,
     usage.PayloadTextTooLong: _event_payload,
     usage.TextNotStorable: _event_payload,
-    usage.TimestampTooOld: _bad(param="timestamp"),
-    usage.TimestampInFuture: _bad(param="timestamp"),
-    usage.TimestampNotStorable: _bad(param="timestamp"),
-    usage.CustomerUnknown: _bad("resource_missing", "payload"),
-    usage.EventExists: _bad("resource_already_exists", "identifier"),
+    usage.TimestampTooOld: _refused(param="timestamp"),
+    usage.TimestampInFuture: _refused(param="timestamp"),
+    usage.TimestampNotStorable: _refused(param="timestamp"),
+    usage.CustomerUnknown: _refused("resource_missing", "payload"),
+    usage.EventExists: _refused("resource_already_exists", "identifier"),
     usage.RetryKeyReused: _key_reused,
+    usage.ImportRefused: _refused(),
     usage.WatermarkFromAnotherCluster: lambda _: unexpected(),
-    subscriptions.ProductHasPrices: _bad(param="id"),
-    subscriptions.ProductIdTaken: _bad("resource_already_exists", "id"),
-    subscriptions.CurrencyUnknown: _bad(param="currency"),
-    subscriptions.UnitAmountInvalid: _bad(param="unit_amount_decimal"),
-    subscriptions.IntervalInvalid: _bad(param="recurring[interval_count]"),
-    subscriptions.MeterMissing: _bad("parameter_missing", "recurring[meter]"),
-    subscriptions.MeterNotAllowed: _bad(param="recurring[meter]"),
-    subscriptions.MeterInactive: _bad(param="recurring[meter]"),
-    subscriptions.MeteredPriceNotRecurring: _bad("parameter_missing", "recurring"),
-    subscriptions.LookupKeyTaken: _bad("resource_already_exists", "lookup_key"),
-    subscriptions.ItemsMissing: _bad("parameter_missing", "items"),
-    subscriptions.TooManyItems: _bad(param="items"),
+    subscriptions.ProductHasPrices: _refused(param="id"),
+    subscriptions.ProductIdTaken: _refused("resource_already_exists", "id"),
+    subscriptions.CurrencyUnknown: _invalid(param="currency"),
+    subscriptions.UnitAmountInvalid: _invalid(param="unit_amount_decimal"),
+    subscriptions.IntervalInvalid: _invalid(param="recurring[interval_count]"),
+    subscriptions.MeterMissing: _invalid("parameter_missing", "recurring[meter]"),
+    subscriptions.MeterNotAllowed: _invalid(param="recurring[meter]"),
+    subscriptions.MeterInactive: _refused(param="recurring[meter]"),
+    subscriptions.MeteredPriceNotRecurring: _invalid("parameter_missing", "recurring"),
+    subscriptions.LookupKeyTaken: _refused("resource_already_exists", "lookup_key"),
+    subscriptions.ItemsMissing: _invalid("parameter_missing", "items"),
+    subscriptions.TooManyItems: _invalid(param="items"),
     subscriptions.ItemRefused: _item,
     subscriptions.QuantityNotAllowed: _item_quantity,
     subscriptions.QuantityInvalid: _item_quantity,
-    subscriptions.StartNotInPast: _bad(param="backdate_start_date"),
-    subscriptions.AnchorInPast: _bad(param="billing_cycle_anchor"),
-    subscriptions.AnchorTooFar: _bad(param="billing_cycle_anchor"),
-    subscriptions.CancelAtInPast: _bad(param="cancel_at"),
-    subscriptions.CancellationsExclusive: _bad("parameters_exclusive", "cancel_at"),
-    subscriptions.DaysUntilDueMissing: _bad("parameter_missing", "days_until_due"),
-    subscriptions.DaysUntilDueNotAllowed: _bad(param="days_until_due"),
-    subscriptions.ProrationNotSupported: _bad(param="prorate"),
-    invoices.InvoiceNotDraft: _bad("invoice_not_editable"),
-    invoices.InvoiceNotOpen: _bad("invoice_not_editable"),
-    invoices.NoUpcomingInvoice: _bad("invoice_upcoming_none"),
-    invoices.AmountTooLarge: _bad("amount_too_large"),
+    subscriptions.StartNotInPast: _refused(param="backdate_start_date"),
+    subscriptions.AnchorInPast: _refused(param="billing_cycle_anchor"),
+    subscriptions.AnchorTooFar: _refused(param="billing_cycle_anchor"),
+    subscriptions.CancelAtInPast: _refused(param="cancel_at"),
+    subscriptions.CancellationsExclusive: _invalid("parameters_exclusive", "cancel_at"),
+    subscriptions.DaysUntilDueMissing: _invalid("parameter_missing", "days_until_due"),
+    subscriptions.DaysUntilDueNotAllowed: _invalid(param="days_until_due"),
+    subscriptions.ProrationNotSupported: _invalid(param="prorate"),
+    invoices.InvoiceNotDraft: _refused("invoice_not_editable"),
+    invoices.InvoiceNotOpen: _refused("invoice_not_editable"),
+    invoices.NoUpcomingInvoice: _refused("invoice_upcoming_none"),
+    invoices.AmountTooLarge: _refused("amount_too_large"),
 }
 
 
@@ -181,7 +187,7 @@ def spoken(error: Exception) -> StripeError | None:
 
 
 def unexpected() -> StripeError:
-    return StripeError("Something went wrong on our side.", status=500, kind=API_ERROR)
+    return StripeError("Something went wrong on our side.", status=500, kind=API_ERROR, begun=True)
 
 
 def is_passing(error: Exception) -> bool:

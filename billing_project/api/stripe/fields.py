@@ -4,7 +4,7 @@ An empty text means "unset" to Stripe: a field takes it only where it was made `
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -348,8 +348,9 @@ def checked(params: type[Params], tree: Tree, environment: Environment) -> dict[
 
 
 def refusal(error: ValidationError) -> StripeError:
-    """The first of the errors that DRF gathered."""
-    path, detail = _first(error.detail, [])
+    """One of the errors that DRF gathered: a misspelled name before the missing one that it may have been meant for."""
+    leaves = list(_leaves(error.detail, []))
+    path, detail = next((leaf for leaf in leaves if leaf[1].code == UNKNOWN), leaves[0])
     param = clipped(spell_path(path))
     code = detail.code if detail.code and detail.code not in {"invalid", "required", "null"} else ""
     message = str(detail)
@@ -366,16 +367,15 @@ def refusal(error: ValidationError) -> StripeError:
     return StripeError(message, code=code, param=param)
 
 
-def _first(detail: Any, path: list[str]) -> tuple[list[str], ErrorDetail]:
-    while not isinstance(detail, ErrorDetail):
-        if isinstance(detail, dict):
-            name = next(iter(detail))
-            detail = detail[name]
-            if name != "non_field_errors":
-                path = [*path, name]
-        else:
-            detail = detail[0]
-    return path, detail
+def _leaves(detail: Any, path: list[str]) -> Iterator[tuple[list[str], ErrorDetail]]:
+    if isinstance(detail, ErrorDetail):
+        yield path, detail
+    elif isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from _leaves(inner, path if name == "non_field_errors" else [*path, name])
+    else:
+        for inner in detail:
+            yield from _leaves(inner, path)
 
 
 def _text(data: Value, wanted: str) -> str:

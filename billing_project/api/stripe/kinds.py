@@ -65,7 +65,8 @@ class ProductKind(Kind[Product]):
         return row.slug or self.spell(row.pk)
 
     def find(self, rows: QuerySet[Product], text: str) -> Product | None:
-        named = rows.filter(slug=text).first() if text else None
+        # An address, unlike a parameter, may hold what PostgreSQL cannot.
+        named = rows.filter(slug=text).first() if text and "\0" not in text else None
         return named or super().find(rows.filter(slug=""), text)
 
 

@@ -18,7 +18,7 @@ from accounts import services
 from accounts.models import ApiKey, Environment, Scope
 from accounts.services import Answer
 from billing_project.api.stripe.authentication import HasScope, StripeAuthentication
-from billing_project.api.stripe.errors import error_response, is_passing, missing, unrecognized
+from billing_project.api.stripe.errors import error_response, is_passing, missing, spoken, unrecognized
 from billing_project.api.stripe.fields import Params, RetrieveParams, checked
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
 from billing_project.api.stripe.kinds import Kind
@@ -41,6 +41,7 @@ class StripeViewSet(GenericViewSet[M]):
 
     authentication_classes = (StripeAuthentication,)
     permission_classes = (HasScope,)
+    lookup_value_regex = "[^/]+"
     kind: ClassVar[Kind[Any]]
     read_scope: ClassVar[Scope]
     write_scope: ClassVar[Scope]
@@ -153,10 +154,11 @@ class StripeViewSet(GenericViewSet[M]):
             try:
                 return Answer(200, respond(), request_id(request))
             except Exception as error:
-                # A check of parameters, or a database that is away, has begun nothing: the key stays free.
-                if isinstance(error, StripeError) or is_passing(error):
+                # After a check of parameters, or without a database, nothing has begun: the key stays free.
+                told = spoken(error)
+                if is_passing(error) or (told is not None and not told.begun):
                     raise
-                # What the domain refused, or broke on, was rolled back; the same request gets the same answer.
+                # What was refused, or broke, was rolled back; the same request gets the same answer.
                 said = error_response(request, error)
                 return Answer(said.status_code, said.content.decode(), request_id(request))
 
@@ -168,6 +170,9 @@ class StripeViewSet(GenericViewSet[M]):
             work=work,
         )
         response = json_response(answer.body, answer.status)
+        if answer.status >= 500:  # noqa: PLR2004 (a status, known by its number)
+            # The same key would only bring the same answer again.
+            response["Stripe-Should-Retry"] = "false"
         if replayed:
             response["Idempotent-Replayed"] = "true"
             response["Original-Request"] = answer.request_id

@@ -29,16 +29,25 @@ class StripeError(Exception):
 
     :ivar kind: the envelope's ``type``
     :ivar param: the parameter's name on the wire, with brackets
+    :ivar begun: whether the call had got beyond the check of its parameters, so that its idempotency key is used up
     """
 
     def __init__(
-        self, message: str, *, status: int = 400, kind: str = INVALID_REQUEST, code: str = "", param: str = ""
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        kind: str = INVALID_REQUEST,
+        code: str = "",
+        param: str = "",
+        begun: bool = False,
     ) -> None:
         self.message = message
         self.status = status
         self.kind = kind
         self.code = code
         self.param = param
+        self.begun = begun
         super().__init__(message)
 
 
