@@ -149,7 +149,7 @@ class Supervisor:
         self._errands.remove(child)
         return child.returncode
 
-    def until(self, condition: Callable[[], bool], *, timeout: float = float("inf")) -> bool:
+    def until(self, condition: Callable[[], bool], *, timeout: float = float("inf"), interval: float = 0.1) -> bool:
         """Look after everything until ``condition`` holds; False if ``timeout`` seconds went by before.
 
         :raises Stopped: if we are asked to stop before
@@ -158,7 +158,7 @@ class Supervisor:
         while not condition():
             if time.monotonic() >= deadline:
                 return False
-            self._turn(0.1)
+            self._turn(interval)
         return True
 
     def look_after_all(self) -> None:

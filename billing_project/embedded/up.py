@@ -275,7 +275,7 @@ class Stack:
         return environment
 
     def _await_health(self) -> None:
-        if not self._supervisor.until(self._is_healthy, timeout=HEALTH_TIMEOUT):
+        if not self._supervisor.until(self._is_healthy, timeout=HEALTH_TIMEOUT, interval=0.3):
             self._say(f"Not everything is up yet: see {self.options.url}/healthz and {self.instance.logs}")
 
     def _is_healthy(self) -> bool:
