@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from accounts.models import Environment
+from core.bulk import update_rows
 from core.ids import spell
 from invoices.drafting import Charge, add_up, make_lines, read_usage
 from invoices.errors import InvoiceNotDraft, InvoiceNotOpen
@@ -99,8 +100,7 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
     for (line, _), fresh in zip(metered, make_lines(charges, answers, read_at=read_at), strict=True):
         line.description, line.basis = fresh.description, fresh.basis
         line.quantity, line.exact_amount, line.amount = fresh.quantity, fresh.exact_amount, fresh.amount
-    changed = [line for line, _ in metered]
-    InvoiceLine.objects.bulk_update(changed, ["description", "basis", "quantity", "exact_amount", "amount"])
+    update_rows([line for line, _ in metered], ["description", "basis", "quantity", "exact_amount", "amount"])
     for invoice_id, group in groupby(lines, key=lambda line: line.invoice_id):
         add_up(by_id[invoice_id], group)
 
@@ -124,9 +124,7 @@ def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
         else:
             invoice.status = Invoice.Status.OPEN
     numbering.save(update_fields=["last_number"])
-    Invoice.objects.bulk_update(
-        drafts, ["subtotal", "total", "amount_due", "number", "finalized_at", "due_at", "status", "paid_at"]
-    )
+    update_rows(drafts, ["subtotal", "total", "amount_due", "number", "finalized_at", "due_at", "status", "paid_at"])
 
 
 def _finalize_due(drafts: list[Invoice], *, wall: datetime) -> None:

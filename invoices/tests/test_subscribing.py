@@ -54,7 +54,8 @@ def test_licensed_items_are_billed_in_advance_at_once(customer: Customer, metere
     assert (invoice.subtotal, invoice.total, invoice.amount_due, invoice.amount_remaining) == (3000, 3000, 3000, 3000)
     assert (invoice.period_start, invoice.period_end) == (subscription.start_at, subscription.start_at)
     assert (invoice.created_at, invoice.finalized_at, invoice.due_at) == (now, now, None)
-    assert (line.quantity, line.unit_amount) == (3, 1000)
+    assert line.quantity == 3
+    assert line.unit_amount == 1000
     assert line.exact_amount == line.amount == 3000
     assert line.period == subscription.items.get(price=licensed).current_period
     assert line.description == "Seats: 3 × 10.00 USD per seat"  # noqa: RUF001

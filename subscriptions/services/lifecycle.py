@@ -9,6 +9,7 @@ from django.db import transaction
 
 from accounts.errors import CustomerDeleted
 from accounts.models import Customer, Environment
+from core.bulk import update_rows
 from core.errors import NotFound
 from core.metadata import MetadataChange
 from core.periods import Interval, Period, next_boundary
@@ -154,8 +155,8 @@ def advance_subscriptions(*, subscriptions: Iterable[Subscription]) -> None:
             subscription.bills_at = period.end
         if ends_at is not None:
             _mark_ended(subscription, ends_at)
-    SubscriptionItem.objects.bulk_update(advanced, ["current_period_start", "current_period_end"])
-    Subscription.objects.bulk_update(subscriptions, ["bills_at", "status", "ended_at"])
+    update_rows(advanced, ["current_period_start", "current_period_end"])
+    update_rows(subscriptions, ["bills_at", "status", "ended_at"])
 
 
 def end_subscription(*, subscription: Subscription, now: datetime, comment: str = "", feedback: str = "") -> None:
