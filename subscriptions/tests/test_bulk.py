@@ -1,4 +1,4 @@
-"""Many rows in one statement, of every kind of column that is written so."""
+"""Many rows in one statement, of every kind of column; here, because core knows no model to try it on."""
 
 from datetime import timedelta
 from decimal import Decimal
