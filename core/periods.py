@@ -2,11 +2,12 @@
 
 import calendar
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from fractions import Fraction
 from typing import Literal, Self
 
 Interval = Literal["day", "week", "month", "year"]
+Window = Literal["hour", "day", "week", "month"]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -99,3 +100,54 @@ def full_periods(anchor: datetime, interval: Interval, interval_count: int, span
         return index - 1 + Fraction((instant - start) // _MICROSECOND, (end - start) // _MICROSECOND)
 
     return position(span.end) - position(span.start)
+
+
+def windows(period: Period, window: Window, zone: tzinfo = UTC) -> list[Period]:
+    """Cut a period into the hours, days, weeks (from Monday) or months of a time zone's calendar, in order.
+
+    The first and the last are what lies in the period. A day has 23 or 25 hours where the clocks are changed, and in a
+    zone half an hour off, hours begin at the half.
+    """
+    cuts: list[Period] = []
+    if period.start == period.end:
+        return cuts
+    start = _window_start(period.start, window, zone)
+    while start < period.end:
+        end = _next_window(start, window, zone)
+        # Where clocks are moved within an hour, going back to its start may have gone back too far.
+        if end > period.start:
+            cuts.append(Period(max(start, period.start), min(end, period.end)))
+        start = end
+    return cuts
+
+
+def _window_start(instant: datetime, window: Window, zone: tzinfo) -> datetime:
+    local = instant.astimezone(zone)
+    if window == "hour":
+        return instant.astimezone(UTC) - timedelta(
+            minutes=local.minute, seconds=local.second, microseconds=local.microsecond
+        )
+    day = local.date()
+    if window == "week":
+        day -= timedelta(days=day.weekday())
+    elif window == "month":
+        day = day.replace(day=1)
+    return _midnight(day, zone)
+
+
+def _next_window(start: datetime, window: Window, zone: tzinfo) -> datetime:
+    local = start.astimezone(zone)
+    if window == "hour":
+        # Where clocks are moved by half an hour, the hour begins within one.
+        return start + HOUR - timedelta(minutes=local.minute, seconds=local.second)
+    day = local.date()
+    if window == "month":
+        day = boundary(datetime(day.year, day.month, 1, tzinfo=UTC), "month", 1, 1).date()
+    else:
+        day += timedelta(days=7 if window == "week" else 1)
+    return _midnight(day, zone)
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    """When a day begins: where midnight is skipped, at the instant of the change."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)

@@ -18,6 +18,7 @@ class Formula(models.TextChoices):
     LAST = "last"
     MAX = "max"
     MIN = "min"
+    UNIQUE_COUNT = "unique_count"
 
 
 class EventTimeWindow(models.TextChoices):
@@ -89,6 +90,11 @@ class Meter(models.Model):
         return self.event_name
 
     @property
-    def takes_value(self) -> bool:
-        """Whether events must carry a value: all formulas but ``count``."""
-        return self.formula != Formula.COUNT
+    def takes_number(self) -> bool:
+        """Whether an event's value is a number that is computed with."""
+        return self.formula not in {Formula.COUNT, Formula.UNIQUE_COUNT}
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether an event's value is any text, of which only the different ones are counted."""
+        return self.formula == Formula.UNIQUE_COUNT

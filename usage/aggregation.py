@@ -17,6 +17,7 @@ class Totals:
     value_min: Decimal = ZERO
     value_max: Decimal = ZERO
     last_value: Decimal = ZERO
+    unique_count: int = 0
 
     def value(self, formula: str) -> Decimal:
         """The window's one number, in the meter's unit. Without events it is zero, whatever the formula."""
@@ -31,4 +32,6 @@ class Totals:
                 return self.value_max
             case Formula.MIN:
                 return self.value_min
+            case Formula.UNIQUE_COUNT:
+                return Decimal(self.unique_count)
         raise ValueError(f"unknown formula {formula!r}")

@@ -94,6 +94,24 @@ class RetryKeyReused(EventRefused):
         super().__init__(f"The idempotency key '{key}' was used before for a request with other parameters.")
 
 
+class AdjustmentRefused(BillingError):
+    """A cancellation that is not made. The event counts on."""
+
+
+class EventNotFound(AdjustmentRefused):
+    def __init__(self, identifier: str) -> None:
+        self.identifier = identifier
+        super().__init__(f"No event exists with identifier {identifier}.")
+
+
+class CancellationTooLate(AdjustmentRefused):
+    def __init__(self, identifier: str, hours: int) -> None:
+        self.identifier = identifier
+        super().__init__(
+            f"The event with identifier {identifier} was received more than {hours} hours ago and cannot be canceled."
+        )
+
+
 class WatermarkFromAnotherCluster(BillingError):
     """The stored transaction ids are ahead of the database's own: it was restored from a dump elsewhere."""
 

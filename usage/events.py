@@ -71,6 +71,7 @@ class PreparedEvent:
     meter: Meter
     customer_id: UUID | None
     value: Decimal | None
+    unique_value: str | None
     timestamp: datetime
     event_id: UUID = field(default_factory=new_id)
 
@@ -120,7 +121,7 @@ def customer_id(text: str) -> UUID | None:
 
 
 def event_value(meter: Meter, payload: Mapping[str, str]) -> Decimal | None:
-    """The payload's value in the meter's unit; None where the meter only counts.
+    """The payload's value in the meter's unit; None where the meter counts events or different values.
 
     Negative values are corrections and are taken.
 
@@ -128,7 +129,7 @@ def event_value(meter: Meter, payload: Mapping[str, str]) -> Decimal | None:
     :raises ValueInvalid: if it is no plain decimal number (no exponent, no infinity)
     :raises ValueTooPrecise: beyond 15 significant digits
     """
-    if not meter.takes_value:
+    if not meter.takes_number:
         return None
     key = meter.value_key
     text = payload.get(key, "").strip()
@@ -139,6 +140,19 @@ def event_value(meter: Meter, payload: Mapping[str, str]) -> Decimal | None:
     if len(text.lstrip("+-").replace(".", "").lstrip("0")) > SIGNIFICANT_DIGITS:
         raise ValueTooPrecise(key, SIGNIFICANT_DIGITS)
     return Decimal(text)
+
+
+def unique_value(meter: Meter, payload: Mapping[str, str]) -> str | None:
+    """The text that a meter of unique values counts once per period; None for other meters.
+
+    :raises ValueMissing: if the meter's value key is absent or empty
+    """
+    if not meter.takes_text:
+        return None
+    text = payload.get(meter.value_key, "")
+    if not text:
+        raise ValueMissing(meter.value_key)
+    return text
 
 
 def check_texts(draft: EventDraft) -> None:

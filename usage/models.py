@@ -48,6 +48,9 @@ class MeterEvent(models.Model):
     value = models.DecimalField(
         max_digits=60, decimal_places=30, null=True, help_text="Empty where the meter only counts."
     )
+    unique_value = models.CharField(
+        max_length=100, null=True, help_text="The value of a meter that counts different ones."
+    )
     dimensions = models.JSONField(default=dict, help_text="The meter's declared dimensions, from the payload.")
     payload = models.JSONField()
     source = models.CharField(max_length=8, choices=Source)
@@ -89,6 +92,31 @@ class EventClaim(models.Model):
 
     def __str__(self) -> str:
         return self.identifier
+
+
+class EventAdjustment(models.Model):
+    """The cancellation of an event. The event stays where it is, visible as canceled, and counts no more."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    event_id = models.UUIDField()
+    event_timestamp = models.DateTimeField()
+    identifier = models.CharField(max_length=255)
+    reason = models.CharField(max_length=500, blank=True, help_text="Why; required once a day has passed.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["environment", "event_id"], name="event_canceled_once")]
+        indexes = [models.Index(fields=["environment", "-created_at"], name="adjustment_newest_first")]
+
+    def __str__(self) -> str:
+        return f"{self.identifier} canceled"
 
 
 class EventRejection(models.Model):
@@ -159,6 +187,28 @@ class UsageSummary(models.Model):
         return f"{self.meter} {self.hour:%Y-%m-%d %H}:00"
 
 
+class UniqueValue(models.Model):
+    """That a customer's events of one hour had this value, for meters that count different values.
+
+    Beside the summary of the same hour and dimensions: different values cannot be added up, only looked at together.
+    """
+
+    pk = models.CompositePrimaryKey("environment", "meter", "customer", "hour", "dimensions", "value")
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    hour = models.DateTimeField()
+    dimensions = models.JSONField(default=dict)
+    value = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class DirtyHour(models.Model):
     """A note that the summaries of one hour must be computed again from its events. Written and consumed, never changed."""
 
@@ -175,7 +225,11 @@ class DirtyHour(models.Model):
     marked_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["environment", "marked_at"], name="dirty_hour_oldest_first")]
+        indexes = [
+            models.Index(fields=["environment", "marked_at"], name="dirty_hour_oldest_first"),
+            # Reads take a marked hour from its events until it is computed again.
+            models.Index(fields=["environment", "meter", "customer", "hour"], name="dirty_hour_by_hour"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.meter} {self.hour:%Y-%m-%d %H}:00"

@@ -11,8 +11,7 @@ from meters.models import Meter
 from meters.tests.factories import MeterFactory
 from subscriptions.services import NewItem, create_price, create_product
 from usage.models import MeterEvent
-from usage.services import roll_up
-from usage.tests.factories import report
+from usage.tests.factories import report, roll_up_all
 
 JANUARY, MARCH, MAY = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 3, 5))
 RETENTION = timedelta(days=100)
@@ -25,7 +24,7 @@ def meter(transactional_db: None) -> Meter:
     customer = CustomerFactory.create(environment=meter.environment)
     for moment in (JANUARY, MARCH):
         report(meter, customer, timestamp=moment)
-    roll_up()
+    roll_up_all()
     return meter
 
 

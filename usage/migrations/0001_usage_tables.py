@@ -15,6 +15,7 @@ CREATE TABLE usage_meterevent (
     received_at timestamptz NOT NULL,
     xid bigint NOT NULL,
     value numeric,
+    unique_value varchar(100),
     identifier varchar(255) NOT NULL,
     source varchar(8) NOT NULL,
     dimensions jsonb NOT NULL,
@@ -35,6 +36,23 @@ CREATE TABLE usage_eventclaim (
     fingerprint bytea,
     PRIMARY KEY (environment_id, namespace, identifier)
 );
+-- Identifiers are kept for good; only the keys of re-sends grow old.
+CREATE INDEX retry_key_by_age ON usage_eventclaim (environment_id, claimed_at) WHERE namespace = 2;
+
+CREATE TABLE usage_eventadjustment (
+    environment_id uuid NOT NULL,
+    id uuid NOT NULL,
+    meter_id uuid NOT NULL,
+    customer_id uuid NOT NULL,
+    event_id uuid NOT NULL,
+    event_timestamp timestamptz NOT NULL,
+    created_at timestamptz NOT NULL,
+    identifier varchar(255) NOT NULL,
+    reason varchar(500) NOT NULL,
+    PRIMARY KEY (environment_id, id),
+    CONSTRAINT event_canceled_once UNIQUE (environment_id, event_id)
+);
+CREATE INDEX adjustment_newest_first ON usage_eventadjustment (environment_id, created_at DESC);
 
 CREATE TABLE usage_eventrejection (
     environment_id uuid NOT NULL,
@@ -68,6 +86,17 @@ CREATE TABLE usage_usagesummary (
     PRIMARY KEY (environment_id, id),
     CONSTRAINT summary_one_per_hour_and_dimensions UNIQUE (environment_id, meter_id, customer_id, hour, dimensions)
 );
+CREATE INDEX summary_by_hour ON usage_usagesummary (environment_id, hour);
+
+CREATE TABLE usage_uniquevalue (
+    environment_id uuid NOT NULL,
+    meter_id uuid NOT NULL,
+    customer_id uuid NOT NULL,
+    hour timestamptz NOT NULL,
+    dimensions jsonb NOT NULL,
+    value varchar(100) NOT NULL,
+    PRIMARY KEY (environment_id, meter_id, customer_id, hour, dimensions, value)
+);
 
 CREATE TABLE usage_dirtyhour (
     environment_id uuid NOT NULL,
@@ -80,6 +109,7 @@ CREATE TABLE usage_dirtyhour (
     PRIMARY KEY (environment_id, id)
 );
 CREATE INDEX dirty_hour_oldest_first ON usage_dirtyhour (environment_id, marked_at);
+CREATE INDEX dirty_hour_by_hour ON usage_dirtyhour (environment_id, meter_id, customer_id, hour);
 
 CREATE TABLE usage_watermark (
     id smallint PRIMARY KEY CONSTRAINT watermark_is_one_row CHECK (id = 1),
@@ -89,7 +119,8 @@ CREATE TABLE usage_watermark (
 """
 
 DROP_TABLES = """
-DROP TABLE usage_meterevent, usage_eventclaim, usage_eventrejection, usage_usagesummary, usage_dirtyhour, usage_watermark;
+DROP TABLE usage_meterevent, usage_eventclaim, usage_eventadjustment, usage_eventrejection, usage_usagesummary,
+    usage_uniquevalue, usage_dirtyhour, usage_watermark;
 """
 
 
@@ -97,8 +128,8 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("accounts", "0002_walls"),
-        ("meters", "0002_walls"),
+        ("accounts", "0003_idempotency_records_are_answers"),
+        ("meters", "0003_unique_values"),
     ]
 
     operations = [
@@ -153,6 +184,59 @@ class Migration(migrations.Migration):
                                 on_delete=django.db.models.deletion.PROTECT,
                                 related_name="+",
                                 to="accounts.environment",
+                            ),
+                        ),
+                    ],
+                ),
+                migrations.CreateModel(
+                    name="UniqueValue",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "environment",
+                                "meter",
+                                "customer",
+                                "hour",
+                                "dimensions",
+                                "value",
+                                blank=True,
+                                editable=False,
+                                primary_key=True,
+                                serialize=False,
+                            ),
+                        ),
+                        ("hour", models.DateTimeField()),
+                        ("dimensions", models.JSONField(default=dict)),
+                        ("value", models.CharField(max_length=100)),
+                        (
+                            "customer",
+                            models.ForeignKey(
+                                db_constraint=False,
+                                db_index=False,
+                                on_delete=django.db.models.deletion.PROTECT,
+                                related_name="+",
+                                to="accounts.customer",
+                            ),
+                        ),
+                        (
+                            "environment",
+                            models.ForeignKey(
+                                db_constraint=False,
+                                db_index=False,
+                                on_delete=django.db.models.deletion.PROTECT,
+                                related_name="+",
+                                to="accounts.environment",
+                            ),
+                        ),
+                        (
+                            "meter",
+                            models.ForeignKey(
+                                db_constraint=False,
+                                db_index=False,
+                                on_delete=django.db.models.deletion.PROTECT,
+                                related_name="+",
+                                to="meters.meter",
                             ),
                         ),
                     ],
@@ -222,7 +306,71 @@ class Migration(migrations.Migration):
                         ),
                     ],
                     options={
-                        "indexes": [models.Index(fields=["environment", "marked_at"], name="dirty_hour_oldest_first")],
+                        "indexes": [
+                            models.Index(fields=["environment", "marked_at"], name="dirty_hour_oldest_first"),
+                            models.Index(
+                                fields=["environment", "meter", "customer", "hour"], name="dirty_hour_by_hour"
+                            ),
+                        ],
+                    },
+                ),
+                migrations.CreateModel(
+                    name="EventAdjustment",
+                    fields=[
+                        (
+                            "id",
+                            models.UUIDField(
+                                default=core.ids.new_id, editable=False, primary_key=True, serialize=False
+                            ),
+                        ),
+                        ("event_id", models.UUIDField()),
+                        ("event_timestamp", models.DateTimeField()),
+                        ("identifier", models.CharField(max_length=255)),
+                        (
+                            "reason",
+                            models.CharField(
+                                blank=True, help_text="Why; required once a day has passed.", max_length=500
+                            ),
+                        ),
+                        ("created_at", models.DateTimeField()),
+                        (
+                            "customer",
+                            models.ForeignKey(
+                                db_constraint=False,
+                                db_index=False,
+                                on_delete=django.db.models.deletion.PROTECT,
+                                related_name="+",
+                                to="accounts.customer",
+                            ),
+                        ),
+                        (
+                            "environment",
+                            models.ForeignKey(
+                                db_constraint=False,
+                                db_index=False,
+                                on_delete=django.db.models.deletion.PROTECT,
+                                related_name="+",
+                                to="accounts.environment",
+                            ),
+                        ),
+                        (
+                            "meter",
+                            models.ForeignKey(
+                                db_constraint=False,
+                                db_index=False,
+                                on_delete=django.db.models.deletion.PROTECT,
+                                related_name="+",
+                                to="meters.meter",
+                            ),
+                        ),
+                    ],
+                    options={
+                        "indexes": [
+                            models.Index(fields=["environment", "-created_at"], name="adjustment_newest_first")
+                        ],
+                        "constraints": [
+                            models.UniqueConstraint(fields=("environment", "event_id"), name="event_canceled_once")
+                        ],
                     },
                 ),
                 migrations.CreateModel(
@@ -295,6 +443,12 @@ class Migration(migrations.Migration):
                                 help_text="Empty where the meter only counts.",
                                 max_digits=60,
                                 null=True,
+                            ),
+                        ),
+                        (
+                            "unique_value",
+                            models.CharField(
+                                help_text="The value of a meter that counts different ones.", max_length=100, null=True
                             ),
                         ),
                         (
@@ -398,6 +552,7 @@ class Migration(migrations.Migration):
                     ],
                     options={
                         "verbose_name_plural": "usage summaries",
+                        "indexes": [models.Index(fields=["environment", "hour"], name="summary_by_hour")],
                         "constraints": [
                             models.UniqueConstraint(
                                 fields=("environment", "meter", "customer", "hour", "dimensions"),

@@ -1,16 +1,19 @@
 """Every write to usage: taking events in, rolling them up, keeping the partitions."""
 
 from usage.services.acceptance import UnknownCustomer, accept_events
+from usage.services.adjustments import CANCELLATION_HOURS, cancel_event
 from usage.services.claims import prune_retry_keys
 from usage.services.imports import ImportResult, import_events
 from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
 from usage.services.rollup import RollUp, mark_dirty, recompute_dirty_hours, roll_up
 
 __all__ = [
+    "CANCELLATION_HOURS",
     "ImportResult",
     "RollUp",
     "UnknownCustomer",
     "accept_events",
+    "cancel_event",
     "drop_partitions",
     "ensure_partitions",
     "import_events",

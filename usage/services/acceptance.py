@@ -128,6 +128,7 @@ class _Checks:
             raise NoActiveMeter(draft.event_name)
         name = events.customer_text(meter, draft.payload)
         value = events.event_value(meter, draft.payload)
+        unique_value = events.unique_value(meter, draft.payload)
         events.check_texts(draft)
         customer = self.customers.get(events.customer_id(name))  # type: ignore[arg-type]
         clock = customer.now(self.now) if customer else self.now
@@ -135,7 +136,7 @@ class _Checks:
         events.check_timestamp(timestamp, clock, any_age=self.any_age)
         if customer is None and self.unknown_customer is UnknownCustomer.REFUSE:
             raise CustomerUnknown(name)
-        return PreparedEvent(draft, meter, customer.pk if customer else None, value, timestamp)
+        return PreparedEvent(draft, meter, customer.pk if customer else None, value, unique_value, timestamp)
 
 
 def _store(environment: Environment, batch: list[PreparedEvent], source: str, now: datetime) -> set[UUID]:
@@ -247,6 +248,7 @@ def _insert_events(batch: list[PreparedEvent], environment: Environment, source:
         [event.meter.pk for event in batch],
         [event.customer_id for event in batch],
         [event.value for event in batch],
+        [event.unique_value for event in batch],
         [event.identifier for event in batch],
         [_json(event.dimensions) for event in batch],
         [_json(event.draft.payload) for event in batch],
@@ -258,10 +260,10 @@ def _insert_events(batch: list[PreparedEvent], environment: Environment, source:
             """
             INSERT INTO usage_meterevent
                 (environment_id, source, received_at, xid,
-                 id, "timestamp", meter_id, customer_id, value, identifier, dimensions, payload)
+                 id, "timestamp", meter_id, customer_id, value, unique_value, identifier, dimensions, payload)
             SELECT %s, %s, %s, pg_current_xact_id()::text::bigint, event.*
               FROM unnest(%s::uuid[], %s::timestamptz[], %s::uuid[], %s::uuid[], %s::numeric[], %s::text[],
-                          %s::jsonb[], %s::jsonb[]) AS event
+                          %s::text[], %s::jsonb[], %s::jsonb[]) AS event
             """,
             [environment.pk, source, now, *columns],
         )

@@ -18,6 +18,7 @@ from core.periods import floor_hour
 from usage.errors import WatermarkFromAnotherCluster
 from usage.models import DirtyHour
 from usage.services.partitions import existing_months, month_of
+from usage.totals import COUNTS
 
 # What a set of events amounts to; the same columns wherever summaries are computed.
 _AGGREGATES = """
@@ -30,6 +31,15 @@ _COLUMNS = """
     environment_id, meter_id, customer_id, hour, dimensions,
     event_count, value_sum, value_min, value_max, last_value, last_timestamp, last_event_id
 """
+_MARKS = """unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::timestamptz[])
+            AS mark (environment_id, meter_id, customer_id, hour)"""
+_MARKED_EVENTS = f"""
+          FROM {_MARKS} JOIN usage_meterevent AS event
+            ON event.environment_id = mark.environment_id AND event.meter_id = mark.meter_id
+           AND event.customer_id = mark.customer_id
+           AND event."timestamp" >= mark.hour AND event."timestamp" < mark.hour + interval '1 hour'
+         WHERE event.xid < %s AND {COUNTS}"""
+_UNIQUE_COLUMNS = "environment_id, meter_id, customer_id, hour, dimensions, value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +81,8 @@ def roll_up() -> RollUp | None:
             f"""
             INSERT INTO usage_usagesummary AS summary ({_COLUMNS})
             SELECT environment_id, meter_id, customer_id, date_trunc('hour', "timestamp", 'UTC'), dimensions, {_AGGREGATES}
-              FROM usage_meterevent
-             WHERE xid >= %s AND xid < %s
+              FROM usage_meterevent AS event
+             WHERE xid >= %s AND xid < %s AND {COUNTS}
              GROUP BY 1, 2, 3, 4, 5
             ON CONFLICT (environment_id, meter_id, customer_id, hour, dimensions) DO UPDATE SET
                 event_count = summary.event_count + excluded.event_count,
@@ -89,6 +99,17 @@ def roll_up() -> RollUp | None:
             [old_xid, horizon],
         )
         summaries = cursor.rowcount
+        cursor.execute(
+            f"""
+            INSERT INTO usage_uniquevalue ({_UNIQUE_COLUMNS})
+            SELECT DISTINCT environment_id, meter_id, customer_id, date_trunc('hour', "timestamp", 'UTC'), dimensions,
+                            unique_value
+              FROM usage_meterevent AS event
+             WHERE xid >= %s AND xid < %s AND unique_value IS NOT NULL AND {COUNTS}
+            ON CONFLICT DO NOTHING
+            """,  # noqa: S608 (column names of ours)
+            [old_xid, horizon],
+        )
         read_at = max(old_read_at, seen.complete_until(in_progress) or old_read_at)
         cursor.execute("UPDATE usage_watermark SET xid = %s, read_at = %s WHERE id = 1", [horizon, read_at])
     return RollUp(summaries, horizon, read_at)
@@ -132,10 +153,13 @@ def _seen_before_snapshot() -> _Seen:
 def mark_dirty(
     *, environment: Environment, hours: Iterable[tuple[UUID, UUID, datetime]], reason: str, now: datetime
 ) -> None:
-    """Ask for hours to be computed again from their events.
+    """Ask for hours to be computed again from their events. Until then, reads take them from the events.
+
+    Of a month whose events were dropped by retention the summaries are all there is: they stay.
 
     :param hours: meter, customer, and any instant of the hour
     """
+    months = {month.start for month in existing_months()}
     DirtyHour.objects.bulk_create(
         DirtyHour(
             environment=environment,
@@ -146,6 +170,7 @@ def mark_dirty(
             marked_at=now,
         )
         for meter, customer, instant in hours
+        if month_of(instant).start in months
     )
 
 
@@ -179,26 +204,30 @@ def recompute_dirty_hours(*, limit: int = 1000) -> int:
 
 def _recompute(cursor: Any, marks: list[tuple[UUID, UUID, UUID, datetime]], xid: int) -> None:
     columns = [list(column) for column in zip(*set(marks), strict=True)]
-    cursor.execute(
-        """
-        DELETE FROM usage_usagesummary AS summary
-         USING unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::timestamptz[]) AS mark (environment_id, meter_id, customer_id, hour)
-         WHERE summary.environment_id = mark.environment_id AND summary.meter_id = mark.meter_id
-           AND summary.customer_id = mark.customer_id AND summary.hour = mark.hour
-        """,
-        columns,
-    )
+    for table in ("usage_usagesummary", "usage_uniquevalue"):
+        cursor.execute(
+            f"""
+            DELETE FROM {table} AS summary USING {_MARKS}
+             WHERE summary.environment_id = mark.environment_id AND summary.meter_id = mark.meter_id
+               AND summary.customer_id = mark.customer_id AND summary.hour = mark.hour
+            """,  # noqa: S608 (table names of ours)
+            columns,
+        )
+    # What is not rolled up yet stays out, or the roll-up would add it a second time.
     cursor.execute(
         f"""
         INSERT INTO usage_usagesummary ({_COLUMNS})
         SELECT event.environment_id, event.meter_id, event.customer_id, mark.hour, event.dimensions, {_AGGREGATES}
-          FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::timestamptz[]) AS mark (environment_id, meter_id, customer_id, hour)
-          JOIN usage_meterevent AS event
-            ON event.environment_id = mark.environment_id AND event.meter_id = mark.meter_id
-           AND event.customer_id = mark.customer_id
-           AND event."timestamp" >= mark.hour AND event."timestamp" < mark.hour + interval '1 hour'
-         WHERE event.xid < %s
+          {_MARKED_EVENTS}
          GROUP BY 1, 2, 3, 4, 5
-        """,  # noqa: S608 (column names of ours)
+        """,
+        [*columns, xid],
+    )
+    cursor.execute(
+        f"""
+        INSERT INTO usage_uniquevalue ({_UNIQUE_COLUMNS})
+        SELECT DISTINCT event.environment_id, event.meter_id, event.customer_id, mark.hour, event.dimensions, unique_value
+          {_MARKED_EVENTS} AND unique_value IS NOT NULL
+        """,
         [*columns, xid],
     )

@@ -1,5 +1,6 @@
 """Events for tests: all of them through the accept service, as they come in real life."""
 
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +12,8 @@ from core.ids import spell
 from meters.models import Meter
 from usage import services
 from usage.events import AcceptedEvent, EventDraft
-from usage.models import Source
+from usage.models import MeterEvent, Source
+from usage.totals import watermark
 
 
 def draft(
@@ -56,3 +58,18 @@ def accepted(*, environment_of: Meter, drafts: list[EventDraft], now: datetime =
         if not isinstance(outcome, AcceptedEvent):
             raise outcome
     return [outcome for outcome in outcomes if isinstance(outcome, AcceptedEvent)]
+
+
+def roll_up_all(*, patience: float = 60) -> None:
+    """Roll up until every event is in the summaries.
+
+    One run may not be enough: transaction ids are the server's, so a transaction that another test has open at this
+    moment, in a database of its own, holds the watermark back.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        services.roll_up()
+        if not MeterEvent.objects.filter(xid__gte=watermark().xid).exists():
+            return
+        assert time.monotonic() < deadline, "the watermark does not move: is a transaction left open?"
+        time.sleep(0.02)

@@ -11,7 +11,7 @@ from usage import services
 from usage.events import AcceptedEvent
 from usage.models import MeterEvent, Source, UsageSummary, Watermark
 from usage.services.acceptance import _known_months
-from usage.tests.factories import draft, report
+from usage.tests.factories import draft, report, roll_up_all
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +104,7 @@ def test_given_a_dropped_month_when_an_hour_of_it_is_marked_then_its_summary_sta
     customer = CustomerFactory.create(environment=meter.environment)
     moment = datetime(2026, 3, 1, tzinfo=UTC)
     report(meter, customer, 5, timestamp=moment)
-    services.roll_up()
+    roll_up_all()
     services.drop_partitions(before=NOW)
 
     services.mark_dirty(environment=meter.environment, hours=[(meter.pk, customer.pk, moment)], reason="test", now=NOW)

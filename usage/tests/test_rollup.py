@@ -27,7 +27,7 @@ from usage.errors import WatermarkFromAnotherCluster
 from usage.events import AcceptedEvent, EventDraft
 from usage.models import DirtyHour, MeterEvent, Source, UsageSummary, Watermark
 from usage.reports import summaries, watermark
-from usage.tests.factories import draft, report
+from usage.tests.factories import draft, report, roll_up_all
 
 HOUR = Period.hour(NOW)
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def test_given_events_on_both_edges_of_an_hour_when_rolled_up_then_the_start_bel
     report(meter, customer, 3, timestamp=HOUR.start)
     report(meter, customer, 5, timestamp=HOUR.end, now=HOUR.end)
 
-    services.roll_up()
+    roll_up_all()
 
     assert UsageSummary.objects.get(hour=HOUR.start).value_sum == 3
     assert UsageSummary.objects.get(hour=HOUR.end).value_sum == 5
@@ -65,7 +65,7 @@ def test_given_a_rolled_up_event_when_rolled_up_again_then_it_counts_once(meter:
     report(meter, customer, 3, timestamp=NOW)
 
     for _ in range(3):
-        services.roll_up()
+        roll_up_all()
 
     assert summed(meter, customer) == 3
 
@@ -95,7 +95,7 @@ def test_given_a_writer_that_commits_late_when_others_are_rolled_up_then_its_eve
     freshness = watermark().read_at
     go_on.set()
     thread.join()
-    services.roll_up()
+    roll_up_all()
 
     # The open transaction holds the later one back from the summaries, not from a read, and freshness says so.
     assert held_back == 0
@@ -173,7 +173,7 @@ def test_given_eight_writers_with_resends_rollbacks_and_slow_commits_when_rolled
     stop.set()
     for roller in rollers:
         roller.join()
-    services.roll_up()
+    roll_up_all()
 
     whole = Period(NOW - timedelta(days=1), NOW + timedelta(days=1))
     assert accepted.total() > 0
@@ -188,7 +188,7 @@ def test_given_a_wrong_summary_when_its_hour_is_marked_then_it_is_computed_again
     meter: Meter, customer: Customer
 ) -> None:
     report(meter, customer, 3, timestamp=NOW)
-    services.roll_up()
+    roll_up_all()
     UsageSummary.objects.update(value_sum=999, event_count=7)
     report(meter, customer, 4, timestamp=NOW)
 
@@ -198,7 +198,7 @@ def test_given_a_wrong_summary_when_its_hour_is_marked_then_it_is_computed_again
     # The event that is not rolled up yet stays out of the summary, or the roll-up would count it twice.
     assert recomputed == 1
     assert summed(meter, customer) == 3
-    services.roll_up()
+    roll_up_all()
     assert summed(meter, customer) == 7
     assert not DirtyHour.objects.exists()
 

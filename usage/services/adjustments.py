@@ -1,0 +1,64 @@
+"""Cancelling events: they stay where they are and count no more."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from accounts.models import Environment
+from usage.errors import CancellationTooLate, EventNotFound
+from usage.models import EventAdjustment, EventClaim, MeterEvent
+from usage.services.rollup import mark_dirty
+
+# How long after its receipt a program may take an event back. People may later, with a reason.
+CANCELLATION_HOURS = 24
+
+
+@transaction.atomic
+def cancel_event(
+    *, environment: Environment, identifier: str, now: datetime, event_name: str | None = None, reason: str = ""
+) -> EventAdjustment:
+    """Let an event count no more, from this moment in every read. Final invoices stay as they are.
+
+    :param event_name: the name that the event must have; None takes it whatever it is called
+    :param reason: needed, and enough, to cancel an event more than 24 hours after its receipt
+    :returns: the cancellation; that of the first call if the event was canceled before
+    :raises EventNotFound: if no event that counts has that identifier
+    :raises CancellationTooLate: if it was received more than 24 hours ago and no reason is given
+    """
+    event = _find(environment, identifier, event_name)
+    if not reason and event.received_at < now - timedelta(hours=CANCELLATION_HOURS):
+        raise CancellationTooLate(identifier, CANCELLATION_HOURS)
+    adjustment, is_new = EventAdjustment.objects.get_or_create(
+        environment=environment,
+        event_id=event.pk,
+        defaults={
+            "meter_id": event.meter_id,
+            "customer_id": event.customer_id,
+            "event_timestamp": event.timestamp,
+            "identifier": identifier,
+            "reason": reason,
+            "created_at": now,
+        },
+    )
+    if is_new:
+        # In the same transaction, so that no read sees the cancellation without the doubt about its summary.
+        hour = (event.meter_id, event.customer_id, event.timestamp)
+        mark_dirty(environment=environment, hours=[hour], reason="event canceled", now=now)
+    return adjustment
+
+
+def _find(environment: Environment, identifier: str, event_name: str | None) -> MeterEvent:
+    claim = EventClaim.objects.filter(
+        environment=environment, namespace=EventClaim.Namespace.IDENTIFIER, identifier=identifier
+    ).first()
+    if claim is None:
+        raise EventNotFound(identifier)
+    event = (
+        MeterEvent.objects.of(environment)
+        .filter(pk=claim.event_id, timestamp=claim.event_timestamp)
+        .select_related("meter")
+        .first()
+    )
+    if event is None or event_name not in (None, event.meter.event_name):
+        raise EventNotFound(identifier)
+    return event

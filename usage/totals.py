@@ -1,0 +1,241 @@
+"""The exact read: what the events of many spans amount to, in one statement and so in one snapshot.
+
+Whole hours come from the summaries. Three things come from the events: hours that a span cuts, hours that wait to be
+computed again, and whatever lies beyond the roll-up's watermark. So an answer is right at any moment, however far the
+roll-up has come.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from core.periods import Period, ceil_hour, floor_hour
+from meters.models import Formula, Meter
+from usage.aggregation import ZERO, Totals
+from usage.models import Watermark
+
+# A canceled event stays in its table and counts no more.
+COUNTS = """NOT EXISTS (SELECT 1 FROM usage_eventadjustment AS adjustment
+                        WHERE adjustment.environment_id = event.environment_id AND adjustment.event_id = event.id)"""
+
+Group = tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One customer's events on one meter in a period."""
+
+    meter: Meter
+    customer_id: UUID
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
+class Dimensions:
+    """What to keep and how to group, by further keys of the payload.
+
+    :param filters: key -> the values to keep; keys are joined by "and"
+    :param group_by: keys whose values make a group of their own; an absent key is a group, too
+    """
+
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    group_by: Sequence[str] = ()
+
+    def are_declared(self, meter: Meter) -> bool:
+        """Whether the meter's summaries are kept by all of these keys."""
+        return {*self.filters, *self.group_by} <= set(meter.dimension_keys)
+
+
+def read_totals(
+    environment_id: UUID, spans: Sequence[Span], dimensions: Dimensions | None = None
+) -> dict[tuple[int, Group], Totals]:
+    """What is counted in each span, by its number and group. Spans and groups without events are absent.
+
+    One statement, however many spans there are; another for meters with an event time window among them, and another
+    for those that count unique values.
+    """
+    dimensions = dimensions or Dimensions()
+    numbered = list(enumerate(spans))
+    windowed = [(number, span) for number, span in numbered if span.meter.event_time_window]
+    plain = [(number, span) for number, span in numbered if not span.meter.event_time_window]
+    unique = [(number, span) for number, span in plain if span.meter.formula == Formula.UNIQUE_COUNT]
+    found: dict[tuple[int, Group], Totals] = {}
+    if plain:
+        found |= _read(environment_id, plain, dimensions, _TOTALS)
+    if unique:
+        for key, totals in _read(environment_id, unique, dimensions, _UNIQUE_VALUES).items():
+            found[key] = replace(found.get(key, Totals()), unique_count=totals.unique_count)
+    if windowed:
+        found |= _read(environment_id, windowed, dimensions, _WINDOWED)
+    return found
+
+
+def watermark() -> Watermark:
+    """How far the roll-up has read: nowhere before its first run."""
+    stored = Watermark.objects.filter(pk=Watermark.SINGLETON).first()
+    return stored or Watermark(xid=0, read_at=datetime.fromtimestamp(0, UTC))
+
+
+def _read(
+    environment_id: UUID, spans: Sequence[tuple[int, Span]], dimensions: Dimensions, statement: str
+) -> dict[tuple[int, Group], Totals]:
+    sql = (_ASKED + statement).format(
+        event_group=_group("event.payload", dimensions),
+        summary_group=_group("summary.dimensions", dimensions),
+        event_filter=_filter("event.payload", dimensions),
+        summary_filter=_filter("summary.dimensions", dimensions),
+        from_summaries=_SUMMARIES.format(table="usage_usagesummary"),
+        from_unique_values=_SUMMARIES.format(table="usage_uniquevalue"),
+        counts=COUNTS,
+    )
+    parameters = _columns(spans, dimensions) | {"environment": environment_id}
+    for place, key in enumerate(dimensions.group_by):
+        parameters[f"group_{place}"] = key
+    for place, (key, values) in enumerate(dimensions.filters.items()):
+        parameters |= {f"filter_{place}": key, f"values_{place}": list(values)}
+    while True:
+        mark = watermark().xid
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters | {"mark": mark})
+            rows = cursor.fetchall()
+        # The watermark is a literal in the statement, so that the planner sees how few events lie beyond it. Should the
+        # roll-up have moved it in between, the snapshot's summaries and events would overlap: read again.
+        if all(row[0] == mark for row in rows):
+            return {
+                (number, tuple(group)): Totals(
+                    int(event_count or 0), value_sum or ZERO, value_min or ZERO, value_max or ZERO, last or ZERO, unique
+                )
+                for _, number, group, event_count, value_sum, value_min, value_max, last, unique in rows
+            }
+
+
+def _columns(spans: Sequence[tuple[int, Span]], dimensions: Dimensions) -> dict[str, Any]:
+    """The spans as arrays, each with the whole hours in it that summaries can answer for."""
+    whole = [_whole_hours(span, dimensions) for _, span in spans]
+    return {
+        "numbers": [number for number, _ in spans],
+        "meters": [span.meter.pk for _, span in spans],
+        "customers": [span.customer_id for _, span in spans],
+        "starts": [span.period.start for _, span in spans],
+        "ends": [span.period.end for _, span in spans],
+        "whole_starts": [period.start for period in whole],
+        "whole_ends": [period.end for period in whole],
+        "windows": [span.meter.event_time_window for _, span in spans],
+    }
+
+
+def _whole_hours(span: Span, dimensions: Dimensions) -> Period:
+    start, end = ceil_hour(span.period.start), floor_hour(span.period.end)
+    # A window's last event, and a key that no summary is kept by, are found in the events alone.
+    if start >= end or span.meter.event_time_window or not dimensions.are_declared(span.meter):
+        return Period(span.period.end, span.period.end)
+    return Period(start, end)
+
+
+def _group(column: str, dimensions: Dimensions) -> str:
+    keys = ", ".join(f"{column} ->> %(group_{place})s" for place in range(len(dimensions.group_by)))
+    return f"ARRAY[{keys}]::text[]"
+
+
+def _filter(column: str, dimensions: Dimensions) -> str:
+    return "".join(
+        f" AND {column} ->> %(filter_{place})s = ANY(%(values_{place})s)" for place in range(len(dimensions.filters))
+    )
+
+
+# The statements. Each answers with rows of: watermark, number, group, event count, sum, min, max, last, unique count.
+
+_ASKED = """
+WITH asked AS (
+    SELECT * FROM unnest(
+        %(numbers)s::int[], %(meters)s::uuid[], %(customers)s::uuid[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
+        %(whole_starts)s::timestamptz[], %(whole_ends)s::timestamptz[], %(windows)s::text[])
+    AS asked (number, meter_id, customer_id, "start", "end", whole_start, whole_end, "window")
+),
+dirty AS (
+    SELECT DISTINCT asked.number, asked.meter_id, asked.customer_id, mark.hour
+      FROM asked JOIN usage_dirtyhour AS mark
+        ON mark.environment_id = %(environment)s AND mark.meter_id = asked.meter_id
+       AND mark.customer_id = asked.customer_id
+       AND mark.hour >= asked.whole_start AND mark.hour < asked.whole_end
+),
+event AS (
+    SELECT asked.number, asked."window", event.environment_id, event.id, event."timestamp", event.value,
+           event.unique_value, event.payload
+      FROM asked
+     CROSS JOIN LATERAL (VALUES (asked."start", asked.whole_start), (asked.whole_end, asked."end")) AS edge ("start", "end")
+      JOIN usage_meterevent AS event
+        ON event.environment_id = %(environment)s AND event.meter_id = asked.meter_id
+       AND event.customer_id = asked.customer_id
+       AND event."timestamp" >= edge."start" AND event."timestamp" < edge."end"
+     WHERE edge."start" < edge."end"
+    UNION ALL
+    SELECT asked.number, asked."window", event.environment_id, event.id, event."timestamp", event.value,
+           event.unique_value, event.payload
+      FROM asked JOIN usage_meterevent AS event
+        ON event.meter_id = asked.meter_id AND event.customer_id = asked.customer_id
+       AND event."timestamp" >= asked.whole_start AND event."timestamp" < asked.whole_end
+     WHERE event.environment_id = %(environment)s AND event.xid >= %(mark)s
+       AND NOT EXISTS (SELECT 1 FROM dirty WHERE dirty.number = asked.number
+                          AND dirty.hour = date_trunc('hour', event."timestamp", 'UTC'))
+    UNION ALL
+    SELECT dirty.number, '', event.environment_id, event.id, event."timestamp", event.value,
+           event.unique_value, event.payload
+      FROM dirty JOIN usage_meterevent AS event
+        ON event.environment_id = %(environment)s AND event.meter_id = dirty.meter_id
+       AND event.customer_id = dirty.customer_id
+       AND event."timestamp" >= dirty.hour AND event."timestamp" < dirty.hour + interval '1 hour'
+)
+"""
+
+_SUMMARIES = """
+      FROM asked JOIN {table} AS summary
+        ON summary.environment_id = %(environment)s AND summary.meter_id = asked.meter_id
+       AND summary.customer_id = asked.customer_id
+       AND summary.hour >= asked.whole_start AND summary.hour < asked.whole_end
+     WHERE NOT EXISTS (SELECT 1 FROM dirty WHERE dirty.number = asked.number AND dirty.hour = summary.hour)
+"""
+
+_TOTALS = """,
+part AS (
+    SELECT asked.number, {summary_group} AS "group", event_count, value_sum, value_min, value_max,
+           last_value, last_timestamp, last_event_id
+           {from_summaries} {summary_filter}
+    UNION ALL
+    SELECT number, {event_group}, 1, value, value, value, value, "timestamp", id
+      FROM event WHERE {counts} {event_filter}
+)
+SELECT coalesce((SELECT xid FROM usage_watermark WHERE id = 1), 0), number, "group",
+       sum(event_count), sum(value_sum), min(value_min), max(value_max),
+       (array_agg(last_value ORDER BY last_timestamp DESC, last_event_id DESC))[1], 0
+  FROM part GROUP BY number, "group"
+"""
+
+_UNIQUE_VALUES = """,
+part AS (
+    SELECT asked.number, {summary_group} AS "group", summary.value
+           {from_unique_values} {summary_filter}
+    UNION ALL
+    SELECT number, {event_group}, unique_value FROM event WHERE {counts} {event_filter}
+)
+SELECT coalesce((SELECT xid FROM usage_watermark WHERE id = 1), 0), number, "group",
+       0, NULL, NULL, NULL, NULL, count(DISTINCT value)
+  FROM part GROUP BY number, "group"
+"""
+
+# Which event of a window counts is decided before anything is filtered or grouped, so that groups add up to what is billed.
+_WINDOWED = """,
+counted AS (
+    SELECT DISTINCT ON (number, date_trunc("window", "timestamp", 'UTC')) *
+      FROM event WHERE {counts}
+     ORDER BY number, date_trunc("window", "timestamp", 'UTC'), "timestamp" DESC, id DESC
+)
+SELECT %(mark)s, number, {event_group}, count(*), sum(value), min(value), max(value),
+       (array_agg(value ORDER BY "timestamp" DESC, id DESC))[1], count(DISTINCT unique_value)
+  FROM counted AS event WHERE true {event_filter}
+ GROUP BY number, 3
+"""
