@@ -28,15 +28,14 @@ class EnvironmentFactory(DjangoModelFactory[Environment]):
 
 
 class TestClockFactory(DjangoModelFactory[TestClock]):
+    # Its name makes pytest take it for a test class.
+    __test__ = False
+
     class Meta:
         model = TestClock
 
     environment = factory.SubFactory(EnvironmentFactory)
     frozen_at = NOW
-
-
-# Its name makes pytest take it for a test class.
-TestClockFactory.__test__ = False
 
 
 class CustomerFactory(DjangoModelFactory[Customer]):

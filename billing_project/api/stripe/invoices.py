@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
@@ -39,9 +39,18 @@ _LINE_ORDER = ("position",)
 _PREVIEW_PREFIX = "upcoming_in"
 
 
+@INVOICE.completed
+def complete(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
+    # One more line than is shown, which tells whether there are more.
+    first = _with_prices(InvoiceLine.objects.order_by(*_LINE_ORDER))[: _FIRST_LINES + 1]
+    return invoices.select_related("customer__test_clock", "subscription", "environment__company").prefetch_related(
+        Prefetch("lines", first, to_attr="first_lines")
+    )
+
+
 @INVOICE.shaped
 def shape_of_invoice(invoice: Invoice) -> Wire:
-    lines = list(_with_prices(invoice.lines.all()).order_by(*_LINE_ORDER)[: _FIRST_LINES + 1])
+    lines: list[InvoiceLine] = invoice.first_lines  # type: ignore[attr-defined]
     identifier = INVOICE.id_of(invoice)
     for line in lines:
         line.invoice = invoice
@@ -286,9 +295,6 @@ class InvoiceViewSet(StripeViewSet[Invoice]):
     read_scope = Scope.INVOICES_READ
     write_scope = Scope.INVOICES_WRITE
     reading_actions = ("create_preview",)
-
-    def get_queryset(self) -> QuerySet[Invoice]:
-        return super().get_queryset().select_related("customer", "subscription", "environment__company")
 
     def list(self, request: Request) -> Response:
         params = self.validated(InvoiceListParams)

@@ -4,7 +4,7 @@ Their shapes are in the files named after the resources; each registers its own 
 """
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 from django.db.models import Model, QuerySet
@@ -18,6 +18,8 @@ from subscriptions.models import Price, Product, Subscription, SubscriptionItem
 
 M = TypeVar("M", bound=Model)
 Shape = Callable[[M], Wire]
+# Quoted: at run time a QuerySet takes no parameter.
+Completion: TypeAlias = "Callable[[QuerySet[M]], QuerySet[M]]"
 
 
 class Kind(Generic[M]):
@@ -35,6 +37,16 @@ class Kind(Generic[M]):
         self.rows = rows
         self.param = param
         self._shape: Shape[M] | None = None
+        self._complete: Completion[M] = lambda rows: rows
+
+    def completed(self, complete: "Completion[M]") -> "Completion[M]":
+        """Decorate the function that makes rows bring what their shape needs, in as few queries as it takes."""
+        self._complete = complete
+        return complete
+
+    def complete(self, environment: Environment) -> QuerySet[M]:
+        """All rows of an environment, ready to be written."""
+        return self._complete(self.rows(environment))
 
     def shaped(self, shape: Shape[M]) -> Shape[M]:
         """Decorate the function that writes an object of this kind."""

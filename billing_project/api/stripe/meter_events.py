@@ -1,5 +1,7 @@
 """/v1/billing/meter_events: the hot path, so a plain view that does nothing twice."""
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -7,9 +9,9 @@ from django.views.decorators.csrf import csrf_exempt
 from accounts.models import Scope
 from billing_project.api.stripe.authentication import open_door, require_scope
 from billing_project.api.stripe.errors import unrecognized
-from billing_project.api.stripe.fields import RetrieveParams, Text, TextHash, Timestamp, checked
+from billing_project.api.stripe.fields import Array, Params, Text, TextHash, Timestamp, checked
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
-from billing_project.api.stripe.objects import expansion_of, write
+from billing_project.api.stripe.objects import expansion_of, not_expandable, write
 from billing_project.api.stripe.parsers import read_params
 from billing_project.api.stripe.wire import Wire, encode, json_response, timestamp
 from usage.events import AcceptedEvent, EventDraft
@@ -19,12 +21,19 @@ from usage.services import UnknownCustomer, accept_events
 _KEY_LENGTH = 100
 
 
-class MeterEventParams(RetrieveParams):
+class MeterEventParams(Params):
     event_name = Text(100, required=True)
     # How long a value may be depends on nothing here: the service refuses what it cannot keep.
     payload = TextHash(key_length=_KEY_LENGTH, required=True)
     identifier = Text(100)
     timestamp = Timestamp()
+    expand = Array(Text(500), most=20)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        # Nothing of an event expands. Said before it is stored, and not while the answer is written.
+        if expansion := expansion_of(attrs.pop("expand", ())):
+            raise not_expandable(next(iter(expansion)))
+        return attrs
 
 
 def shape_of_event(event: AcceptedEvent) -> Wire:
@@ -56,7 +65,6 @@ def meter_events(request: HttpRequest) -> HttpResponse:
         retry_key=retry_key,
         fingerprint=fingerprint(request, tree) if retry_key else None,
     )
-    expansion = expansion_of(params.get("expand", ()))
     (outcome,) = accept_events(
         environment=key.environment,
         drafts=[draft],
@@ -66,7 +74,7 @@ def meter_events(request: HttpRequest) -> HttpResponse:
     )
     if not isinstance(outcome, AcceptedEvent):
         raise outcome
-    response = json_response(encode(write(shape_of_event(outcome), expansion, livemode=key.environment.is_live)))
+    response = json_response(encode(write(shape_of_event(outcome), {}, livemode=key.environment.is_live)))
     if outcome.replayed:
         response["Idempotent-Replayed"] = "true"
     return response

@@ -81,7 +81,7 @@ class _Writer:
     def _hash(self, shape: Wire, expansion: Expansion, path: str) -> Wire:
         for name in expansion:
             if name not in shape:
-                raise _not_expandable(path, name)
+                raise not_expandable(path, name)
         return {name: self._value(value, expansion.get(name), f"{path}.{name}") for name, value in shape.items()}
 
     def _value(self, value: Any, expansion: Expansion | None, path: str) -> Any:
@@ -93,7 +93,7 @@ class _Writer:
             return self._list(value, expansion, path)
         # What is written out already cannot be asked for again; only something within it can.
         if expansion is not None and (not expansion or not isinstance(value, (dict, Embedded))):
-            raise _not_expandable(path)
+            raise not_expandable(path)
         if isinstance(value, Embedded):
             return self.object(value.shape(value.row), expansion or {}, path)
         if isinstance(value, dict):
@@ -102,10 +102,10 @@ class _Writer:
 
     def _list(self, sublist: Sublist, expansion: Expansion | None, path: str) -> Wire:
         if expansion is not None and set(expansion) != {"data"}:
-            raise _not_expandable(path, *sorted(set(expansion) - {"data"})[:1])
+            raise not_expandable(path, *sorted(set(expansion) - {"data"})[:1])
         inner = (expansion or {}).get("data", {})
         if expansion is not None and not inner:
-            raise _not_expandable(path, "data")
+            raise not_expandable(path, "data")
         return {
             "object": "list",
             "data": [self.object(sublist.kind.shape(row), inner, f"{path}.data") for row in sublist.rows],
@@ -114,6 +114,7 @@ class _Writer:
         }
 
 
-def _not_expandable(*names: str) -> StripeError:
+def not_expandable(*names: str) -> StripeError:
+    """The property of that path is no reference to another object."""
     path = ".".join(names).strip(".")
     return StripeError(f"This property cannot be expanded ({clipped(path)}).", param="expand")

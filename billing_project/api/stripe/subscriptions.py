@@ -162,14 +162,13 @@ def shape_of_item(item: SubscriptionItem) -> Wire:
 def subscription_reference(invoice: Invoice, pk: UUID) -> Reference:
     """An invoice's subscription, which is rarely asked for in full."""
 
-    def load() -> Subscription:
-        return complete(Subscription.objects.of(invoice.environment)).get(pk=pk)
+    return Reference(
+        SUBSCRIPTION, SUBSCRIPTION.spell(pk), lambda: SUBSCRIPTION.complete(invoice.environment).get(pk=pk)
+    )
 
-    return Reference(SUBSCRIPTION, SUBSCRIPTION.spell(pk), load)
 
-
+@SUBSCRIPTION.completed
 def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
-    """Subscriptions with all that their shape needs, however many they are."""
     newest = Invoice.objects.filter(subscription=OuterRef("pk"), environment=OuterRef("environment"))
     return (
         subscriptions.select_related("customer", "environment")
@@ -180,11 +179,8 @@ def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
 
 def _latest_invoice(subscription: Subscription) -> Reference:
     pk = subscription.latest_invoice_id  # type: ignore[attr-defined]
-
-    def load() -> Invoice:
-        return Invoice.objects.of(subscription.environment).select_related("customer", "subscription").get(pk=pk)
-
-    return Reference(INVOICE, INVOICE.spell(pk) if pk else None, load)
+    identifier = INVOICE.spell(pk) if pk else None
+    return Reference(INVOICE, identifier, lambda: INVOICE.complete(subscription.environment).get(pk=pk))
 
 
 class ItemParams(Params):
@@ -256,9 +252,6 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
     kind = SUBSCRIPTION
     read_scope = Scope.SUBSCRIPTIONS_READ
     write_scope = Scope.SUBSCRIPTIONS_WRITE
-
-    def get_queryset(self) -> QuerySet[Subscription]:
-        return complete(super().get_queryset())
 
     def list(self, request: Request) -> Response:
         params = self.validated(SubscriptionListParams)

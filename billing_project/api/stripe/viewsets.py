@@ -22,10 +22,10 @@ from billing_project.api.stripe.errors import error_response, is_passing, missin
 from billing_project.api.stripe.fields import Params, RetrieveParams, checked
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
 from billing_project.api.stripe.kinds import Kind
-from billing_project.api.stripe.objects import expansion_of, write
+from billing_project.api.stripe.objects import expansion_of, not_expandable, write
 from billing_project.api.stripe.pagination import NEWEST_FIRST, Page, page_of
 from billing_project.api.stripe.parsers import Tree, read_params
-from billing_project.api.stripe.wire import StripeError, Wire, encode, json_response, request_id
+from billing_project.api.stripe.wire import Wire, encode, json_response, request_id
 
 M = TypeVar("M", bound=Model)
 
@@ -94,7 +94,7 @@ class StripeViewSet(GenericViewSet[M]):
 
     def get_queryset(self) -> QuerySet[M]:
         """All rows that the caller may see."""
-        rows: QuerySet[M] = self.kind.rows(self.environment)
+        rows: QuerySet[M] = self.kind.complete(self.environment)
         return rows
 
     def validated(self, params: type[Params]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class StripeViewSet(GenericViewSet[M]):
         # The paths begin with "data" here, since the answer is a list.
         for name in self.expansion:
             if name != "data" or not self.expansion[name]:
-                raise StripeError(f"This property cannot be expanded ({name}).", param="expand")
+                raise not_expandable(name)
         inner = self.expansion.get("data", {})
         live = self.environment.is_live
         data = [write(shape(row), inner, livemode=live) for row in page.rows]

@@ -30,7 +30,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 class Inner(Params):
     name = Text(3, required=True)
-    many = Array(Integer(), most=2)
+    numbers = Array(Integer(), most=2)
 
 
 class Everything(Params):
@@ -84,7 +84,7 @@ def at(seconds: int) -> datetime:
         ({"metadata": {"0": "x"}}, {"metadata": MetadataChange({"0": "x"})}),
         ({"texts": ["a", "b"]}, {"texts": ["a", "b"]}),
         ({"texts": {"10": "b", "9": "a"}}, {"texts": ["a", "b"]}),
-        ({"inner": {"name": "x", "many": {"0": "1"}}}, {"inner": {"name": "x", "many": [1]}}),
+        ({"inner": {"name": "x", "numbers": {"0": "1"}}}, {"inner": {"name": "x", "numbers": [1]}}),
         ({"inners": [{"name": "x"}]}, {"inners": [{"name": "x"}]}),
     ],
 )
@@ -144,7 +144,7 @@ def test_values(tree: Any, values: dict[str, Any]) -> None:
         ({"inner": {}}, "inner[name]", "parameter_missing"),
         ({"inner": {"name": "x", "nam": "y"}}, "inner[nam]", "parameter_unknown"),
         ({"inners": {"0": {"name": "x"}, "1": {"name": "long"}}}, "inners[1][name]", ""),
-        ({"inners": [{"name": "x", "many": ["1", "y"]}]}, "inners[0][many][1]", "parameter_invalid_integer"),
+        ({"inners": [{"name": "x", "numbers": ["1", "y"]}]}, "inners[0][numbers][1]", "parameter_invalid_integer"),
         ({"inners": ["x"]}, "inners[0]", ""),
         ({"nothing": "x"}, "nothing", "parameter_unknown"),
         ({"tiers": ["x"]}, "tiers", "parameter_unknown"),

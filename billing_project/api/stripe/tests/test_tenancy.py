@@ -1,0 +1,309 @@
+"""Nothing crosses a wall: two companies, two modes, every address with every id of the others.
+
+The table below must name every address and method of the dialect; a new one without a case here fails.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import stripe
+from django.apps import apps
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from accounts.services import create_company
+from billing_project.api.stripe.tests.builders import (
+    new_customer,
+    new_meter,
+    new_price,
+    new_subscription,
+    report,
+)
+from billing_project.api.stripe.tests.sdk import Account
+from invoices.services import close_due_periods
+from usage.models import EventRejection, MeterEvent
+
+DAY = 86400
+
+
+@dataclass(frozen=True)
+class World:
+    """One of everything within one wall, and the ids it goes by."""
+
+    account: Account
+    ids: dict[str, str]
+
+
+def populate(account: Account, name: str) -> World:
+    meter, customer = new_meter(account, f"calls_{name}"), new_customer(account, name=name)
+    own = account.v1.products.create({"name": name, "id": f"own_{name}"})
+    price = new_price(account, product=own.id, lookup_key=name)
+    metered = new_price(account, meter=meter.id)
+    now = int(time.time())
+    subscription = new_subscription(
+        account, customer.id, price.id, metered.id,
+        backdate_start_date=now - DAY, billing_cycle_anchor=now + DAY,
+    )  # fmt: skip
+    report(account, meter.event_name, customer.id, identifier="same everywhere")
+    close_due_periods(wall=datetime.fromtimestamp(now + DAY, UTC))
+    draft = account.v1.invoices.list({"status": "draft", "subscription": subscription.id}).data[0]
+    ids = {
+        "meter": meter.id,
+        "event_name": meter.event_name,
+        "customer": customer.id,
+        "product": own.id,
+        "price": price.id,
+        "subscription": subscription.id,
+        "item": subscription["items"].data[0].id,
+        "invoice": subscription.latest_invoice,
+        "draft": draft.id,
+        "line": draft.lines.data[0].id,
+        "name": name,
+    }
+    return World(account, ids)
+
+
+@pytest.fixture
+def worlds(db: None) -> list[World]:
+    companies = [create_company(name=name) for name in ("Acme", "Globex")]
+    pairs = product(companies, ("test", "live"))
+    return [populate(Account(company, mode), f"{company.name}_{mode}") for company, mode in pairs]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call with ids of another world in it: ``{customer}`` stands for that world's, ``{own.customer}`` for ours."""
+
+    path: str
+    params: dict[str, str] | None = None
+    # What is answered: 404 for a foreign id in the address, 400 for one among the parameters.
+    status: int = 404
+    param: str = "id"
+
+
+def reference(path: str, param: str, value: str, /, **more: str) -> Case:
+    """A foreign id among parameters that are good otherwise."""
+    return Case(path, {**more, param: value}, 400, param)
+
+
+def cursors(path: str, value: str, /, **more: str) -> list[Case]:
+    return [reference(path, name, value, **more) for name in ("starting_after", "ending_before")]
+
+
+RANGE = {"start_time": "1735689600", "end_time": "1735776000"}
+CURRENCY = {"currency": "usd", "unit_amount": "1"}
+METERED = {**CURRENCY, "product": "{own.product}", "recurring[interval]": "month", "recurring[usage_type]": "metered"}
+
+# Empty lists are for calls that take no id at all; the lists among them are looked at in a test of their own.
+CASES: dict[tuple[str, str], list[Case]] = {
+    ("meter-list", "get"): cursors("billing/meters", "{meter}"),
+    ("meter-list", "post"): [],
+    ("meter-detail", "get"): [Case("billing/meters/{meter}")],
+    ("meter-detail", "post"): [Case("billing/meters/{meter}", {"display_name": "stolen"})],
+    ("meter-deactivate", "post"): [Case("billing/meters/{meter}/deactivate")],
+    ("meter-reactivate", "post"): [Case("billing/meters/{meter}/reactivate")],
+    ("meter-event-summaries", "get"): [
+        Case("billing/meters/{meter}/event_summaries", {"customer": "{own.customer}", **RANGE}),
+        reference("billing/meters/{own.meter}/event_summaries", "customer", "{customer}", **RANGE),
+    ],
+    # A foreign customer among the payload is looked at in a test of its own.
+    ("meter_event-list", "post"): [
+        Case(
+            "billing/meter_events",
+            {"event_name": "{event_name}", "payload[stripe_customer_id]": "{customer}", "payload[value]": "1"},
+            400,
+            "event_name",
+        )
+    ],
+    ("customer-list", "get"): cursors("customers", "{customer}"),
+    ("customer-list", "post"): [],
+    ("customer-detail", "get"): [Case("customers/{customer}")],
+    ("customer-detail", "post"): [Case("customers/{customer}", {"name": "stolen"})],
+    ("customer-detail", "delete"): [Case("customers/{customer}")],
+    ("product-list", "get"): cursors("products", "{product}"),
+    ("product-list", "post"): [],
+    ("product-detail", "get"): [Case("products/{product}")],
+    ("product-detail", "post"): [Case("products/{product}", {"name": "stolen"})],
+    ("product-detail", "delete"): [Case("products/{product}")],
+    ("price-list", "get"): [
+        *cursors("prices", "{price}"),
+        reference("prices", "product", "{product}"),
+        reference("prices", "recurring[meter]", "{meter}"),
+    ],
+    ("price-list", "post"): [
+        reference("prices", "product", "{product}", **CURRENCY),
+        reference("prices", "recurring[meter]", "{meter}", **METERED),
+    ],
+    ("price-detail", "get"): [Case("prices/{price}", param="price")],
+    ("price-detail", "post"): [Case("prices/{price}", {"nickname": "stolen"}, param="price")],
+    ("subscription-list", "get"): [
+        *cursors("subscriptions", "{subscription}"),
+        reference("subscriptions", "customer", "{customer}"),
+        reference("subscriptions", "price", "{price}"),
+        reference("subscriptions", "plan", "{price}"),
+    ],
+    ("subscription-list", "post"): [
+        reference("subscriptions", "customer", "{customer}", **{"items[0][price]": "{own.price}"}),
+        reference("subscriptions", "items[0][price]", "{price}", customer="{own.customer}"),
+        reference("subscriptions", "items[0][plan]", "{price}", customer="{own.customer}"),
+    ],
+    ("subscription-detail", "get"): [Case("subscriptions/{subscription}")],
+    ("subscription-detail", "delete"): [Case("subscriptions/{subscription}", {"invoice_now": "true"})],
+    ("subscription_item-list", "get"): [
+        reference("subscription_items", "subscription", "{subscription}"),
+        *cursors("subscription_items", "{item}", subscription="{own.subscription}"),
+    ],
+    ("subscription_item-detail", "get"): [Case("subscription_items/{item}")],
+    ("invoice-list", "get"): [
+        *cursors("invoices", "{invoice}"),
+        reference("invoices", "customer", "{customer}"),
+        reference("invoices", "subscription", "{subscription}"),
+    ],
+    ("invoice-detail", "get"): [Case("invoices/{invoice}"), Case("invoices/{draft}")],
+    ("invoice-lines", "get"): [
+        Case("invoices/{invoice}/lines"),
+        *cursors("invoices/{own.draft}/lines", "{line}"),
+    ],
+    ("invoice-create-preview", "post"): [
+        reference("invoices/create_preview", "customer", "{customer}"),
+        reference("invoices/create_preview", "subscription", "{subscription}"),
+        reference("invoices/create_preview", "subscription", "{subscription}", customer="{own.customer}"),
+    ],
+    ("invoice-finalize", "post"): [Case("invoices/{draft}/finalize")],
+    ("invoice-pay", "post"): [Case("invoices/{invoice}/pay", {"paid_out_of_band": "true"})],
+    ("invoice-void", "post"): [Case("invoices/{invoice}/void")],
+}
+
+
+def addresses(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Name and method of everything that is mounted below /v1."""
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern) and path.lstrip("^").startswith("v1/"):
+            # Viewsets know their methods; the one plain view takes POST only.
+            for method in getattr(pattern.callback, "actions", {"post": "post"}):
+                # Which methods a router lists it adds HEAD to, once it was called; ours answers none.
+                if method != "head":
+                    yield str(pattern.name), method
+
+
+def test_every_address_has_a_case() -> None:
+    assert set(addresses(get_resolver().url_patterns)) == set(CASES)
+
+
+class Names:
+    """Fills in ids: the other world's by their name, our own behind ``own.``."""
+
+    def __init__(self, own: World, other: World) -> None:
+        self.values = {f"{{{name}}}": value for name, value in other.ids.items()}
+        self.values |= {f"{{own.{name}}}": value for name, value in own.ids.items()}
+
+    def __call__(self, text: str) -> str:
+        for name, value in self.values.items():
+            text = text.replace(name, value)
+        assert "{" not in text
+        return text
+
+
+def everything() -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table that belongs to an environment, but for what looking leaves behind."""
+    kept = {}
+    for model in apps.get_models():
+        if "environment" in {field.name for field in model._meta.get_fields()} and model._meta.managed:
+            rows = model._default_manager.order_by("pk").values()
+            kept[model._meta.label] = [{k: v for k, v in row.items() if k != "last_used_at"} for row in rows]
+    return kept
+
+
+def test_every_address_given_anothers_ids_finds_nothing_and_changes_nothing(worlds: list[World]) -> None:
+    before = everything()
+    assert len(before["invoices.Invoice"]) == 8
+    calls = 0
+    for own in worlds:
+        client = Client(headers={"Authorization": f"Bearer {own.account.secret}"})
+        for other in worlds:
+            if other is own:
+                continue
+            fill = Names(own, other)
+            for (_, method), cases in CASES.items():
+                for case in cases:
+                    params = {fill(name): fill(value) for name, value in (case.params or {}).items()}
+                    response = getattr(client, method)(
+                        f"/v1/{fill(case.path)}",
+                        **({"query_params": params} if method != "post" else form(params)),
+                    )
+                    error = json.loads(response.content)["error"]
+                    assert response.status_code == case.status, (method, case, error)
+                    assert error["param"] == case.param, (method, case, error)
+                    if case.param != "event_name":
+                        assert error["code"] == "resource_missing", (method, case, error)
+                    # The refusal tells nothing of what is behind the wall.
+                    assert other.ids["name"] not in json.dumps(error).replace(other.ids["product"], "").replace(
+                        other.ids["event_name"], ""
+                    )
+                    calls += 1
+    assert calls > 500
+    assert everything() == before
+
+
+def form(params: dict[str, str]) -> dict[str, Any]:
+    return {"data": urlencode(params), "content_type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("path", ["billing/meters", "customers", "products", "prices", "subscriptions", "invoices"])
+def test_lists_never_mix(worlds: list[World], path: str) -> None:
+    seen: list[str] = []
+    for world in worlds:
+        client = Client(headers={"Authorization": f"Bearer {world.account.secret}"})
+        listed = json.loads(client.get(f"/v1/{path}", {"limit": 100}).content)
+        own = [row["id"] for row in listed["data"]]
+        assert own
+        assert {row["livemode"] for row in listed["data"]} == {world.account.environment.is_live}
+        seen += own
+    assert len(seen) == len(set(seen))
+    for world in worlds:
+        client = Client(headers={"Authorization": f"Bearer {world.account.secret}"})
+        # Filters by a caller's own words find the caller's own rows only.
+        for other in worlds:
+            for query in (
+                {"email": other.ids["name"]},
+                {"ids[]": other.ids["product"]},
+                {"lookup_keys[]": other.ids["name"]},
+            ):
+                if (path, *query) in {("products", "ids[]"), ("prices", "lookup_keys[]")}:
+                    found = json.loads(client.get(f"/v1/{path}", query).content)["data"]
+                    assert len(found) == (1 if other is world else 0)
+
+
+def test_usage_for_a_foreign_customer_is_nobodys(worlds: list[World]) -> None:
+    counted = MeterEvent.objects.count()
+    for own in worlds:
+        for other in worlds:
+            if other is not own:
+                report(own.account, own.ids["event_name"], other.ids["customer"])
+    assert MeterEvent.objects.count() == counted == 4
+    assert EventRejection.objects.count() == 12
+
+
+def test_the_same_names_do_not_meet(worlds: list[World]) -> None:
+    """Event names, product ids, lookup keys, identifiers and idempotency keys are each world's own."""
+    for world in worlds:
+        new_meter(world.account, "shared")
+        world.account.v1.products.create({"name": "P", "id": "shared"})
+        new_price(world.account, lookup_key="shared")
+        options = {"idempotency_key": "shared"}
+        customer = world.account.v1.customers.create({"name": world.ids["name"]}, options)
+        assert customer.name == world.ids["name"]
+        event = report(world.account, "shared", customer.id, identifier="shared")
+        assert event.livemode is world.account.environment.is_live
+    with pytest.raises(stripe.InvalidRequestError):
+        new_meter(worlds[0].account, "shared")
