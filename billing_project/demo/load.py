@@ -109,9 +109,10 @@ def _sell_tokens(environment: Environment, on_progress: Callable[[int], object])
         )
         items.append(NewItem(price))
     start_subscription(environment=environment, customer=customer, items=items, now=STARTED_AT)
-    _import_trace(environment, customer, on_progress)
+    # Usage cannot lie in its customer's future.
     clock.frozen_at = ENDED_AT
     clock.save(update_fields=["frozen_at"])
+    _import_trace(environment, customer, on_progress)
     close_due_periods(wall=ENDED_AT)
 
 
