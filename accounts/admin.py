@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from accounts import services
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
-from accounts.console.walls import companies_granting, person_of
+from accounts.console.walls import companies_granting, permits, person_of
 from accounts.models import (
     ApiKey,
     Company,
@@ -92,7 +92,7 @@ class CompanyAdmin(ConsoleAdmin):
     can_add = can_change = True
     list_display = ["name", "created_at"]
     search_fields = ["name"]
-    fields = ["name", "created_at", "api_keys"]
+    fieldsets = ((None, {"fields": ("name", "created_at", "api_keys")}),)
     editable = ("name",)
     add_fieldsets = ((None, {"fields": ("name", "licenses")}),)
     inlines = [EnvironmentInline, LicenseInline, MembershipInline]
@@ -108,9 +108,13 @@ class CompanyAdmin(ConsoleAdmin):
             name=form.cleaned_data["name"], licenses=form.cleaned_data["licenses"], now=timezone.now()
         )
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None and not permits(request, "accounts.view_apikey", obj):
+            return ((None, {"fields": ("name", "created_at")}),)
+        return super().get_fieldsets(request, obj)
+
     @display(description="API keys in use")
     def api_keys(self, row: Company) -> str | SafeString:
-        """Counted per environment, whose page lists them."""
         usable = [
             (key.environment.mode, f"{key.prefix}…", key.name)
             for key in ApiKey.objects.filter(environment__company=row).select_related("environment")

@@ -18,7 +18,13 @@ def _permissions(action: str, models: Iterable[str]) -> frozenset[str]:
 
 _CUSTOMERS = ("accounts.customer", "accounts.testclock")
 _METERS = ("meters.meter",)
-_USAGE = ("usage.meterevent", "usage.eventrejection", "usage.usagesummary", "usage.dirtyhour")
+_USAGE = (
+    "usage.meterevent",
+    "usage.eventadjustment",
+    "usage.eventrejection",
+    "usage.usagesummary",
+    "usage.dirtyhour",
+)
 _CATALOGUE = ("subscriptions.product", "subscriptions.price")
 _SUBSCRIPTIONS = ("subscriptions.subscription", "subscriptions.subscriptionitem")
 _INVOICES = ("invoices.invoice", "invoices.invoiceline", "invoices.invoicenumbering", "invoices.billingfailure")

@@ -1,16 +1,17 @@
 """The console's pages of usage. Events, rejections and summaries are facts: nobody edits them.
 
-``EventClaim`` is not here: Django's admin takes no model with a composite primary key. Its rows say nothing that the
-event or rejection behind them does not say; the search for an identifier reads them.
+``EventClaim`` and ``UniqueValue`` are not here: Django's admin takes no model with a composite primary key. A claim says
+nothing that the event or rejection behind it does not say (the search for an identifier reads it), and different values
+are counted on the page of their summary.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin import display
-from django.db.models import Model, QuerySet
+from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -23,11 +24,23 @@ from core.periods import HOUR, Period
 from meters.models import Formula
 from usage import services
 from usage.console import ENVIRONMENT, UsageAdmin
-from usage.models import DirtyHour, EventClaim, EventRejection, MeterEvent, UsageSummary, Watermark
+from usage.models import (
+    DirtyHour,
+    EventAdjustment,
+    EventClaim,
+    EventRejection,
+    MeterEvent,
+    UniqueValue,
+    UsageSummary,
+    Watermark,
+)
 
 
 class _FoundByIdentifier(UsageAdmin):
     """Rows that an event's identifier leads to, by way of its claim, which knows id and timestamp."""
+
+    # The columns that hold the event's id and timestamp.
+    event_columns: ClassVar[tuple[str, str]] = ("pk", "timestamp")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -41,8 +54,10 @@ class _FoundByIdentifier(UsageAdmin):
             identifier=term,
         ).values_list("event_id", "event_timestamp")
         found = list(claims)
+        by_id, by_time = self.event_columns
         # The timestamps lead to the partitions.
-        return queryset.filter(pk__in=[pk for pk, _ in found], timestamp__in=[at for _, at in found]), False
+        of_claims = {f"{by_id}__in": [pk for pk, _ in found], f"{by_time}__in": [at for _, at in found]}
+        return queryset.filter(**of_claims), False
 
     @display(description="payload")
     def payload_document(self, row: Any) -> str | SafeString:
@@ -52,7 +67,7 @@ class _FoundByIdentifier(UsageAdmin):
 @admin.register(MeterEvent)
 class MeterEventAdmin(_FoundByIdentifier):
     wire_parents = {"mtr": "meter", "cus": "customer"}
-    list_display = ["identifier", "meter", "customer", "exact_value", "timestamp", "received_at", "source"]
+    list_display = ["identifier", "meter", "customer", "exact_value", "state", "timestamp", "received_at", "source"]
     list_filter = ["environment", "meter", "source", "timestamp"]
     list_select_related = ["environment__company", "meter", "customer"]
     search_fields = ["identifier"]
@@ -68,12 +83,22 @@ class MeterEventAdmin(_FoundByIdentifier):
         "meter",
         "customer",
         "exact_value",
+        "state",
         "timestamp",
         "received_at",
         "source",
         "dimensions_document",
         "payload_document",
     ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        canceled = EventAdjustment.objects.filter(environment=OuterRef("environment"), event_id=OuterRef("pk"))
+        events: QuerySet[Any] = super().get_queryset(request).annotate(is_canceled=Exists(canceled))
+        return events
+
+    @display(description="state")
+    def state(self, row: Any) -> str:
+        return "canceled" if row.is_canceled else "counts"
 
     @display(description="value")
     def exact_value(self, row: MeterEvent) -> str | SafeString:
@@ -82,6 +107,20 @@ class MeterEventAdmin(_FoundByIdentifier):
     @display(description="dimensions")
     def dimensions_document(self, row: MeterEvent) -> str | SafeString:
         return cells.document(row.dimensions)
+
+
+@admin.register(EventAdjustment)
+class EventAdjustmentAdmin(_FoundByIdentifier):
+    event_columns = ("event_id", "event_timestamp")
+    wire_parents = {"mtr": "meter", "cus": "customer"}
+    list_display = ["identifier", "meter", "customer", "event_timestamp", "reason", "created_at"]
+    list_filter = ["environment", "meter", "created_at"]
+    list_select_related = ["environment__company", "meter", "customer"]
+    search_fields = ["identifier"]
+    search_help_text = "The canceled event's identifier, or the id of its meter (mtr_…) or customer (cus_…)."
+    ordering = ["-created_at"]
+    sortable_by = ()
+    fields = ["identifier", "event_id", "environment", "meter", "customer", "event_timestamp", "reason", "created_at"]
 
 
 @admin.register(EventRejection)
@@ -150,6 +189,7 @@ class UsageSummaryAdmin(UsageAdmin):
         "greatest",
         "last",
         "last_timestamp",
+        "different_values",
     ]
     commands = [
         Command[UsageSummary](
@@ -180,7 +220,22 @@ class UsageSummaryAdmin(UsageAdmin):
             Formula.MAX: row.value_max,
             Formula.MIN: row.value_min,
         }
-        return cells.quantity(by_formula[Formula(row.meter.formula)])
+        # Different values have a table of their own, and are counted on the page of one summary only.
+        return cells.quantity(by_formula.get(Formula(row.meter.formula)))
+
+    @display(description="different values")
+    def different_values(self, row: UsageSummary) -> str | SafeString:
+        if row.meter.formula != Formula.UNIQUE_COUNT:
+            return cells.EMPTY
+        return cells.quantity(
+            UniqueValue.objects.filter(
+                environment=row.environment_id,
+                meter=row.meter_id,
+                customer=row.customer_id,
+                hour=row.hour,
+                dimensions=row.dimensions,
+            ).count()
+        )
 
     @display(description="sum")
     def sum_of_values(self, row: UsageSummary) -> str | SafeString:

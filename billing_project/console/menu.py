@@ -25,6 +25,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("usage.UsageSummary", "bar_chart"),
             ("usage.MeterEvent", "stream"),
             ("usage.EventRejection", "unpublished"),
+            ("usage.EventAdjustment", "undo"),
         ),
     ),
     (

@@ -1,0 +1,216 @@
+"""A company with a row of every kind that the console shows, made by the services where they make it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import cast
+
+from django.contrib import admin
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+
+from accounts.console.base import ConsoleAdmin
+from accounts.models import (
+    Company,
+    Customer,
+    Environment,
+    IdempotencyRecord,
+    License,
+    LicenseNotice,
+    Membership,
+    TestClock,
+    User,
+)
+from accounts.services import create_api_key, create_company, create_customer
+from core.ids import new_id, spell
+from core.periods import HOUR, floor_hour
+from invoices.models import BillingFailure, Invoice, InvoiceNumbering
+from invoices.services import close_due_periods, start_subscription
+from meters.models import Meter
+from meters.services import create_meter
+from subscriptions.models import Price, Product, Subscription
+from subscriptions.services import NewItem, create_price, create_product
+from usage.events import EventDraft
+from usage.models import EventAdjustment, MeterEvent, UsageSummary, Watermark
+from usage.services import UnknownCustomer, accept_events, mark_dirty
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+# The first period is over, and its invoice a draft.
+NOW = datetime(2026, 4, 1, 0, 30, tzinfo=UTC)
+USED_AT = START + timedelta(days=3, minutes=7)
+
+
+@dataclass
+class World:
+    """What belongs to one company. ``secret`` is that of its key."""
+
+    company: Company
+    environment: Environment
+    secret: str = ""
+    customer: Customer = field(init=False)
+    meter: Meter = field(init=False)
+    product: Product = field(init=False)
+    price: Price = field(init=False)
+    subscription: Subscription = field(init=False)
+    invoice: Invoice = field(init=False)
+    identifier: str = ""
+
+
+def make_world(name: str) -> World:
+    """A company with licenses, a key and one set of rows in its test environment."""
+    company = create_company(name=name, now=START)
+    environment = company.environments.get(mode="test")
+    ends_at = NOW + timedelta(days=3)
+    license_ = License.objects.create(company=company, product="subscription", starts_at=START, ends_at=ends_at)
+    LicenseNotice.objects.create(license=license_, kind="ends_in_7_days", ends_at=ends_at, created_at=NOW)
+    _, secret = create_api_key(company=company, mode="test", scopes=["meter-report"], name=f"{name} key")
+    world = World(company, environment, secret)
+    add_rows(world)
+    return world
+
+
+def add_rows(world: World) -> None:
+    """One more customer with everything that hangs on it."""
+    environment = world.environment
+    number = Customer.objects.count()
+    clock = TestClock.objects.create(environment=environment, name=f"Clock {number}", frozen_at=NOW)
+    world.customer = create_customer(
+        environment=environment, now=START, name=f"{world.company} buyer {number}", email=f"{number}@example.com"
+    )
+    Customer.objects.filter(pk=world.customer.pk).update(test_clock=clock)
+    world.customer.refresh_from_db()
+    world.meter = create_meter(
+        environment=environment, display_name="Calls", event_name=f"calls_{number}", formula="sum", now=START
+    )
+    world.product = create_product(environment=environment, now=START, name=f"{world.company} product {number}")
+    world.price = create_price(
+        environment=environment,
+        product=world.product,
+        currency="usd",
+        unit_amount=Decimal("0.25"),
+        now=START,
+        usage_type="metered",
+        meter=world.meter,
+        interval="month",
+        nickname=f"{world.company} price {number}",
+    )
+    world.subscription = start_subscription(
+        environment=environment, customer=world.customer, items=[NewItem(world.price)], now=START
+    )
+    world.identifier = f"{world.company}-{number}"
+    accept_events(
+        environment=environment,
+        drafts=[
+            _draft(world, spell("cus", world.customer.pk), world.identifier),
+            _draft(world, "cus_of_nobody", f"{world.identifier}-lost"),
+        ],
+        source="api",
+        now=NOW,
+        any_age=True,
+        unknown_customer=UnknownCustomer.REPORT,
+    )
+    # The roll-up takes what is committed, and a test's transaction never is: this is what it would write.
+    event = MeterEvent.objects.get(environment=environment, customer=world.customer)
+    Watermark.objects.update_or_create(pk=Watermark.SINGLETON, defaults={"xid": event.xid + 1, "read_at": NOW})
+    UsageSummary.objects.create(
+        id=new_id(),
+        environment=environment,
+        meter=world.meter,
+        customer=world.customer,
+        hour=floor_hour(USED_AT),
+        event_count=1,
+        value_sum=40,
+        value_min=40,
+        value_max=40,
+        last_value=40,
+        last_timestamp=USED_AT,
+        last_event_id=event.pk,
+    )
+    EventAdjustment.objects.create(
+        environment=environment,
+        meter=world.meter,
+        customer=world.customer,
+        # Of another event than the one that is billed.
+        event_id=new_id(),
+        event_timestamp=USED_AT,
+        identifier=f"{world.identifier}-canceled",
+        reason="A mistake",
+        created_at=NOW,
+    )
+    close_due_periods(wall=NOW)
+    world.invoice = Invoice.objects.get(subscription=world.subscription)
+    mark_dirty(
+        environment=environment,
+        hours=[(world.meter.pk, world.customer.pk, USED_AT)],
+        reason="test",
+        now=NOW,
+    )
+    BillingFailure.objects.create(
+        environment=environment, invoice=world.invoice, reason="It was too large.", failed_at=NOW, retry_at=NOW + HOUR
+    )
+    IdempotencyRecord.objects.create(
+        environment=environment,
+        key=f"key-{number}",
+        fingerprint="f",
+        request_id=f"req_{number}",
+        status=200,
+        body="{}",
+        created_at=NOW,
+    )
+    InvoiceNumbering.objects.get_or_create(
+        environment=environment, defaults={"prefix": str(environment.pk)[-8:].upper()}
+    )
+
+
+def _draft(world: World, customer: str, identifier: str) -> EventDraft:
+    payload = {world.meter.customer_key: customer, world.meter.value_key: "40"}
+    return EventDraft(world.meter.event_name, payload, identifier, USED_AT)
+
+
+def member(*companies: Company, role: str = Membership.Role.ADMINISTRATOR, username: str = "member") -> User:
+    """Someone with the role in each of the companies."""
+    user = User.objects.create_user(username, password="x", is_staff=True)
+    for company in companies:
+        Membership.objects.create(user=user, company=company, role=role)
+    return user
+
+
+def superuser(username: str = "root") -> User:
+    return User.objects.create_superuser(username, password="x")
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def models_shown() -> list[type[Model]]:
+    """All models that the console has pages of, by name."""
+    return sorted(admin.site._registry, key=lambda model: model._meta.label)
+
+
+def page_of(model: type[Model]) -> ConsoleAdmin:
+    return cast("ConsoleAdmin", admin.site._registry[model])
+
+
+def address(model: type[Model], page: str, *args: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def rows_of(model: type[Model], company: Company) -> list[Model]:
+    """The rows of a company, found without the console's own walls."""
+    names = {field.name for field in model._meta.get_fields()}
+    rows = model._default_manager.all()
+    if model is Company:
+        return list(rows.filter(pk=company.pk))
+    if model is User:
+        return list(rows.filter(memberships__company=company))
+    if model is LicenseNotice:
+        return list(rows.filter(license__company=company))
+    if "company" in names:
+        return list(rows.filter(company=company))
+    if "environment" in names:
+        return list(rows.filter(environment__company=company))
+    return []
