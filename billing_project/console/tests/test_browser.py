@@ -1,0 +1,185 @@
+"""The console in a real browser: signing in, the start page, an invoice finalized, both color schemes, wide and narrow."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from billing_project.console.tests.world import USED_AT, World, make_world, member, superuser
+from invoices.models import Invoice
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDE, NARROW = (1440, 1000), (390, 844)
+
+pytestmark = [
+    # A browser is a system package and no Python one, so `make test` cannot bring it; .ci/run installs it.
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
+    pytest.mark.xdist_group("browser"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright keeps an event loop in this thread, where Django would refuse its ORM to tests and their clean-up.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def ours(transactional_db: None) -> World:
+    world = make_world("Ours")
+    member(world.company, username="fiona", role="finance_manager")
+    superuser()
+    return world
+
+
+class Visit:
+    """A window of a size and color scheme, and what went wrong in it."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.page: Page = context.new_page()
+        self.address = address
+        self.trouble: list[str] = []
+        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        self.page.on("console", lambda line: self.trouble.append(line.text) if line.type == "error" else None)
+        self.page.on("request", lambda request: self._watch(request.url))
+
+    def _watch(self, url: str) -> None:
+        if not url.startswith((self.address, "data:")):
+            self.trouble.append(f"asked a stranger: {url}")
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.address + path)
+        return self.page
+
+    def sign_in(self, username: str) -> Page:
+        page = self.open("/admin/")
+        page.fill("[name=username]", username)
+        page.fill("[name=password]", "x")
+        page.click("[type=submit]")
+        page.wait_for_url(re.compile(r"/admin/$"))
+        return page
+
+    def fits(self) -> bool:
+        """Whether nothing makes the whole page scroll sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+def visit(browser: Browser, live_server: LiveServer, size: tuple[int, int] = WIDE, scheme: str = "light") -> Visit:
+    width, height = size
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+    return Visit(context, live_server.url)
+
+
+def test_signing_in_leads_to_the_start_page(browser: Browser, live_server: LiveServer, ours: World) -> None:
+    window = visit(browser, live_server)
+    page = window.open("/admin/login/")
+    page.fill("[name=username]", "fiona")
+    page.fill("[name=password]", "wrong")
+    page.click("[type=submit]")
+    expect(page.get_by_text("Please enter the correct username and password")).to_be_visible()
+
+    page.fill("[name=password]", "x")
+    page.click("[type=submit]")
+
+    expect(page).to_have_url(re.compile(r"/admin/$"))
+    expect(page.get_by_role("heading", name="Events per hour")).to_be_visible()
+    expect(page.get_by_text("No usage in the last 24 hours")).to_be_visible()
+    expect(page.get_by_text("0.10 USD").first).to_be_visible()
+    # What her role may not see is not in the menu.
+    expect(page.get_by_role("link", name="API keys")).to_have_count(0)
+    expect(page.get_by_role("link", name="Invoices", exact=False).first).to_be_visible()
+    assert window.trouble == []
+
+
+def test_a_bar_leads_to_its_hour(browser: Browser, live_server: LiveServer, ours: World) -> None:
+    window = visit(browser, live_server)
+    page = window.sign_in("fiona")
+
+    page.locator(".tb-chart svg a").last.click()
+
+    expect(page).to_have_url(re.compile("hour__gte="))
+    expect(page.get_by_text(f"{USED_AT:%Y-%m-%d %H}:00:00 UTC")).to_be_visible()
+
+
+def test_an_invoice_is_finalized_after_a_question(browser: Browser, live_server: LiveServer, ours: World) -> None:
+    window = visit(browser, live_server)
+    page = window.sign_in("fiona")
+
+    page.get_by_role("link", name="1 invoice").click()
+    page.get_by_role("link", name="draft").first.click()
+    expect(page.get_by_text("0.0025 USD").first).to_be_visible()
+    page.get_by_role("link", name="Finalize").click()
+    expect(page.get_by_text("will owe 0.10 USD in test mode")).to_be_visible()
+    page.get_by_role("link", name="No, go back").click()
+    ours.invoice.refresh_from_db()
+    assert ours.invoice.status == Invoice.Status.DRAFT
+
+    page.get_by_role("link", name="Finalize").click()
+    page.get_by_role("button", name="Finalize").click()
+    expect(page.get_by_text(": final.")).to_be_visible()
+
+    ours.invoice.refresh_from_db()
+    assert (ours.invoice.status, ours.invoice.total) == (Invoice.Status.OPEN, 10)
+    expect(page.get_by_role("link", name="Finalize")).to_have_count(0)
+    expect(page.get_by_role("link", name="Void")).to_be_visible()
+    assert window.trouble == []
+
+
+def test_a_list_acts_on_what_is_chosen(browser: Browser, live_server: LiveServer, ours: World) -> None:
+    window = visit(browser, live_server)
+    window.sign_in("fiona")
+    page = window.open("/admin/invoices/invoice/")
+
+    page.locator("input.action-select").last.check()
+    page.locator("select[name=action]").select_option("finalize")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_text("will owe 0.10 USD in test mode")).to_be_visible()
+    page.get_by_role("button", name="Finalize").click()
+    expect(page.get_by_text(": final.")).to_be_visible()
+
+    ours.invoice.refresh_from_db()
+    assert ours.invoice.status == Invoice.Status.OPEN
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_main_pages_fit_and_ask_no_stranger(
+    browser: Browser, live_server: LiveServer, ours: World, size: tuple[int, int], scheme: str, tmp_path: Path
+) -> None:
+    window = visit(browser, live_server, size, scheme)
+    page = window.sign_in("root")
+
+    for path in (
+        "/admin/",
+        "/admin/invoices/invoice/",
+        f"/admin/invoices/invoice/{ours.invoice.pk}/change/",
+        f"/admin/invoices/invoice/{ours.invoice.pk}/do/finalize/",
+        f"/admin/subscriptions/subscription/{ours.subscription.pk}/change/",
+        "/admin/usage/meterevent/",
+        "/admin/usage/usagesummary/",
+        f"/admin/meters/meter/{ours.meter.pk}/change/",
+        f"/admin/accounts/company/{ours.company.pk}/change/",
+        "/admin/accounts/apikey/add/",
+    ):
+        window.open(path)
+        assert window.fits(), path
+        dark = page.evaluate("document.documentElement.classList.contains('dark')")
+        assert dark is (scheme == "dark"), path
+    assert window.trouble == []
