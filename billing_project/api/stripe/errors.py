@@ -139,6 +139,8 @@ TABLE: dict[type[BillingError], Saying] = {
     usage.CustomerUnknown: _refused("resource_missing", "payload"),
     usage.EventExists: _refused("resource_already_exists", "identifier"),
     usage.RetryKeyReused: _key_reused,
+    usage.EventNotFound: _refused("resource_missing", "cancel[identifier]"),
+    usage.CancellationTooLate: _refused(param="cancel[identifier]"),
     usage.ImportRefused: _refused(),
     usage.WatermarkFromAnotherCluster: lambda _: unexpected(),
     subscriptions.ProductHasPrices: _refused(param="id"),

@@ -38,6 +38,8 @@ class StripeMiddleware:
             response["Idempotency-Key"] = key
         if "Stripe-Should-Retry" not in response:
             _advise(response)
+        if "Content-Length" not in response and isinstance(response, HttpResponse):
+            response["Content-Length"] = str(len(response.content))
         response["Cache-Control"] = "no-cache, no-store"
         return response
 

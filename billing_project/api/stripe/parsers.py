@@ -58,20 +58,42 @@ def spell_path(path: list[str]) -> str:
 
 
 def _body(request: HttpRequest) -> bytes:
-    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-        # WSGI promises a readable body only up to Content-Length, and a lost parameter must not pass for none.
-        raise StripeError("Chunked requests are not accepted: send a Content-Length header.")
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    # Asked before the body is read, so that nothing large ever is.
-    if not length.isdecimal() or int(length) > MAX_BYTES:
-        raise StripeError(f"The request's body is too large: at most {MAX_BYTES} bytes are accepted.")
-    try:
-        body = request.body
-    except UnreadablePostError as error:
-        raise StripeError("The request's body ended before it was complete.") from error
+    body = _chunked(request) if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower() else _sized(request)
+    if len(body) > MAX_BYTES:
+        raise _too_large()
     if body and (request.content_type or "").lower() != _FORM:
         raise StripeError(f"Invalid request (check that your POST content type is {_FORM}).")
     return body
+
+
+def _chunked(request: HttpRequest) -> bytes:
+    """A body without a Content-Length, of which Django by itself would see nothing."""
+    if not request.META.get("wsgi.input_terminated"):
+        # Nothing says where the body ends, and a lost parameter must not pass for one that was not given.
+        raise StripeError("Chunked requests are not accepted: send a Content-Length header.")
+    try:
+        return bytes(request.META["wsgi.input"].read(MAX_BYTES + 1))
+    except OSError as error:
+        raise _cut_short() from error
+
+
+def _sized(request: HttpRequest) -> bytes:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    # Asked before the body is read, so that nothing large ever is.
+    if not length.isdecimal() or int(length) > MAX_BYTES:
+        raise _too_large()
+    try:
+        return request.body
+    except UnreadablePostError as error:
+        raise _cut_short() from error
+
+
+def _too_large() -> StripeError:
+    return StripeError(f"The request's body is too large: at most {MAX_BYTES} bytes are accepted.")
+
+
+def _cut_short() -> StripeError:
+    return StripeError("The request's body ended before it was complete.")
 
 
 def _text(encoded: bytes) -> str:
