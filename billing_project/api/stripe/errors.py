@@ -214,7 +214,8 @@ def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
             response["WWW-Authenticate"] = 'Bearer realm="Tollbook"'
         return response
     if is_passing(error):
-        logger.warning("%s: the database is not available", request_id(request), exc_info=error)
+        # One line, since there will be many of them.
+        logger.warning("%s: the database is not available: %s", request_id(request), str(error).strip())
         busy = StripeError("The service is not available for the moment.", status=503, kind=API_ERROR)
         response = json_response(encode(envelope(busy)), busy.status)
         response["Retry-After"] = str(_RETRY_AFTER_SECONDS)

@@ -51,25 +51,27 @@ def complete(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
 @INVOICE.shaped
 def shape_of_invoice(invoice: Invoice) -> Wire:
     lines: list[InvoiceLine] = invoice.first_lines  # type: ignore[attr-defined]
-    identifier = INVOICE.id_of(invoice)
     for line in lines:
         line.invoice = invoice
-    first = Sublist(LINE, lines[:_FIRST_LINES], len(lines) > _FIRST_LINES, f"/v1/invoices/{identifier}/lines")
-    return _shape(invoice, identifier, first)
+    return _shape(invoice, lines[:_FIRST_LINES], has_more=len(lines) > _FIRST_LINES)
 
 
 def shape_of_preview(preview: services.PreviewedInvoice) -> Wire:
     """An invoice that is stored nowhere: no page of its lines can be asked for, so they are all here."""
-    identifier = spell(_PREVIEW_PREFIX, preview.invoice.pk)
     for line in preview.lines:
         line.invoice = preview.invoice
-    lines = Sublist(LINE, preview.lines, has_more=False, url=f"/v1/invoices/{identifier}/lines")
-    return _shape(preview.invoice, identifier, lines)
+    return _shape(preview.invoice, preview.lines, has_more=False)
 
 
-def _shape(invoice: Invoice, identifier: str, lines: Sublist) -> Wire:
+def _id_of(invoice: Invoice) -> str:
+    """A preview's id says that it can be asked for nowhere."""
+    return spell(_PREVIEW_PREFIX, invoice.pk) if invoice._state.adding else INVOICE.id_of(invoice)  # noqa: SLF001
+
+
+def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) -> Wire:
+    identifier = _id_of(invoice)
     customer = invoice.customer
-    sent = invoice.status != Invoice.Status.DRAFT
+    final = invoice.status != Invoice.Status.DRAFT
     return {
         "id": identifier,
         "object": "invoice",
@@ -83,7 +85,7 @@ def _shape(invoice: Invoice, identifier: str, lines: Sublist) -> Wire:
         "amount_shipping": 0,
         "application": None,
         "attempt_count": 0,
-        "attempted": sent and invoice.status == Invoice.Status.PAID,
+        "attempted": False,
         "auto_advance": invoice.status == Invoice.Status.DRAFT and invoice.finalizes_at is not None,
         "automatic_tax": {
             "disabled_reason": None,
@@ -92,7 +94,7 @@ def _shape(invoice: Invoice, identifier: str, lines: Sublist) -> Wire:
             "provider": None,
             "status": None,
         },
-        "automatically_finalizes_at": None if sent else timestamp_or_none(invoice.finalizes_at),
+        "automatically_finalizes_at": None if final else timestamp_or_none(invoice.finalizes_at),
         "billing_reason": invoice.billing_reason,
         "collection_method": invoice.collection_method,
         "created": timestamp(invoice.created_at),
@@ -114,7 +116,7 @@ def _shape(invoice: Invoice, identifier: str, lines: Sublist) -> Wire:
         "discounts": [],
         "due_date": timestamp_or_none(invoice.due_at),
         "effective_at": timestamp_or_none(invoice.finalized_at),
-        "ending_balance": 0 if sent else None,
+        "ending_balance": 0 if final else None,
         "footer": None,
         "from_invoice": None,
         "hosted_invoice_url": None,
@@ -122,7 +124,7 @@ def _shape(invoice: Invoice, identifier: str, lines: Sublist) -> Wire:
         "issuer": {"type": "self"},
         "last_finalization_error": None,
         "latest_revision": None,
-        "lines": lines,
+        "lines": Sublist(LINE, lines, has_more, f"/v1/invoices/{identifier}/lines"),
         "metadata": invoice.metadata,
         "next_payment_attempt": None,
         "number": invoice.number or None,
@@ -186,7 +188,7 @@ def shape_of_line(line: InvoiceLine) -> Wire:
         "discount_amounts": [],
         "discountable": True,
         "discounts": [],
-        "invoice": INVOICE.spell(line.invoice_id),
+        "invoice": _id_of(line.invoice),
         "metadata": line.subscription_item.metadata if line.subscription_item else {},
         "parent": _shape_of_line_parent(line),
         "period": {"end": timestamp(line.period_end), "start": timestamp(line.period_start)},
