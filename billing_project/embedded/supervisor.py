@@ -201,7 +201,11 @@ class Supervisor:
         if time.monotonic() - self._logs_checked_at > LOG_CHECK_SECONDS:
             self._logs_checked_at = time.monotonic()
             for service in self._services:
-                service.log.rotate()
+                try:
+                    service.log.rotate()
+                except OSError as error:
+                    # As on a full disk, which is no reason to stop.
+                    self._say(f"{service.log.path} cannot be put aside: {error.strerror}")
 
     def _wait(self, seconds: float) -> None:
         """Sleep until a signal comes or the time is over."""

@@ -271,7 +271,9 @@ class Stack:
             "SPT_NOENV": "1",
             "PYTHONUNBUFFERED": "1",
         }
-        environment.setdefault("ALLOWED_HOSTS", ",".join(_hosts(self.options.bind)))
+        # Beside those that the operator names, for we ask for our own health there.
+        own = ",".join(_hosts(self.options.bind))
+        environment["ALLOWED_HOSTS"] = ",".join(filter(None, (os.environ.get("ALLOWED_HOSTS"), own)))
         return environment
 
     def _await_health(self) -> None:
@@ -327,10 +329,11 @@ class Stack:
 
     def _say(self, words: str, *, to: TextIO | None = None) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._log.file.write(f"{stamp} {words}\n".encode())
-        self._log.file.flush()
-        # A terminal that was closed is no reason to stop billing.
-        with suppress(OSError, ValueError):
+        # Neither a full disk nor a terminal that was closed is a reason to stop billing.
+        with suppress(OSError):
+            self._log.file.write(f"{stamp} {words}\n".encode())
+            self._log.file.flush()
+        with suppress(OSError):
             print(words, file=to or sys.stdout, flush=True)
 
 

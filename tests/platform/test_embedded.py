@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from billing_project.embedded import account, postgres, processes
+from billing_project.embedded import account, broker, postgres, processes
 from billing_project.embedded.errors import StartError
 from billing_project.embedded.greeting import greeting
 from billing_project.embedded.instance import open_instance
@@ -111,6 +111,39 @@ def test_the_data_folder_is_taken_off_any_command_line(words: list[str], monkeyp
 
     assert argv == ["manage.py", "create_company", "Acme"]
     assert data_dir() == Path("/srv/x")
+
+
+def test_given_valkey_does_not_run_here_then_a_redis_on_the_path_does(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = open_folder / "bin"
+    programs.mkdir()
+    for name, program in {"valkey": "exit 1", "redis-server": "echo Redis server v=7"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{program}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setattr(broker, "get_binary_path", lambda: programs / "valkey")
+    monkeypatch.setenv("PATH", str(programs))
+
+    assert broker.prepare(open_folder / "broker").program == programs / "redis-server"
+
+    (programs / "redis-server").unlink()
+    with pytest.raises(StartError, match="redis-server, or set CELERY_BROKER_URL"):
+        broker.prepare(open_folder / "broker")
+
+
+def test_the_broker_keeps_nothing_on_disk_and_is_its_owners_alone(open_folder: Path) -> None:
+    prepared = broker.prepare(open_folder / "broker")
+    with (open_folder / "broker.log").open("ab") as log:
+        server = prepared.start(output=log)
+    try:
+        wait_for(prepared.is_ready, timeout=10)
+        assert prepared.socket.stat().st_mode & 0o077 == 0
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+    assert not prepared.is_ready()
+    assert [path.name for path in prepared.home.iterdir() if not path.is_socket()] == []
 
 
 @as_root
