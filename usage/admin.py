@@ -69,7 +69,7 @@ class MeterEventAdmin(_FoundByIdentifier):
     wire_parents = {"mtr": "meter", "cus": "customer"}
     list_display = ["identifier", "meter", "customer", "exact_value", "state", "timestamp", "received_at", "source"]
     list_filter = ["environment", "meter", "source", "timestamp"]
-    list_select_related = ["environment__company", "meter", "customer"]
+    beside = ("environment__company", "meter", "customer")
     search_fields = ["identifier"]
     search_help_text = "An event's identifier or id, or the id of its meter (mtr_…) or customer (cus_…)."
     # Ids of version 7 ascend in order of arrival.
@@ -115,7 +115,7 @@ class EventAdjustmentAdmin(_FoundByIdentifier):
     wire_parents = {"mtr": "meter", "cus": "customer"}
     list_display = ["identifier", "meter", "customer", "event_timestamp", "reason", "created_at"]
     list_filter = ["environment", "meter", "created_at"]
-    list_select_related = ["environment__company", "meter", "customer"]
+    beside = ("environment__company", "meter", "customer")
     search_fields = ["identifier"]
     search_help_text = "The canceled event's identifier, or the id of its meter (mtr_…) or customer (cus_…)."
     ordering = ["-created_at"]
@@ -128,7 +128,7 @@ class EventRejectionAdmin(_FoundByIdentifier):
     wire_parents = {"mtr": "meter"}
     list_display = ["identifier", "code", "event_name", "environment", "timestamp", "received_at", "source"]
     list_filter = ["environment", "code", "source", "received_at"]
-    list_select_related = ["environment__company", "meter"]
+    beside = ("environment__company", "meter")
     search_fields = ["identifier"]
     search_help_text = "An event's identifier or id, or the id of its meter (mtr_…)."
     ordering = ["-received_at"]
@@ -170,7 +170,7 @@ class UsageSummaryAdmin(UsageAdmin):
     wire_parents = {"mtr": "meter", "cus": "customer"}
     list_display = ["hour", "meter", "customer", "counted", "value", "dimensions_line"]
     list_filter = ["environment", "meter", "hour"]
-    list_select_related = ["environment__company", "meter", "customer"]
+    beside = ("environment__company", "meter", "customer")
     search_fields = ["meter"]
     search_help_text = "The id of a meter (mtr_…) or of a customer (cus_…)."
     ordering = ["-hour"]
@@ -268,7 +268,7 @@ class DirtyHourAdmin(UsageAdmin):
 
     list_display = ["hour", "meter", "customer", "environment", "reason", "marked_at"]
     list_filter = ["environment"]
-    list_select_related = ["environment__company", "meter", "customer"]
+    beside = ("environment__company", "meter", "customer")
     ordering = ["marked_at"]
     fields = ["hour", "environment", "meter", "customer", "reason", "marked_at"]
 

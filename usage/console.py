@@ -2,11 +2,12 @@
 
 from typing import Any, ClassVar
 
-from django.db.models import Exists, OuterRef
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.walls import environments_granting, person_of
+from accounts.models import Customer
 from meters.models import Meter
 
 ENVIRONMENT = "environment__id__exact"
@@ -21,7 +22,9 @@ class UsageAdmin(ConsoleAdmin):
 
     names_environment = True
     searches_text = False
-    list_select_related = ["environment__company"]
+    # Read beside the rows and not joined to them: a join would hide from the database that an index has their order.
+    list_select_related = False
+    beside: ClassVar[tuple[str, ...]] = ("environment__company",)
     # Parameters that make a list short enough without an environment.
     narrowing: ClassVar[frozenset[str]] = frozenset({ENVIRONMENT, "q"})
 
@@ -29,21 +32,34 @@ class UsageAdmin(ConsoleAdmin):
         home = self._first_environment(request) if request.method == "GET" else None
         return home or super().changelist_view(request, extra_context)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request).prefetch_related(*self.beside)
+        return rows
+
     def _first_environment(self, request: HttpRequest) -> HttpResponseBase | None:
         if self.narrowing & set(request.GET) or not self.has_view_permission(request):
             return None
-        held = self.model._default_manager.filter(environment=OuterRef("pk"))  # noqa: SLF001 (Django's own name for it)
-        environments = environments_granting(person_of(request), self.permission_to("view"))
-        chosen = environments.filter(Exists(held)).order_by("pk").first()
-        if chosen is None:
+        rows = self.model._default_manager.filter(environment=OuterRef("pk"))  # noqa: SLF001 (Django's own name for it)
+        environments = environments_granting(person_of(request), self.permission_to("view")).order_by("pk")
+        # The first row in the list's order: one look into its index for each environment, where a plain EXISTS may read
+        # the table from its beginning.
+        first = Subquery(rows.order_by(*self.ordering or ()).values("pk")[:1])
+        chosen = [pk for pk, row in environments.annotate(first=first).values_list("pk", "first") if row]
+        if not chosen:
             return None
         query = request.GET.copy()
-        query[ENVIRONMENT] = str(chosen.pk)
+        query[ENVIRONMENT] = str(chosen[0])
         return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
 
     def named_by(self, term: str) -> dict[str, Any] | None:
         lookup = super().named_by(term)
-        if lookup is not None and "customer" in lookup:
-            # The index goes by meter and then by customer; naming the meters opens it.
-            lookup["meter__in"] = Meter.objects.filter(environment__customers=lookup["customer"]).values("pk")
+        for name, model in (("customer", Customer), ("meter", Meter)):
+            if lookup is not None and name in lookup:
+                # An index leads through the environment, and through its meters to the customer: name them all.
+                lookup["environment"] = (
+                    model.objects.filter(pk=lookup[name]).values_list("environment", flat=True).first()
+                )
+                if name == "customer":
+                    meters = Meter.objects.filter(environment=lookup["environment"])
+                    lookup["meter__in"] = list(meters.values_list("pk", flat=True))
         return lookup
