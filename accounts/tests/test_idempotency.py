@@ -113,7 +113,8 @@ def test_a_request_whose_connection_dies_leaves_nothing_and_blocks_nobody() -> N
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             (pid,) = cursor.fetchone()
-        parameters = {name: connection.get_connection_params()[name] for name in ("dbname", "user", "host", "port")}
+        address = {"dbname", "user", "host", "port"}
+        parameters = {name: it for name, it in connection.get_connection_params().items() if name in address}
         with psycopg.connect(password=connection.settings_dict["PASSWORD"], **parameters) as killer:
             killer.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         return answer
