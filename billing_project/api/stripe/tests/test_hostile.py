@@ -1,0 +1,155 @@
+"""Nonsense in every parameter of every call: refused or taken, but never a crash."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+
+from billing_project.api.stripe import customers, invoices, meter_events, meters, prices, products, subscriptions
+from billing_project.api.stripe.fields import Array, ListParams, Params, RetrieveParams
+from billing_project.api.stripe.tests.builders import new_meter
+from billing_project.api.stripe.tests.sdk import new_account
+from billing_project.api.stripe.tests.test_tenancy import CASES, World, populate
+
+RANGE = {"start_time": "1735689600", "end_time": "1735776000"}
+NEW_METER = {"display_name": "M", "event_name": "m", "default_aggregation[formula]": "sum"}
+EVENT = {"event_name": "calls_x", "payload[stripe_customer_id]": "{customer}", "payload[value]": "1"}
+NEW_PRICE = {"currency": "usd", "product": "{product}", "unit_amount": "1", "recurring[interval]": "month"}
+NEW_SUBSCRIPTION = {"customer": "{customer}", "items[0][price]": "{price}"}
+
+# Address, its parameters, and a call of it that is good.
+CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
+    ("meter-list", "get"): ("billing/meters", meters.MeterListParams, {}),
+    ("meter-list", "post"): ("billing/meters", meters.MeterParams, NEW_METER),
+    ("meter-detail", "get"): ("billing/meters/{meter}", RetrieveParams, {}),
+    ("meter-detail", "post"): ("billing/meters/{meter}", meters.MeterUpdateParams, {}),
+    ("meter-deactivate", "post"): ("billing/meters/{spare_meter}/deactivate", RetrieveParams, {}),
+    ("meter-reactivate", "post"): ("billing/meters/{meter}/reactivate", RetrieveParams, {}),
+    ("meter-event-summaries", "get"): (
+        "billing/meters/{meter}/event_summaries",
+        meters.SummaryListParams,
+        {"customer": "{customer}", **RANGE},
+    ),
+    ("meter_event-list", "post"): ("billing/meter_events", meter_events.MeterEventParams, EVENT),
+    ("customer-list", "get"): ("customers", customers.CustomerListParams, {}),
+    ("customer-list", "post"): ("customers", customers.CustomerParams, {}),
+    ("customer-detail", "get"): ("customers/{customer}", RetrieveParams, {}),
+    ("customer-detail", "post"): ("customers/{customer}", customers.CustomerParams, {}),
+    ("customer-detail", "delete"): ("customers/{spare_customer}", RetrieveParams, {}),
+    ("product-list", "get"): ("products", products.ProductListParams, {}),
+    ("product-list", "post"): ("products", products.ProductParams, {"name": "P"}),
+    ("product-detail", "get"): ("products/{product}", RetrieveParams, {}),
+    ("product-detail", "post"): ("products/{product}", products.ProductUpdateParams, {}),
+    ("product-detail", "delete"): ("products/{product}", RetrieveParams, {}),
+    ("price-list", "get"): ("prices", prices.PriceListParams, {}),
+    ("price-list", "post"): ("prices", prices.PriceParams, NEW_PRICE),
+    ("price-detail", "get"): ("prices/{price}", RetrieveParams, {}),
+    ("price-detail", "post"): ("prices/{price}", prices.PriceUpdateParams, {}),
+    ("subscription-list", "get"): ("subscriptions", subscriptions.SubscriptionListParams, {}),
+    ("subscription-list", "post"): ("subscriptions", subscriptions.SubscriptionParams, NEW_SUBSCRIPTION),
+    ("subscription-detail", "get"): ("subscriptions/{subscription}", RetrieveParams, {}),
+    ("subscription-detail", "delete"): ("subscriptions/{subscription}", subscriptions.CancelParams, {}),
+    ("subscription_item-list", "get"): (
+        "subscription_items",
+        subscriptions.ItemListParams,
+        {"subscription": "{subscription}"},
+    ),
+    ("subscription_item-detail", "get"): ("subscription_items/{item}", RetrieveParams, {}),
+    ("invoice-list", "get"): ("invoices", invoices.InvoiceListParams, {}),
+    ("invoice-detail", "get"): ("invoices/{invoice}", RetrieveParams, {}),
+    ("invoice-lines", "get"): ("invoices/{draft}/lines", ListParams, {}),
+    ("invoice-create-preview", "post"): ("invoices/create_preview", invoices.PreviewParams, {"customer": "{customer}"}),
+    ("invoice-finalize", "post"): ("invoices/{draft}/finalize", invoices.FinalizeParams, {}),
+    ("invoice-pay", "post"): ("invoices/{invoice}/pay", invoices.PayParams, {"paid_out_of_band": "true"}),
+    ("invoice-void", "post"): ("invoices/{invoice}/void", RetrieveParams, {}),
+}
+
+# What a parameter may be made to look like: the text behind its name, for each.
+NONSENSE = [
+    ("", ""),
+    ("", "x"),
+    ("", "-1"),
+    ("", "0"),
+    ("", "1"),
+    ("", "1e5"),
+    ("", "0.000000000001"),
+    ("", "7258118400"),
+    ("", "9223372036854775807"),
+    ("", "99999999999999999999999999"),
+    ("", "true"),
+    ("", "\u0661\u202e\ud7ff\U0010ffff"),
+    ("", "x" * 6000),
+    ("", "'; DROP TABLE accounts_customer; --"),
+    ("", "cus_" + "z" * 26),
+    ("", "{customer}"),
+    ("", "{meter}"),
+    ("", "{price}"),
+    ("", "usd"),
+    ("", "month"),
+    ("", "data.customer"),
+    ("[]", ""),
+    ("[]", "x"),
+    ("[0]", "x"),
+    ("[0][price]", "{price}"),
+    ("[-1]", "x"),
+    ("[99999]", "x"),
+    ("[x]", "y"),
+    ("[gt]", "99999999999999999999"),
+    ("[gt]", "1"),
+    ("[x][y][z]", "w"),
+    ("[" + "k" * 300 + "]", "v"),
+]
+
+
+def names(params: Params, prefix: str = "") -> Iterator[str]:
+    """The wire names of all parameters, with those within hashes and arrays."""
+    for name, field in params.get_fields().items():
+        path = f"{prefix}[{name}]" if prefix else name
+        yield path
+        inner = field.child if isinstance(field, Array) else field
+        if isinstance(inner, Params):
+            yield from names(inner, f"{path}[0]" if isinstance(field, Array) else path)
+
+
+def test_every_address_is_called() -> None:
+    assert set(CALLS) == set(CASES)
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    world = populate(new_account(), "x")
+    world.ids["spare_meter"] = new_meter(world.account, "spare").id
+    world.ids["spare_customer"] = world.account.v1.customers.create({"name": "Spare"}).id
+    return world
+
+
+@pytest.mark.parametrize("call", CALLS, ids=" ".join)
+def test_nonsense_never_crashes(world: World, call: tuple[str, str]) -> None:
+    path, params, good = CALLS[call]
+    client = Client(headers={"Authorization": f"Bearer {world.account.secret}"}, raise_request_exception=False)
+
+    def fill(text: str) -> str:
+        for name, value in world.ids.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
+
+    def send(fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        encoded = urlencode({fill(name): fill(value) for name, value in fields.items()})
+        kind = "application/x-www-form-urlencoded"
+        if call[1] == "post":
+            response = client.generic("POST", f"/v1/{fill(path)}", encoded, kind)
+        else:
+            response = client.generic(call[1].upper(), f"/v1/{fill(path)}", QUERY_STRING=encoded)
+        return response.status_code, json.loads(response.content)
+
+    for name in names(params()):
+        for suffix, value in NONSENSE:
+            rest = {other: text for other, text in good.items() if other != name and not other.startswith(f"{name}[")}
+            status, body = send({**rest, name + suffix: value})
+            assert status in {200, 400, 404}, (status, name + suffix, value, body)
+            if status != 200:
+                assert body["error"]["message"]
+                assert len(json.dumps(body)) < 2000
