@@ -121,6 +121,17 @@ def test_a_revoked_or_expired_key_opens_nothing() -> None:
     services.open_with_key(secret=expired, address="", now=NOW - timedelta(microseconds=1))
 
 
+def test_a_key_is_revoked_once_and_for_good() -> None:
+    key, secret = create_key(EnvironmentFactory.create())
+    services.revoke_api_key(key=key, now=NOW)
+    services.revoke_api_key(key=key, now=NOW + timedelta(days=1))
+
+    key.refresh_from_db()
+    assert key.revoked_at == NOW
+    with pytest.raises(ApiKeyUnknown):
+        services.open_with_key(secret=secret, address="", now=NOW)
+
+
 @pytest.mark.parametrize(
     ("allowed", "address"),
     [
