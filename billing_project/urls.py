@@ -2,10 +2,13 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from billing_project.health import healthz
 
 urlpatterns = [
+    # Whoever opens the bare address is a person.
+    path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("healthz", healthz),
     path("", include("billing_project.api.stripe.urls")),
