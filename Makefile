@@ -1,6 +1,9 @@
 # make run    everything, on http://127.0.0.1:8000 (PORT=9000, or ARGS="--port 9000 --no-demo")
 # make test   the tests (ARGS="-k rollup" for some of them)
 # make lint   what can be said without running it
+# make bench  how fast it is, beside the raw limits of the same PostgreSQL (see docs/performance.md)
+# make soak   ten minutes of load, and whether everything was counted once
+# make growth what reads, roll-up and storage cost from a million events to twenty
 #
 # Each makes its own virtual environment first. PYTHON=python3.12 picks another interpreter.
 
@@ -18,7 +21,7 @@ PRODUCTION := env -u DEBUG -u TOLLBOOK_HTTPS TOLLBOOK_DATA_DIR=/nonexistent ALLO
 	SECRET_KEY=0a1b2c3d4e5f6g7h8i9j-for-this-check-only-and-never-to-be-used
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format types imports migrations deploy-check venv venv-dev clean
+.PHONY: help run test bench soak growth lint format types imports migrations deploy-check venv venv-dev clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -28,6 +31,15 @@ run: venv
 
 test: venv-dev
 	@exec $(BIN)/python -m pytest -n 2 $(ARGS)
+
+bench: venv-dev
+	@exec $(BIN)/python -m benchmarks
+
+soak: venv-dev
+	@exec $(BIN)/python -m benchmarks.soak
+
+growth: venv-dev
+	@exec $(BIN)/python -m benchmarks.growth
 
 lint: format types imports migrations deploy-check
 

@@ -1,0 +1,67 @@
+"""What is measured below HTTP, in a process with the stack's own settings: the roll-up alone, and a billing run's read.
+
+``python -m benchmarks.inside roll_up`` and ``… meter_month METER START END REPEATS`` print one line of JSON.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+import django
+from django.utils import timezone
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
+django.setup()
+
+from accounts.models import Customer  # noqa: E402 (models want Django's settings first)
+from core.periods import Period  # noqa: E402
+from meters.models import Meter  # noqa: E402
+from usage import services  # noqa: E402
+from usage.reports import UsageQuestion, quantities  # noqa: E402
+
+
+def roll_up() -> dict[str, object]:
+    """One run of the roll-up over all that waits for it."""
+    began = time.perf_counter()
+    result = services.roll_up()
+    seconds = time.perf_counter() - began
+    if result is None:
+        raise RuntimeError("another process is rolling up")
+    return {"seconds": seconds, "summaries": result.summaries}
+
+
+def meter_month(meter_id: str, start: str, end: str, repeats: str) -> dict[str, object]:
+    """What a billing run asks: the quantity of every customer of one meter over one period, in one call."""
+    meter = Meter.objects.get(pk=UUID(meter_id))
+    period = Period(datetime.fromisoformat(start), datetime.fromisoformat(end))
+    customers = Customer.objects.filter(environment_id=meter.environment_id).values_list("pk", flat=True)
+    questions = [UsageQuestion(meter.pk, customer, period) for customer in customers]
+    seconds = []
+    events = 0
+    for _ in range(int(repeats)):
+        began = time.perf_counter()
+        answers = quantities(meter.environment_id, questions)
+        seconds.append(time.perf_counter() - began)
+        events = sum(answer.event_count for answer in answers)
+    return {"seconds": seconds, "customers": len(questions), "events": events}
+
+
+def make_partitions() -> dict[str, object]:
+    """The event tables of the months around now, as a beat job makes them each hour."""
+    services.maintain_partitions(now=timezone.now())
+    return {}
+
+
+COMMANDS: Mapping[str, Callable[..., dict[str, object]]] = {
+    "make_partitions": make_partitions,
+    "roll_up": roll_up,
+    "meter_month": meter_month,
+}
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:]
+    sys.stdout.write(json.dumps(COMMANDS[name](*arguments)) + "\n")
