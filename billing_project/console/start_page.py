@@ -93,6 +93,7 @@ class Money:
 class InvoicePanel:
     title: str
     link: str
+    empty: str
     sums: list[Money] = field(default_factory=list)
     past_due: list[Money] = field(default_factory=list)
 
@@ -193,8 +194,14 @@ def invoice_panels(viewer: Viewer, now: datetime) -> list[InvoicePanel]:
     environments = viewer.may_see("invoices.view_invoice")
     if not environments:
         return []
-    draft = InvoicePanel("Draft invoices", _list("invoices_invoice", status__exact=Invoice.Status.DRAFT))
-    open_ = InvoicePanel("Open invoices", _list("invoices_invoice", status__exact=Invoice.Status.OPEN))
+    draft = InvoicePanel(
+        "Draft invoices",
+        _list("invoices_invoice", status__exact=Invoice.Status.DRAFT),
+        "None. They appear when a billing period closes.",
+    )
+    open_ = InvoicePanel(
+        "Open invoices", _list("invoices_invoice", status__exact=Invoice.Status.OPEN), "None: nobody owes anything."
+    )
     remaining = F("amount_due") - F("amount_paid")
     rows = (
         Invoice.objects.filter(environment__in=environments, status__in=[Invoice.Status.DRAFT, Invoice.Status.OPEN])

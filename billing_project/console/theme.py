@@ -1,7 +1,6 @@
 """Settings of the console's theme, django-unfold. Read by ``settings.py``, so it imports nothing that needs them."""
 
 from django.templatetags.static import static
-from django.urls import reverse_lazy
 
 # Dates say that they are UTC, on every page (core/formats).
 FORMAT_MODULE_PATH = ["core.formats"]
@@ -14,7 +13,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("console/favicon.svg")},
     ],
-    "SITE_URL": reverse_lazy("admin:index"),
+    "SITE_URL": None,
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
