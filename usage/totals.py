@@ -22,6 +22,10 @@ from usage.models import Watermark
 COUNTS = """NOT EXISTS (SELECT 1 FROM usage_eventadjustment AS adjustment
                         WHERE adjustment.environment_id = event.environment_id AND adjustment.event_id = event.id)"""
 
+# True of every event of every span. The planner sees constants here, and leaves out the other months' partitions; the
+# spans' own bounds it learns too late.
+_WITHIN_ALL = """event."timestamp" >= %(first)s AND event."timestamp" < %(last)s"""
+
 Group = tuple[str | None, ...]
 
 
@@ -91,6 +95,7 @@ def _read(
         from_summaries=_SUMMARIES.format(table="usage_usagesummary"),
         from_unique_values=_SUMMARIES.format(table="usage_uniquevalue"),
         counts=COUNTS,
+        within_all=_WITHIN_ALL,
     )
     parameters = _columns(spans, dimensions) | {"environment": environment_id}
     for place, key in enumerate(dimensions.group_by):
@@ -125,6 +130,8 @@ def _columns(spans: Sequence[tuple[int, Span]], dimensions: Dimensions) -> dict[
         "whole_starts": [period.start for period in whole],
         "whole_ends": [period.end for period in whole],
         "windows": [span.meter.event_time_window for _, span in spans],
+        "first": min(span.period.start for _, span in spans),
+        "last": max(span.period.end for _, span in spans),
     }
 
 
@@ -172,14 +179,14 @@ event AS (
         ON event.environment_id = %(environment)s AND event.meter_id = asked.meter_id
        AND event.customer_id = asked.customer_id
        AND event."timestamp" >= edge."start" AND event."timestamp" < edge."end"
-     WHERE edge."start" < edge."end"
+     WHERE edge."start" < edge."end" AND {within_all}
     UNION ALL
     SELECT asked.number, asked."window", event.environment_id, event.id, event."timestamp", event.value,
            event.unique_value, event.payload
       FROM asked JOIN usage_meterevent AS event
         ON event.meter_id = asked.meter_id AND event.customer_id = asked.customer_id
        AND event."timestamp" >= asked.whole_start AND event."timestamp" < asked.whole_end
-     WHERE event.environment_id = %(environment)s AND event.xid >= %(mark)s
+     WHERE event.environment_id = %(environment)s AND event.xid >= %(mark)s AND {within_all}
        AND NOT EXISTS (SELECT 1 FROM dirty WHERE dirty.number = asked.number
                           AND dirty.hour = date_trunc('hour', event."timestamp", 'UTC'))
     UNION ALL
@@ -188,7 +195,7 @@ event AS (
       FROM dirty JOIN usage_meterevent AS event
         ON event.environment_id = %(environment)s AND event.meter_id = dirty.meter_id
        AND event.customer_id = dirty.customer_id
-       AND event."timestamp" >= dirty.hour AND event."timestamp" < dirty.hour + interval '1 hour'
+       AND event."timestamp" >= dirty.hour AND event."timestamp" < dirty.hour + interval '1 hour' AND {within_all}
 )
 """
 
