@@ -14,6 +14,8 @@ class Command(BaseCommand):
     help = "Make the demo company with an hour of real usage and its invoice; where it exists, make a new way in."
 
     def handle(self, **options: Any) -> None:
+        # Before anything is stored: a way in that cannot be written down would be lost.
+        settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tqdm(unit=" rows", file=self.stderr, disable=None) as bar:
             access = load(wall=timezone.now(), on_progress=bar.update)
         access.write(settings.DATA_DIR / "demo.json")
