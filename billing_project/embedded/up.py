@@ -109,6 +109,7 @@ class Stack:
         self._log = LogFile(instance.logs / "up.log")
         self._supervisor = Supervisor(self._say)
         self._environment: Mapping[str, str] = {}
+        self._socket_folders: list[Path] = []
 
     def run(self) -> int:
         """The exit status: 0 if somebody stopped us, 1 if the start failed."""
@@ -126,6 +127,10 @@ class Stack:
             self._supervisor.stop_all()
             # Whatever our children's children left was adopted by us.
             processes.end_all(psutil.Process().children(recursive=True))
+            for folder in self._socket_folders:
+                # Made anew at every start; a short one in the temporary folder is not left lying there.
+                with suppress(OSError):
+                    folder.rmdir()
         if status == 0:
             self._say("Stopped.")
         return status
@@ -180,6 +185,7 @@ class Stack:
         )
 
     def _run_postgres(self, server: postgres.Postgres) -> None:
+        self._socket_folders.append(server.sockets)
         log = self._log_file("postgres")
         if not server.exists:
             self._say(f"Making a database in {server.home} ...")
@@ -198,6 +204,7 @@ class Stack:
         server.create_database()
 
     def _run_broker(self, message_broker: broker.Broker) -> None:
+        self._socket_folders.append(message_broker.socket.parent)
         service = Service(
             message_broker.name,
             stage=BROKER_STAGE,

@@ -1,9 +1,11 @@
 """Starting, refusing to start, stopping and dying: on stacks of these tests' own."""
 
 import os
+import re
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,7 +132,11 @@ def test_given_a_deep_folder_under_a_home_that_others_cannot_enter_then_it_runs(
         stack.start()
         assert stack.health().status == 200
         assert "[ ]" not in stack.manage("showmigrations").stdout
+        pattern = re.escape(tempfile.gettempdir()) + r"/tollbook-\w{16}"
+        short = {Path(name) for name in re.findall(pattern, (stack.data_dir / "instance.env").read_text())}
+        assert short
         assert stack.stop() < 30
+        assert not any(folder.exists() for folder in short)
         assert home.stat().st_mode & 0o777 == 0o700
         assert (stack.data_dir / "postgres" / "data").exists() == (os.geteuid() != 0)
     finally:
