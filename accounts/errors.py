@@ -61,6 +61,21 @@ class AddressNotAllowed(BillingError):
         super().__init__(f"the API key may not be used from {address or 'an unknown address'}")
 
 
+class SessionUnknown(BillingError):
+    """The token opens nothing: it is no session's, or the session's key was revoked."""
+
+    def __init__(self, token: str) -> None:
+        self.secret = token
+        super().__init__("unknown session token")
+
+
+class SessionExpired(BillingError):
+    """The session's minutes are over."""
+
+    def __init__(self) -> None:
+        super().__init__("The session has expired. Open a new one.")
+
+
 class CustomerDeleted(BillingError):
     """The customer was deleted and cannot be changed any more."""
 

@@ -138,16 +138,25 @@ def open_with_key(*, secret: str, address: str, now: datetime) -> ApiKey:
     key = ApiKey.objects.with_secret(secret).first() if secret.isascii() else None
     if key is None or key.revoked_at is not None:
         raise ApiKeyUnknown(secret)
-    if not key.is_usable(now):
-        raise ApiKeyExpired(secret)
-    if key.allowed_ips and _canonical(address) not in {_canonical(allowed) for allowed in key.allowed_ips}:
-        raise AddressNotAllowed(address)
+    check_usable(key=key, secret=secret, address=address, now=now)
     stale = now - _LAST_USED_PRECISION
     if key.last_used_at is None or key.last_used_at < stale:
         # Asked again in the database, so that a burst of requests writes once.
         unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=stale)
         ApiKey.objects.filter(unnoted, pk=key.pk).update(last_used_at=now)
     return key
+
+
+def check_usable(*, key: ApiKey, secret: str, address: str, now: datetime) -> None:
+    """Hold a key that was not revoked against the time and the caller's address.
+
+    :param secret: what the caller showed
+    :raises ApiKeyExpired: :raises AddressNotAllowed:
+    """
+    if not key.is_usable(now):
+        raise ApiKeyExpired(secret)
+    if key.allowed_ips and _canonical(address) not in {_canonical(allowed) for allowed in key.allowed_ips}:
+        raise AddressNotAllowed(address)
 
 
 def _canonical(address: str) -> str:

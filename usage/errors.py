@@ -15,6 +15,10 @@ class NoActiveMeter(EventRefused):
         super().__init__(f'No active meter found for event name "{event_name}".')
 
 
+class MeterClosed(NoActiveMeter):
+    """There was a meter of that name; it takes in no more."""
+
+
 class CustomerKeyMissing(EventRefused):
     def __init__(self, key: str) -> None:
         self.key = key

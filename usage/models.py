@@ -19,8 +19,10 @@ from meters.models import Meter
 class Source(models.TextChoices):
     """The way an event came in."""
 
-    API = "api"
-    IMPORT = "import"
+    API = "api", "API"
+    STREAM = "stream", "stream"
+    BULK = "bulk", "bulk"
+    IMPORT = "import", "import"
 
 
 class MeterEventQuerySet(models.QuerySet["MeterEvent"]):
@@ -123,7 +125,15 @@ class EventRejection(models.Model):
     """An event that was taken in but cannot be counted, with the reason."""
 
     class Code(models.TextChoices):
+        NO_METER = "no_meter", "no such meter"
+        METER_CLOSED = "archived_meter", "the meter is closed"
+        NO_CUSTOMER = "meter_event_no_customer_defined", "no customer named"
         CUSTOMER_NOT_FOUND = "meter_event_customer_not_found", "no such customer"
+        NO_VALUE = "meter_event_value_not_found", "no value"
+        INVALID_VALUE = "meter_event_invalid_value", "invalid value"
+        TOO_MANY_DIGITS = "meter_event_value_too_many_digits", "too many digits"
+        TOO_OLD = "timestamp_too_far_in_past", "too old"
+        IN_FUTURE = "timestamp_in_future", "in the future"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(
@@ -137,11 +147,21 @@ class EventRejection(models.Model):
     identifier = models.CharField(max_length=255)
     timestamp = models.DateTimeField()
     payload = models.JSONField()
+    message = models.CharField(max_length=500, default="", help_text="The reason, as the caller would have been told.")
     source = models.CharField(max_length=8, choices=Source)
     received_at = models.DateTimeField()
+    reported_at = models.DateTimeField(null=True, help_text="When an error report took it up; empty: none yet.")
 
     class Meta:
-        indexes = [models.Index(fields=["environment", "-received_at"], name="rejection_newest_first")]
+        indexes = [
+            models.Index(fields=["environment", "-received_at"], name="rejection_newest_first"),
+            models.Index(
+                fields=["environment", "received_at"],
+                name="rejection_unreported",
+                condition=Q(reported_at__isnull=True),
+            ),
+            models.Index(fields=["environment", "meter", "-received_at"], name="rejection_by_meter"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.identifier}: {self.get_code_display()}"

@@ -6,9 +6,11 @@ from usage.services.claims import prune_retry_keys
 from usage.services.imports import ImportResult, import_events
 from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
 from usage.services.rollup import RollUp, mark_dirty, recompute_dirty_hours, roll_up
+from usage.services.streams import BatchKey, take_in_stream
 
 __all__ = [
     "CANCELLATION_HOURS",
+    "BatchKey",
     "ImportResult",
     "RollUp",
     "UnknownCustomer",
@@ -22,4 +24,5 @@ __all__ = [
     "prune_retry_keys",
     "recompute_dirty_hours",
     "roll_up",
+    "take_in_stream",
 ]

@@ -17,9 +17,10 @@ from accounts.models import Customer, Environment
 from core.errors import BillingError
 from meters.models import Meter
 from usage import events
-from usage.errors import CustomerUnknown, EventExists, EventRefused, NoActiveMeter, RetryKeyReused
+from usage.errors import CustomerUnknown, EventExists, EventRefused, MeterClosed, NoActiveMeter, RetryKeyReused
 from usage.events import AcceptedEvent, EventDraft, PreparedEvent
 from usage.models import EventClaim, EventRejection, MeterEvent
+from usage.rejections import rejection
 from usage.services.partitions import ensure_partitions, month_of
 
 Outcome = AcceptedEvent | BillingError
@@ -109,6 +110,13 @@ class _Checks:
         self.meters = {
             meter.event_name: meter for meter in Meter.objects.of(environment).active().filter(event_name__in=names)
         }
+        missing = names - self.meters.keys()
+        # Asked only where something is refused anyway.
+        self.closed_names = (
+            set(Meter.objects.of(environment).filter(event_name__in=missing).values_list("event_name", flat=True))
+            if missing
+            else set()
+        )
         self.customers = self._customers(environment, drafts)
 
     def _customers(self, environment: Environment, drafts: Sequence[EventDraft]) -> dict[UUID, Customer]:
@@ -125,7 +133,11 @@ class _Checks:
         """:raises EventRefused: with the first rule that the event breaks"""
         meter = self.meters.get(draft.event_name)
         if meter is None:
-            raise NoActiveMeter(draft.event_name)
+            raise (
+                MeterClosed(draft.event_name)
+                if draft.event_name in self.closed_names
+                else NoActiveMeter(draft.event_name)
+            )
         name = events.customer_text(meter, draft.payload)
         value = events.event_value(meter, draft.payload)
         unique_value = events.unique_value(meter, draft.payload)
@@ -172,17 +184,15 @@ def _claim_and_insert(environment: Environment, batch: list[PreparedEvent], sour
     stored = [event for event in batch if event.event_id in claimed]
     _insert_events([event for event in stored if event.customer_id], environment, source, now)
     EventRejection.objects.bulk_create(
-        EventRejection(
-            id=event.event_id,
+        rejection(
             environment=environment,
+            draft=event.draft,
+            refusal=CustomerUnknown(event.draft.payload[event.meter.customer_key]),
             meter=event.meter,
-            code=EventRejection.Code.CUSTOMER_NOT_FOUND,
-            event_name=event.draft.event_name,
-            identifier=event.identifier,
-            timestamp=event.timestamp,
-            payload=dict(event.draft.payload),
             source=source,
-            received_at=now,
+            now=now,
+            event_id=event.event_id,
+            timestamp=event.timestamp,
         )
         for event in stored
         if not event.customer_id

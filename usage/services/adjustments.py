@@ -6,6 +6,7 @@ from django.db import transaction
 
 from accounts.models import Environment
 from usage.errors import CancellationTooLate, EventNotFound
+from usage.events import is_storable
 from usage.models import EventAdjustment, EventClaim, MeterEvent
 from usage.services.rollup import mark_dirty
 
@@ -48,6 +49,8 @@ def cancel_event(
 
 
 def _find(environment: Environment, identifier: str, event_name: str | None) -> MeterEvent:
+    if not is_storable(identifier):
+        raise EventNotFound(identifier)
     claim = EventClaim.objects.filter(
         environment=environment, namespace=EventClaim.Namespace.IDENTIFIER, identifier=identifier
     ).first()

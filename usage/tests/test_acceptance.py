@@ -166,7 +166,7 @@ def test_given_an_inactive_or_foreign_meter_when_reporting_then_there_is_no_mete
 
     answers = accept(meter, draft(meter, customer), draft(foreign, customer))
 
-    assert [type(answer) for answer in answers] == [errors.NoActiveMeter] * 2
+    assert [type(answer) for answer in answers] == [errors.MeterClosed, errors.NoActiveMeter]
     assert nothing_stored()
 
 

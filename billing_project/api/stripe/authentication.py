@@ -32,14 +32,19 @@ def open_door(request: HttpRequest) -> ApiKey:
     :raises StripeError: if there is none, or it speaks for another account
     :raises BillingError: if the key opens nothing
     """
-    key = services.open_with_key(secret=_secret(request), address=_address(request), now=timezone.now())
+    key = services.open_with_key(secret=secret_of(request), address=address_of(request), now=timezone.now())
+    hold_to_account(request, key)
+    return key
+
+
+def hold_to_account(request: HttpRequest, key: ApiKey) -> None:
+    """:raises StripeError: if the request is meant for another account than the key's"""
     for header in ("Stripe-Account", "Stripe-Context"):
         if request.headers.get(header):
             # Doing it for the key's own account instead would put the data in the wrong place.
             account = clipped(request.headers[header])
             message = f"The provided key '{key.prefix}…' does not have access to account '{account}' ({header})."
             raise StripeError(message, status=403, code="account_invalid")
-    return key
 
 
 def require_scope(key: ApiKey, scope: Scope) -> None:
@@ -68,7 +73,11 @@ class HasScope(BasePermission):
         return True
 
 
-def _secret(request: HttpRequest) -> str:
+def secret_of(request: HttpRequest) -> str:
+    """What the caller shows to be let in.
+
+    :raises StripeError: if there is nothing, or nothing that can be read
+    """
     scheme, _, credentials = request.headers.get("Authorization", "").strip().partition(" ")
     credentials = credentials.strip()
     if scheme.lower() == "basic":
@@ -84,7 +93,7 @@ def _secret(request: HttpRequest) -> str:
     return credentials
 
 
-def _address(request: HttpRequest) -> str:
+def address_of(request: HttpRequest) -> str:
     """The caller's network address; behind a proxy, the one that the proxy saw."""
     if settings.SECURE_PROXY_SSL_HEADER:
         # Only the last entry was written by our own proxy; those before it are the caller's claim.

@@ -14,6 +14,7 @@ from billing_project.api.stripe import kinds
 from billing_project.api.stripe.wire import (
     API_ERROR,
     IDEMPOTENCY_ERROR,
+    SESSION_EXPIRED,
     StripeError,
     Wire,
     clipped,
@@ -62,6 +63,15 @@ def _unknown_key(error: accounts.ApiKeyUnknown) -> StripeError:
 
 def _expired_key(error: accounts.ApiKeyExpired) -> StripeError:
     return StripeError(f"Expired API Key provided: {_masked(error.secret)}", status=401, code="api_key_expired")
+
+
+def _unknown_session(error: accounts.SessionUnknown) -> StripeError:
+    return StripeError(f"Invalid session token provided: {_masked(error.secret)}", status=401)
+
+
+def _expired_session(error: accounts.SessionExpired) -> StripeError:
+    code = "billing_meter_event_session_expired"
+    return StripeError(str(error), status=401, kind=SESSION_EXPIRED, code=code)
 
 
 def _key_in_use(error: accounts.IdempotencyKeyInUse) -> StripeError:
@@ -122,6 +132,8 @@ TABLE: dict[type[BillingError], Saying] = {
     accounts.ApiKeyUnknown: _unknown_key,
     accounts.ApiKeyExpired: _expired_key,
     accounts.AddressNotAllowed: _refused(status=403),
+    accounts.SessionUnknown: _unknown_session,
+    accounts.SessionExpired: _expired_session,
     accounts.CustomerDeleted: _customer_deleted,
     accounts.IdempotencyKeyInUse: _key_in_use,
     accounts.IdempotencyKeyReused: _key_reused,
@@ -205,9 +217,15 @@ def envelope(error: StripeError) -> Wire:
     return {"error": {name: text for name, text in said.items() if text}}
 
 
-def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
+def error_response(
+    request: HttpRequest,
+    error: Exception,
+    *,
+    speak: Callable[[Exception], StripeError | None] = spoken,
+    envelope: Callable[[StripeError], Wire] = envelope,
+) -> HttpResponse:
     """Answer a request with what went wrong; what nobody foresaw goes to the log with the request's id."""
-    said = spoken(error)
+    said = speak(error)
     if said is not None:
         response = json_response(encode(envelope(said)), said.status)
         if said.status == 401:  # noqa: PLR2004 (a status, known by its number)

@@ -26,7 +26,7 @@ def idempotency_key(request: HttpRequest) -> str | None:
     return key or None
 
 
-def fingerprint(request: HttpRequest, params: dict[str, Any]) -> bytes:
+def fingerprint(request: HttpRequest, params: Any) -> bytes:
     """A hash of path and parameters, in whatever order they came."""
     said = msgspec.json.encode([request.method, request.path, params], order="deterministic")
     return hashlib.sha256(said).digest()

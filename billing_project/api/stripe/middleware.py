@@ -1,4 +1,4 @@
-"""The outermost shell of ``/v1``: every answer has an id, says whether to try again, and is JSON, whatever happened."""
+"""The outermost shell of ``/v1`` and ``/v2``: every answer has an id, says whether to try again, and is JSON, whatever happened."""
 
 import re
 from collections.abc import Callable
@@ -6,10 +6,12 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from billing_project.api.stripe.errors import envelope, error_response, unexpected, unrecognized
-from billing_project.api.stripe.wire import StripeError, encode, json_response, request_id
+from billing_project.api.stripe.errors import error_response, unexpected, unrecognized
+from billing_project.api.stripe.v2.errors import error_response as error_response_v2
+from billing_project.api.stripe.wire import StripeError, request_id
 
-ROOT = "/v1"
+# Each version of the grammar has a way of its own to say what went wrong.
+ROOTS = {"/v1": error_response, "/v2": error_response_v2}
 # The version whose shapes we answer with; a caller that names another gets that name back and the same shapes.
 VERSION = "2026-10-28.endive"
 
@@ -45,11 +47,19 @@ class StripeMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer what a view raised, before Django makes a page of it."""
-        return error_response(request, exception) if _is_ours(request) else None
+        return _refuse(request, exception) if _is_ours(request) else None
+
+
+def _root(request: HttpRequest) -> str:
+    return "/" + request.path[1:].partition("/")[0]
 
 
 def _is_ours(request: HttpRequest) -> bool:
-    return request.path == ROOT or request.path.startswith(ROOT + "/")
+    return _root(request) in ROOTS
+
+
+def _refuse(request: HttpRequest, error: Exception) -> HttpResponse:
+    return ROOTS[_root(request)](request, error)
 
 
 def _version(request: HttpRequest) -> str:
@@ -76,4 +86,4 @@ def _in_our_shape(request: HttpRequest, response: HttpResponseBase) -> HttpRespo
         error = StripeError("Invalid request.", status=response.status_code)
     else:
         error = unexpected()
-    return json_response(encode(envelope(error)), error.status)
+    return _refuse(request, error)

@@ -30,7 +30,22 @@ def read_params(request: HttpRequest) -> Tree:
     :raises StripeError: if the body is no form, is too large, or cannot be decoded
     """
     query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
-    return decode(query + b"&" + _body(request))
+    body = read_body(request)
+    if body and (request.content_type or "").lower() != _FORM:
+        raise StripeError(f"Invalid request (check that your POST content type is {_FORM}).")
+    return decode(query + b"&" + body)
+
+
+def read_body(request: HttpRequest, most: int = MAX_BYTES) -> bytes:
+    """A request's body, whatever it is.
+
+    :raises StripeError: if it has more than ``most`` bytes, or ended before it was complete
+    """
+    chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+    body = _chunked(request, most) if chunked else _sized(request, most)
+    if len(body) > most:
+        raise _too_large(most)
+    return body
 
 
 def decode(encoded: bytes) -> Tree:
@@ -57,39 +72,34 @@ def spell_path(path: list[str]) -> str:
     return path[0] + "".join(f"[{name}]" for name in path[1:]) if path else ""
 
 
-def _body(request: HttpRequest) -> bytes:
-    body = _chunked(request) if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower() else _sized(request)
-    if len(body) > MAX_BYTES:
-        raise _too_large()
-    if body and (request.content_type or "").lower() != _FORM:
-        raise StripeError(f"Invalid request (check that your POST content type is {_FORM}).")
-    return body
-
-
-def _chunked(request: HttpRequest) -> bytes:
+def _chunked(request: HttpRequest, most: int) -> bytes:
     """A body without a Content-Length, of which Django by itself would see nothing."""
     if not request.META.get("wsgi.input_terminated"):
         # Nothing says where the body ends, and a lost parameter must not pass for one that was not given.
         raise StripeError("Chunked requests are not accepted: send a Content-Length header.")
     try:
-        return bytes(request.META["wsgi.input"].read(MAX_BYTES + 1))
+        return bytes(request.META["wsgi.input"].read(most + 1))
     except OSError as error:
         raise _cut_short() from error
 
 
-def _sized(request: HttpRequest) -> bytes:
+def _sized(request: HttpRequest, most: int) -> bytes:
     length = request.META.get("CONTENT_LENGTH") or "0"
     # Asked before the body is read, so that nothing large ever is.
-    if not length.isdecimal() or int(length) > MAX_BYTES:
-        raise _too_large()
+    if not length.isdecimal() or int(length) > most:
+        raise _too_large(most)
     try:
-        return request.body
+        # Django holds its own limit against what it keeps, which is for forms.
+        body = request.body if most <= MAX_BYTES else request.read()
     except UnreadablePostError as error:
         raise _cut_short() from error
+    if len(body) < int(length):
+        raise _cut_short()
+    return body
 
 
-def _too_large() -> StripeError:
-    return StripeError(f"The request's body is too large: at most {MAX_BYTES} bytes are accepted.")
+def _too_large(most: int) -> StripeError:
+    return StripeError(f"The request's body is too large: at most {most} bytes are accepted.")
 
 
 def _cut_short() -> StripeError:

@@ -1,4 +1,4 @@
-"""Every address of Stripe's dialect, below ``/v1/``. What is not here is answered in Stripe's shape too."""
+"""Every address of Stripe's dialect, below ``/v1/`` and ``/v2/``. What is not here is answered in Stripe's shape too."""
 
 from typing import Any, NoReturn
 
@@ -10,11 +10,15 @@ from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 from billing_project.api.stripe.customers import CustomerViewSet
 from billing_project.api.stripe.errors import unrecognized
 from billing_project.api.stripe.invoices import InvoiceViewSet
+from billing_project.api.stripe.meter_event_adjustments import MeterEventAdjustmentViewSet
 from billing_project.api.stripe.meter_events import meter_events
 from billing_project.api.stripe.meters import MeterViewSet
+from billing_project.api.stripe.plain import by_method
 from billing_project.api.stripe.prices import PriceViewSet
 from billing_project.api.stripe.products import ProductViewSet
 from billing_project.api.stripe.subscriptions import SubscriptionItemViewSet, SubscriptionViewSet
+from billing_project.api.stripe.v2 import meter_event_adjustments as v2_adjustments
+from billing_project.api.stripe.v2 import meter_events as v2_events
 
 
 class StripeRouter(SimpleRouter):
@@ -54,9 +58,38 @@ urlpatterns = [
         include(
             [
                 path("billing/meter_events", meter_events, name="meter_event-list"),
+                # Stripe has no way to look at one again.
+                path(
+                    "billing/meter_event_adjustments",
+                    MeterEventAdjustmentViewSet.as_view({"post": "create"}),
+                    name="meter_event_adjustment-list",
+                ),
                 *router.urls,
             ]
         ),
     ),
-    re_path(r"^v1(?:/[\s\S]*)?$", no_such_address),
+    re_path(
+        r"^v2/",
+        include(
+            [
+                path("billing/meter_events", by_method(post=v2_events.create_event), name="v2-meter_event-list"),
+                path(
+                    "billing/meter_event_session",
+                    by_method(post=v2_events.create_session),
+                    name="v2-meter_event_session-list",
+                ),
+                path(
+                    "billing/meter_event_adjustments",
+                    by_method(post=v2_adjustments.create_adjustment),
+                    name="v2-meter_event_adjustment-list",
+                ),
+                path(
+                    "billing/meter_event_stream",
+                    by_method(post=v2_events.create_stream),
+                    name="v2-meter_event_stream-list",
+                ),
+            ]
+        ),
+    ),
+    re_path(r"^v[12](?:/[\s\S]*)?$", no_such_address),
 ]

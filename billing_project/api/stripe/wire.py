@@ -15,6 +15,7 @@ Wire: TypeAlias = dict[str, Any]
 INVALID_REQUEST = "invalid_request_error"
 API_ERROR = "api_error"
 IDEMPOTENCY_ERROR = "idempotency_error"
+SESSION_EXPIRED = "temporary_session_expired"
 
 _REQUEST_ID = "tollbook.request_id"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
