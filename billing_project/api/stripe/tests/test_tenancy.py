@@ -269,6 +269,7 @@ def test_every_address_given_anothers_ids_finds_nothing_and_changes_nothing(worl
                 for case in cases:
                     params = {fill(name): fill(value) for name, value in (case.params or {}).items()}
                     path = fill(case.path if case.path.startswith("/") else f"/v1/{case.path}")
+                    sent: dict[str, Any]
                     if case.body is not None:
                         sent = {"data": fill(json.dumps(case.body)), "content_type": "application/json"}
                     else:
