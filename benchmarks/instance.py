@@ -14,7 +14,7 @@ import psycopg
 
 from benchmarks.client import Client, succeed
 from core.ids import unspell
-from tests.stack import PROJECT, RunningStack, new_folder, new_stack, remove, wait_for
+from tests.stack import FOREIGN_VARIABLES, PROJECT, RunningStack, new_folder, new_stack, remove, wait_for
 
 CUSTOMERS = 1000
 # Loaded history and live traffic have a meter each, so that what one adds does not change what the other reads.
@@ -79,10 +79,11 @@ class Instance:
 
     def run_inside(self, *arguments: str) -> str:
         """Run :mod:`benchmarks.inside` on the stack's own settings; what it printed."""
+        own = {name: value for name, value in os.environ.items() if name not in FOREIGN_VARIABLES}
         return subprocess.run(
             [sys.executable, "-m", "benchmarks.inside", *arguments],
             cwd=PROJECT,
-            env=os.environ | {"TOLLBOOK_DATA_DIR": str(self.stack.data_dir)},
+            env=own | {"TOLLBOOK_DATA_DIR": str(self.stack.data_dir)},
             check=True,
             stdout=subprocess.PIPE,
             text=True,

@@ -87,15 +87,19 @@ def watermark() -> Watermark:
 def _read(
     environment_id: UUID, spans: Sequence[tuple[int, Span]], dimensions: Dimensions, statement: str
 ) -> dict[tuple[int, Group], Totals]:
+    has_last = any(span.meter.formula == Formula.LAST for _, span in spans)
     sql = (_ASKED + statement).format(
         event_group=_group("event.payload", dimensions),
         summary_group=_group("summary.dimensions", dimensions),
         event_filter=_filter("event.payload", dimensions),
         summary_filter=_filter("summary.dimensions", dimensions),
-        from_summaries=_SUMMARIES.format(table="usage_usagesummary"),
-        from_unique_values=_SUMMARIES.format(table="usage_uniquevalue"),
+        from_summaries=_OF_SPAN.format(table="usage_usagesummary"),
+        from_unique_values=_OF_SPAN.format(table="usage_uniquevalue"),
         counts=COUNTS,
         within_all=_WITHIN_ALL,
+        # Ordering costs as much as all the rest, so only those who ask for the last value pay for it.
+        last=_LATEST.format(column="last_value") if has_last else "NULL::numeric",
+        last_event=_LATEST.format(column="last_event_id") if has_last else "NULL::uuid",
     )
     parameters = _columns(spans, dimensions) | {"environment": environment_id}
     for place, key in enumerate(dimensions.group_by):
@@ -199,33 +203,40 @@ event AS (
 )
 """
 
-_SUMMARIES = """
-      FROM asked JOIN {table} AS summary
-        ON summary.environment_id = %(environment)s AND summary.meter_id = asked.meter_id
+# Summaries are added up span by span: sorting the hours of all spans together would cost more than reading them.
+# A span's marked hours are one array, made once, since an anti-join would look into an empty list at every hour.
+_OF_SPAN = """
+      FROM {table} AS summary
+     WHERE summary.environment_id = %(environment)s AND summary.meter_id = asked.meter_id
        AND summary.customer_id = asked.customer_id
        AND summary.hour >= asked.whole_start AND summary.hour < asked.whole_end
-     WHERE NOT EXISTS (SELECT 1 FROM dirty WHERE dirty.number = asked.number AND dirty.hour = summary.hour)
+       AND summary.hour <> ALL (ARRAY(SELECT dirty.hour FROM dirty WHERE dirty.number = asked.number))
 """
 
 _TOTALS = """,
 part AS (
-    SELECT asked.number, {summary_group} AS "group", event_count, value_sum, value_min, value_max,
-           last_value, last_timestamp, last_event_id
-           {from_summaries} {summary_filter}
+    SELECT asked.number, summary.*
+      FROM asked CROSS JOIN LATERAL (
+            SELECT {summary_group} AS "group", sum(event_count) AS event_count, sum(value_sum) AS value_sum,
+                   min(value_min) AS value_min, max(value_max) AS value_max,
+                   {last} AS last_value, max(last_timestamp) AS last_timestamp, {last_event} AS last_event_id
+                   {from_summaries} {summary_filter}
+             GROUP BY 1) AS summary
     UNION ALL
     SELECT number, {event_group}, 1, value, value, value, value, "timestamp", id
       FROM event WHERE {counts} {event_filter}
 )
 SELECT coalesce((SELECT xid FROM usage_watermark WHERE id = 1), 0), number, "group",
-       sum(event_count), sum(value_sum), min(value_min), max(value_max),
-       (array_agg(last_value ORDER BY last_timestamp DESC, last_event_id DESC))[1], 0
+       sum(event_count), sum(value_sum), min(value_min), max(value_max), {last}, 0
   FROM part GROUP BY number, "group"
 """
+_LATEST = "(array_agg({column} ORDER BY last_timestamp DESC, last_event_id DESC))[1]"
 
 _UNIQUE_VALUES = """,
 part AS (
-    SELECT asked.number, {summary_group} AS "group", summary.value
-           {from_unique_values} {summary_filter}
+    SELECT asked.number, summary.*
+      FROM asked CROSS JOIN LATERAL (
+            SELECT DISTINCT {summary_group} AS "group", summary.value {from_unique_values} {summary_filter}) AS summary
     UNION ALL
     SELECT number, {event_group}, unique_value FROM event WHERE {counts} {event_filter}
 )
