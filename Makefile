@@ -30,6 +30,7 @@ run: venv
 	@exec $(BIN)/python manage.py up $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test: venv-dev
+	@tests/install-browser
 	@exec $(BIN)/python -m pytest -n 2 $(ARGS)
 
 bench: venv-dev

@@ -1,5 +1,6 @@
 """Partitions: made ahead or on demand, dropped whole, and pruned by queries."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,7 +31,14 @@ def everything_is_rolled_up() -> None:
 
 
 @pytest.fixture(autouse=True)
-def forget_months() -> None:
+def no_partitions(_django_db_helper: None) -> Iterator[None]:
+    """Begin without those that other tests have left."""
+    with connection.cursor() as cursor:
+        for name in partitions():
+            cursor.execute(f"DROP TABLE usage_meterevent_{name}")
+    _known_months.clear()
+    yield
+    # What was made here may be rolled back.
     _known_months.clear()
 
 

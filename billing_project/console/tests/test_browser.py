@@ -25,7 +25,7 @@ FLAGS = [
 WIDE, NARROW = (1440, 1000), (390, 844)
 
 pytestmark = [
-    # A browser is a system package and no Python one, so `make test` cannot bring it; .ci/run installs it.
+    # A browser is a system package, which `make test` can install only as root. Otherwise it says so aloud.
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
     pytest.mark.xdist_group("browser"),
 ]
