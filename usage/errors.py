@@ -116,11 +116,24 @@ class CancellationTooLate(AdjustmentRefused):
         )
 
 
+class EventsDropped(AdjustmentRefused):
+    """Retention has dropped the events of that month; its totals cannot be computed again."""
+
+    def __init__(self, identifier: str) -> None:
+        self.identifier = identifier
+        super().__init__(
+            f"The event with identifier {identifier} cannot be canceled: its month's events are no longer kept."
+        )
+
+
 class WatermarkFromAnotherCluster(BillingError):
-    """The stored transaction ids are ahead of the database's own: it was restored from a dump elsewhere."""
+    """The stored transaction ids are another server's: the database was restored from a dump."""
 
     def __init__(self) -> None:
-        super().__init__("The watermark is ahead of this database's transactions: it was restored from a dump.")
+        super().__init__(
+            "This database was restored from a dump of another PostgreSQL server, and takes no usage in until "
+            "`manage.py rebuild_summaries --after-restore` has been run."
+        )
 
 
 class ImportRefused(BillingError):

@@ -10,6 +10,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.db.models.functions import Now
 
 from accounts.models import Customer, Environment
 from core.ids import new_id
@@ -33,8 +34,8 @@ class MeterEventQuerySet(models.QuerySet["MeterEvent"]):
 class MeterEvent(models.Model):
     """One accepted usage event: append-only, partitioned by the month of ``timestamp``.
 
-    ``xid`` is the id of the transaction that stored it. The roll-up reads by it, since ids and times of concurrent
-    writers do not become visible in their own order.
+    ``xid`` is the id of the transaction that stored it, plus :attr:`Watermark.xid_offset`. The roll-up reads by it,
+    since ids and times of concurrent writers do not become visible in their own order.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -99,6 +100,8 @@ class EventClaim(models.Model):
 class EventAdjustment(models.Model):
     """The cancellation of an event. The event stays where it is, visible as canceled, and counts no more."""
 
+    REASON_LENGTH = 500
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(
         Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
@@ -110,7 +113,7 @@ class EventAdjustment(models.Model):
     event_id = models.UUIDField()
     event_timestamp = models.DateTimeField()
     identifier = models.CharField(max_length=255)
-    reason = models.CharField(max_length=500, blank=True, help_text="Why; required once a day has passed.")
+    reason = models.CharField(max_length=REASON_LENGTH, blank=True, help_text="Why; required once a day has passed.")
     created_at = models.DateTimeField()
 
     class Meta:
@@ -255,14 +258,74 @@ class DirtyHour(models.Model):
         return f"{self.meter} {self.hour:%Y-%m-%d %H}:00"
 
 
+class DroppedMonth(models.Model):
+    """A UTC month whose events retention has dropped. Its summaries are all there is, and are never made anew.
+
+    That its partition is gone would not tell: an import may have made it again, for other events.
+    """
+
+    month = models.DateTimeField(primary_key=True, help_text="The month's start.")
+    dropped_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m}"
+
+
+class RecountDifferenceQuerySet(models.QuerySet["RecountDifference"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+    def unresolved(self) -> Self:
+        return self.filter(resolved_at__isnull=True)
+
+
+class RecountDifference(models.Model):
+    """A summary that did not agree with its events when they were counted again: an alarm, and the record of it.
+
+    The hour is computed again within seconds. What remains is the question how it came about, until a person says that
+    it is settled.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    hour = models.DateTimeField(help_text="The hour's start; it covers [hour, hour + 1 h).")
+    dimensions = models.JSONField(default=dict)
+    summarized = models.JSONField(null=True, help_text="What the summary said; empty where there was none.")
+    counted = models.JSONField(null=True, help_text="What the events say; empty where there are none.")
+    found_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+
+    objects = RecountDifferenceQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["environment", "-found_at"], name="difference_newest_first")]
+
+    def __str__(self) -> str:
+        return f"{self.meter} {self.hour:%Y-%m-%d %H}:00"
+
+
 class Watermark(models.Model):
-    """How far the roll-up has read: all events of transactions before ``xid`` are in the summaries. One row."""
+    """How far the roll-up has read: all events of transactions before ``xid`` are in the summaries. One row.
+
+    Ids count on over a move to another server, whose own begin anew: ``xid_offset`` is added to each.
+    """
 
     SINGLETON = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON)
     xid = models.BigIntegerField(help_text="The first transaction id that is not rolled up yet.")
     read_at = models.DateTimeField(help_text="When that was true: summaries hold everything committed before.")
+    xid_offset = models.BigIntegerField(default=0, db_default=0, help_text="What is added to the server's own ids.")
+    system_identifier = models.BigIntegerField(
+        null=True,
+        help_text="The PostgreSQL cluster that these ids are of. It changes when a dump is restored elsewhere.",
+    )
 
     class Meta:
         constraints = [CheckConstraint(condition=Q(id=1), name="watermark_is_one_row")]

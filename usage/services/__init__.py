@@ -1,20 +1,25 @@
-"""Every write to usage: taking events in, rolling them up, keeping the partitions."""
+"""Every write to usage: taking events in, rolling them up, putting right what is wrong, keeping the partitions."""
 
 from usage.services.acceptance import UnknownCustomer, accept_events
 from usage.services.adjustments import CANCELLATION_HOURS, cancel_event
 from usage.services.claims import prune_retry_keys
 from usage.services.imports import ImportResult, import_events
 from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
-from usage.services.rollup import RollUp, mark_dirty, recompute_dirty_hours, roll_up
+from usage.services.recount import recount, recount_sample, resolve_difference
+from usage.services.repair import Rebuilt, mark_dirty, rebuild_summaries, recompute_dirty_hours
+from usage.services.restore import adopt_cluster
+from usage.services.rollup import RollUp, roll_up
 from usage.services.streams import BatchKey, take_in_stream
 
 __all__ = [
     "CANCELLATION_HOURS",
     "BatchKey",
     "ImportResult",
+    "Rebuilt",
     "RollUp",
     "UnknownCustomer",
     "accept_events",
+    "adopt_cluster",
     "cancel_event",
     "drop_partitions",
     "ensure_partitions",
@@ -22,7 +27,11 @@ __all__ = [
     "maintain_partitions",
     "mark_dirty",
     "prune_retry_keys",
+    "rebuild_summaries",
     "recompute_dirty_hours",
+    "recount",
+    "recount_sample",
+    "resolve_difference",
     "roll_up",
     "take_in_stream",
 ]

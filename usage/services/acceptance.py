@@ -17,7 +17,15 @@ from accounts.models import Customer, Environment
 from core.errors import BillingError
 from meters.models import Meter
 from usage import events
-from usage.errors import CustomerUnknown, EventExists, EventRefused, MeterClosed, NoActiveMeter, RetryKeyReused
+from usage.errors import (
+    CustomerUnknown,
+    EventExists,
+    EventRefused,
+    MeterClosed,
+    NoActiveMeter,
+    RetryKeyReused,
+    WatermarkFromAnotherCluster,
+)
 from usage.events import AcceptedEvent, EventDraft, PreparedEvent
 from usage.models import EventClaim, EventRejection, MeterEvent
 from usage.rejections import rejection
@@ -52,6 +60,7 @@ def accept_events(
     :param any_age: let timestamps go back beyond 35 days, as an import may
     :returns: for each draft, in order, the event on disk or the refusal. A re-send under its retry key gets the
         first answer again, even if the meter was closed meanwhile.
+    :raises WatermarkFromAnotherCluster: on a database restored from a dump, until it is made ready
     """
     outcomes: list[Outcome | None] = [None] * len(drafts)
     prepared: dict[int, PreparedEvent] = {}
@@ -265,18 +274,25 @@ def _insert_events(batch: list[PreparedEvent], environment: Environment, source:
     ]
     with connection.cursor() as cursor:
         # The transaction's id is a value of this statement and no column default: a default would be evaluated on
-        # whichever machine holds the shard.
+        # whichever machine holds the shard. On a server that the ids on disk are not of, nothing is taken in.
         cursor.execute(
             """
             INSERT INTO usage_meterevent
                 (environment_id, source, received_at, xid,
                  id, "timestamp", meter_id, customer_id, value, unique_value, identifier, dimensions, payload)
-            SELECT %s, %s, %s, pg_current_xact_id()::text::bigint, event.*
+            SELECT %s, %s, %s,
+                   pg_current_xact_id()::text::bigint
+                     + coalesce((SELECT xid_offset FROM usage_watermark WHERE id = 1), 0),
+                   event.*
               FROM unnest(%s::uuid[], %s::timestamptz[], %s::uuid[], %s::uuid[], %s::numeric[], %s::text[],
                           %s::text[], %s::jsonb[], %s::jsonb[]) AS event
+             WHERE NOT EXISTS (SELECT 1 FROM usage_watermark
+                                WHERE system_identifier <> (SELECT system_identifier FROM pg_control_system()))
             """,
             [environment.pk, source, now, *columns],
         )
+        if cursor.rowcount != len(batch):
+            raise WatermarkFromAnotherCluster
 
 
 def _json(texts: Mapping[str, str]) -> str:

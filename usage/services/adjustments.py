@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from accounts.models import Environment
-from usage.errors import CancellationTooLate, EventNotFound
+from usage.errors import CancellationTooLate, EventNotFound, EventsDropped
 from usage.events import is_storable
 from usage.models import EventAdjustment, EventClaim, MeterEvent
-from usage.services.rollup import mark_dirty
+from usage.services.partitions import month_of, recountable_months
+from usage.services.repair import mark_dirty
 
 # How long after its receipt a program may take an event back. People may later, with a reason.
 CANCELLATION_HOURS = 24
@@ -25,10 +26,13 @@ def cancel_event(
     :returns: the cancellation; that of the first call if the event was canceled before
     :raises EventNotFound: if no event that counts has that identifier
     :raises CancellationTooLate: if it was received more than 24 hours ago and no reason is given
+    :raises EventsDropped: if other events of its month are gone, so that its hour cannot be computed again
     """
     event = _find(environment, identifier, event_name)
     if not reason and event.received_at < now - timedelta(hours=CANCELLATION_HOURS):
         raise CancellationTooLate(identifier, CANCELLATION_HOURS)
+    if month_of(event.timestamp) not in recountable_months():
+        raise EventsDropped(identifier)
     adjustment, is_new = EventAdjustment.objects.get_or_create(
         environment=environment,
         event_id=event.pk,

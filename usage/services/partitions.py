@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from django.db import connection, transaction
 
 from core.periods import Period, boundary
+from usage.models import DroppedMonth
 
 _PARENT = "usage_meterevent"
 # Any constant will do: it only has to be the same in every process.
@@ -83,6 +84,7 @@ def _drop(month: Period) -> bool:
             transaction.set_rollback(True)
             return False
         cursor.execute(f"DROP TABLE {name}")
+    DroppedMonth.objects.get_or_create(month=month.start)
     return True
 
 
@@ -92,3 +94,14 @@ def existing_months() -> list[Period]:
         cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass", [_PARENT])
         names = [name.removeprefix(f"{_PARENT}_") for (name,) in cursor.fetchall()]
     return [month_of(datetime.strptime(name, "%Y_%m").replace(tzinfo=UTC)) for name in sorted(names)]
+
+
+def recountable_months() -> list[Period]:
+    """The months that have all their events, oldest first: those that have a partition and never lost one.
+
+    They stay that until the transaction ends: retention waits for it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {_PARENT} IN ACCESS SHARE MODE")
+    dropped = set(DroppedMonth.objects.values_list("month", flat=True))
+    return [month for month in existing_months() if month.start not in dropped]

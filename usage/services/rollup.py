@@ -8,38 +8,24 @@ transaction that was still open when its neighbors were read.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-from uuid import UUID
 
 from django.db import connection, transaction
 
-from accounts.models import Environment
-from core.periods import floor_hour
 from usage.errors import WatermarkFromAnotherCluster
-from usage.models import DirtyHour
-from usage.services.partitions import existing_months, month_of
 from usage.totals import COUNTS
 
 # What a set of events amounts to; the same columns wherever summaries are computed.
-_AGGREGATES = """
+AGGREGATES = """
     count(*), sum(value), min(value), max(value),
     (array_agg(value ORDER BY "timestamp" DESC, id DESC))[1],
     max("timestamp"),
     (array_agg(id ORDER BY "timestamp" DESC, id DESC))[1]
 """
-_COLUMNS = """
+SUMMARY_COLUMNS = """
     environment_id, meter_id, customer_id, hour, dimensions,
     event_count, value_sum, value_min, value_max, last_value, last_timestamp, last_event_id
 """
-_MARKS = """unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::timestamptz[])
-            AS mark (environment_id, meter_id, customer_id, hour)"""
-_MARKED_EVENTS = f"""
-          FROM {_MARKS} JOIN usage_meterevent AS event
-            ON event.environment_id = mark.environment_id AND event.meter_id = mark.meter_id
-           AND event.customer_id = mark.customer_id
-           AND event."timestamp" >= mark.hour AND event."timestamp" < mark.hour + interval '1 hour'
-         WHERE event.xid < %s AND {COUNTS}"""
-_UNIQUE_COLUMNS = "environment_id, meter_id, customer_id, hour, dimensions, value"
+UNIQUE_COLUMNS = "environment_id, meter_id, customer_id, hour, dimensions, value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +41,37 @@ def roll_up() -> RollUp | None:
     """Add all events of ended transactions that are not in the summaries yet, and move the watermark.
 
     :returns: None when another process is at it
-    :raises WatermarkFromAnotherCluster: on a database restored from a dump, where transaction ids mean nothing
+    :raises WatermarkFromAnotherCluster: on a database restored from a dump, where transaction ids begin anew
     """
     seen = _seen_before_snapshot()
     with transaction.atomic(), connection.cursor() as cursor:
         # The first run makes the row.
         cursor.execute("INSERT INTO usage_watermark (id, xid, read_at) VALUES (1, 0, 'epoch') ON CONFLICT DO NOTHING")
-        cursor.execute("SELECT xid, read_at FROM usage_watermark WHERE id = 1 FOR UPDATE SKIP LOCKED")
+        cursor.execute(
+            "SELECT xid, read_at, xid_offset, system_identifier FROM usage_watermark WHERE id = 1 FOR UPDATE SKIP LOCKED"
+        )
         row = cursor.fetchone()
         if row is None:
             return None
-        old_xid, old_read_at = row
+        old_xid, old_read_at, offset, cluster = row
         cursor.execute(
             """
-            SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+            SELECT (SELECT system_identifier FROM pg_control_system()),
+                   pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
                    pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
                    array(SELECT xip::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) AS xip
                           WHERE xip <> pg_current_xact_id())
             """
         )
-        horizon, end, in_progress = cursor.fetchone()
-        if old_xid > end:
+        here, xmin, end, in_progress = cursor.fetchone()
+        # The second is a server whose counter was set back by other means.
+        if cluster not in (None, here) or old_xid > end + offset:
             raise WatermarkFromAnotherCluster
+        horizon = xmin + offset
         cursor.execute(
             f"""
-            INSERT INTO usage_usagesummary AS summary ({_COLUMNS})
-            SELECT environment_id, meter_id, customer_id, date_trunc('hour', "timestamp", 'UTC'), dimensions, {_AGGREGATES}
+            INSERT INTO usage_usagesummary AS summary ({SUMMARY_COLUMNS})
+            SELECT environment_id, meter_id, customer_id, date_trunc('hour', "timestamp", 'UTC'), dimensions, {AGGREGATES}
               FROM usage_meterevent AS event
              WHERE xid >= %s AND xid < %s AND {COUNTS}
              GROUP BY 1, 2, 3, 4, 5
@@ -101,7 +92,7 @@ def roll_up() -> RollUp | None:
         summaries = cursor.rowcount
         cursor.execute(
             f"""
-            INSERT INTO usage_uniquevalue ({_UNIQUE_COLUMNS})
+            INSERT INTO usage_uniquevalue ({UNIQUE_COLUMNS})
             SELECT DISTINCT environment_id, meter_id, customer_id, date_trunc('hour', "timestamp", 'UTC'), dimensions,
                             unique_value
               FROM usage_meterevent AS event
@@ -111,7 +102,10 @@ def roll_up() -> RollUp | None:
             [old_xid, horizon],
         )
         read_at = max(old_read_at, seen.complete_until(in_progress) or old_read_at)
-        cursor.execute("UPDATE usage_watermark SET xid = %s, read_at = %s WHERE id = 1", [horizon, read_at])
+        cursor.execute(
+            "UPDATE usage_watermark SET xid = %s, read_at = %s, system_identifier = %s WHERE id = 1",
+            [horizon, read_at, here],
+        )
     return RollUp(summaries, horizon, read_at)
 
 
@@ -148,86 +142,3 @@ def _seen_before_snapshot() -> _Seen:
         )
         at, end, oldest_start, xids = cursor.fetchone()
     return _Seen(at, end, oldest_start, frozenset(xids))
-
-
-def mark_dirty(
-    *, environment: Environment, hours: Iterable[tuple[UUID, UUID, datetime]], reason: str, now: datetime
-) -> None:
-    """Ask for hours to be computed again from their events. Until then, reads take them from the events.
-
-    Of a month whose events were dropped by retention the summaries are all there is: they stay.
-
-    :param hours: meter, customer, and any instant of the hour
-    """
-    months = {month.start for month in existing_months()}
-    DirtyHour.objects.bulk_create(
-        DirtyHour(
-            environment=environment,
-            meter_id=meter,
-            customer_id=customer,
-            hour=floor_hour(instant),
-            reason=reason,
-            marked_at=now,
-        )
-        for meter, customer, instant in hours
-        if month_of(instant).start in months
-    )
-
-
-def recompute_dirty_hours(*, limit: int = 1000) -> int:
-    """Make the summaries of marked hours agree with their events, whatever stood there before.
-
-    :returns: how many marks were worked off
-    """
-    with transaction.atomic(), connection.cursor() as cursor:
-        # The roll-up must not add the same events meanwhile; it skips a run instead of waiting.
-        cursor.execute("SELECT xid FROM usage_watermark WHERE id = 1 FOR UPDATE")
-        row = cursor.fetchone()
-        if row is None:
-            return 0
-        cursor.execute(
-            """
-            DELETE FROM usage_dirtyhour WHERE (environment_id, id) IN (
-                SELECT environment_id, id FROM usage_dirtyhour ORDER BY marked_at, id LIMIT %s FOR UPDATE SKIP LOCKED)
-            RETURNING environment_id, meter_id, customer_id, hour
-            """,
-            [limit],
-        )
-        marks = cursor.fetchall()
-        # Of a month whose events were dropped by retention, the summaries are all there is: they stay.
-        months = {month.start for month in existing_months()}
-        kept = [mark for mark in marks if month_of(mark[3]).start in months]
-        if kept:
-            _recompute(cursor, kept, row[0])
-    return len(marks)
-
-
-def _recompute(cursor: Any, marks: list[tuple[UUID, UUID, UUID, datetime]], xid: int) -> None:
-    columns = [list(column) for column in zip(*set(marks), strict=True)]
-    for table in ("usage_usagesummary", "usage_uniquevalue"):
-        cursor.execute(
-            f"""
-            DELETE FROM {table} AS summary USING {_MARKS}
-             WHERE summary.environment_id = mark.environment_id AND summary.meter_id = mark.meter_id
-               AND summary.customer_id = mark.customer_id AND summary.hour = mark.hour
-            """,  # noqa: S608 (table names of ours)
-            columns,
-        )
-    # What is not rolled up yet stays out, or the roll-up would add it a second time.
-    cursor.execute(
-        f"""
-        INSERT INTO usage_usagesummary ({_COLUMNS})
-        SELECT event.environment_id, event.meter_id, event.customer_id, mark.hour, event.dimensions, {_AGGREGATES}
-          {_MARKED_EVENTS}
-         GROUP BY 1, 2, 3, 4, 5
-        """,
-        [*columns, xid],
-    )
-    cursor.execute(
-        f"""
-        INSERT INTO usage_uniquevalue ({_UNIQUE_COLUMNS})
-        SELECT DISTINCT event.environment_id, event.meter_id, event.customer_id, mark.hour, event.dimensions, unique_value
-          {_MARKED_EVENTS} AND unique_value IS NOT NULL
-        """,
-        [*columns, xid],
-    )
