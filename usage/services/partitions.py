@@ -83,8 +83,11 @@ def _drop(month: Period) -> bool:
         if cursor.fetchone()[0]:
             transaction.set_rollback(True)
             return False
+        cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {name})")  # noqa: S608 (a name of ours)
+        had_events = cursor.fetchone()[0]
         cursor.execute(f"DROP TABLE {name}")
-    DroppedMonth.objects.get_or_create(month=month.start)
+    if had_events:
+        DroppedMonth.objects.get_or_create(month=month.start)
     return True
 
 

@@ -3,6 +3,7 @@
 Roll-up, cancellations and repairs each keep the two equal. This is how it would come to light if one of them did not.
 """
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -111,8 +112,7 @@ def _recount(environment: Environment, hours: Sequence[_Hours], now: datetime) -
                 "ends": [part.period.end for part in parts],
             },
         )
-        names = [column.name for column in cursor.description or ()]
-        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        found = [_difference(row) for row in cursor.fetchall()]
     if found:
         _raise_alarm(environment, found, now)
     return len(found)
@@ -127,6 +127,20 @@ def _with_events(hours: Sequence[_Hours]) -> list[_Hours]:
         for month in months
         if (start := max(part.period.start, month.start)) < (end := min(part.period.end, month.end))
     ]
+
+
+def _difference(row: Sequence[Any]) -> dict[str, Any]:
+    """A row of the statement as fields of a difference. Django's raw cursors leave JSON as text."""
+    meter_id, customer_id, hour, *documents = row
+    dimensions, summarized, counted = (document and json.loads(document) for document in documents)
+    return {
+        "meter_id": meter_id,
+        "customer_id": customer_id,
+        "hour": hour,
+        "dimensions": dimensions,
+        "summarized": summarized,
+        "counted": counted,
+    }
 
 
 def _raise_alarm(environment: Environment, found: Sequence[Mapping[str, Any]], now: datetime) -> None:
@@ -204,7 +218,7 @@ compared AS (
       FULL JOIN (SELECT meter_id, customer_id, hour, dimensions, {_DOCUMENT} FROM from_events) AS counted
      USING (meter_id, customer_id, hour, dimensions)
 )
-SELECT * FROM compared
+SELECT meter_id, customer_id, hour, dimensions, summarized, counted FROM compared
  WHERE summarized IS DISTINCT FROM counted
    AND NOT EXISTS (SELECT 1 FROM usage_dirtyhour AS mark
                     WHERE mark.environment_id = %(environment)s AND mark.meter_id = compared.meter_id

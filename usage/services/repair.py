@@ -224,7 +224,7 @@ def _next_cut(meter: Meter, span: Period, start: _Cut) -> _Cut | None:
 
 @transaction.atomic
 def _rebuild(meter: Meter, span: Period, start: _Cut, end: _Cut) -> Rebuilt:
-    scope = [meter.environment_id, meter.pk, span.start, span.end, *start, *end]
+    scope: list[Any] = [meter.environment_id, meter.pk, span.start, span.end, *start, *end]
     with connection.cursor() as cursor:
         xid = _hold_watermark(cursor)
         if month_of(span.start) not in recountable_months():

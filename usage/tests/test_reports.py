@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import get_args
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,9 +19,10 @@ from meters.models import EventTimeWindow, Formula, Meter
 from meters.tests.factories import MeterFactory
 from usage import services
 from usage.reports import UsageQuestion, quantities, summaries
+from usage.services import repair
 from usage.tests.factories import accepted, draft, report
 from usage.tests.oracle import Seen, buckets, expected
-from usage.totals import Dimensions
+from usage.totals import Dimensions, Span
 
 # The clocks of New York and of Lord Howe (by half an hour) change in this span; Kathmandu is 5:45 off, Kolkata 5:30.
 START = datetime(2025, 10, 31, 20, tzinfo=UTC)
@@ -38,8 +40,8 @@ DIMENSIONS = st.dictionaries(st.sampled_from(["model", "region"]), st.sampled_fr
 EVENTS = st.lists(st.builds(Seen, INSTANTS, st.one_of(VALUES, FEW_VALUES), DIMENSIONS), max_size=25)
 MINUTES = st.integers(0, 62 * 60).map(lambda minutes: START + timedelta(minutes=minutes - 30))
 PERIODS = st.tuples(MINUTES, MINUTES).map(lambda bounds: Period(min(bounds), max(bounds)))
-# What happens between two batches: nothing, a roll-up, a roll-up with repairs.
-STEPS = st.lists(st.sampled_from(["", "roll up", "repair"]), min_size=4, max_size=4)
+# What happens between two batches: nothing, a roll-up, a roll-up with repairs, summaries made anew or counted again.
+STEPS = st.lists(st.sampled_from(["", "roll up", "repair", "rebuild", "recount"]), min_size=4, max_size=4)
 
 
 class TestAgainstOracle(TransactionTestCase):
@@ -106,6 +108,12 @@ class History:
             services.roll_up()
         if step == "repair":
             services.recompute_dirty_hours()
+        if step == "rebuild":
+            with mock.patch.object(repair, "EVENTS_AT_ONCE", 3):
+                services.rebuild_summaries(meter=self.meter)
+        if step == "recount":
+            everything = Span(self.meter, self.customer.pk, Period(START - timedelta(days=1), LATER))
+            assert not services.recount(environment=self.meter.environment, spans=[everything], now=LATER)
 
     def cancel(self, places: set[int]) -> None:
         here = {place for place in places if place < len(self.sent)}
