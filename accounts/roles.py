@@ -24,6 +24,7 @@ _USAGE = (
     "usage.eventrejection",
     "usage.usagesummary",
     "usage.dirtyhour",
+    "usage.recountdifference",
 )
 _CATALOGUE = ("subscriptions.product", "subscriptions.price")
 _SUBSCRIPTIONS = ("subscriptions.subscription", "subscriptions.subscriptionitem")
@@ -36,8 +37,11 @@ _REQUESTS = ("accounts.idempotencyrecord",)
 _BILLING = (*_COMPANY, *_CUSTOMERS, *_METERS, *_USAGE, *_CATALOGUE, *_SUBSCRIPTIONS, *_INVOICES)
 _EVERYTHING = (*_BILLING, *_ACCESS, *_PEOPLE, *_REQUESTS)
 
-# Recounting is the one thing to be done about summaries; `change` is its name in Django's words.
-_RECOUNT = ("usage.usagesummary",)
+# Recounting is the one thing to be done about summaries, and settling about differences; `change` is its name in
+# Django's words.
+_RECOUNT = ("usage.usagesummary", "usage.recountdifference")
+# Canceling is the one thing to be done about events. It takes away what would be billed.
+_CANCEL = ("usage.meterevent",)
 
 GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
@@ -52,6 +56,7 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
                 *_SUBSCRIPTIONS,
                 *_INVOICES,
                 *_RECOUNT,
+                *_CANCEL,
                 *_ACCESS,
                 "accounts.membership",
             ),
@@ -59,7 +64,7 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         | _permissions("delete", ("accounts.membership",)),
         Role.FINANCE_MANAGER: _permissions("view", _BILLING)
         | _permissions("add", (*_CUSTOMERS, *_CATALOGUE))
-        | _permissions("change", (*_CUSTOMERS, *_CATALOGUE, *_SUBSCRIPTIONS, *_INVOICES)),
+        | _permissions("change", (*_CUSTOMERS, *_CATALOGUE, *_SUBSCRIPTIONS, *_INVOICES, *_CANCEL)),
         Role.ANALYST: _permissions("view", _BILLING),
         Role.SUPPORT: _permissions("view", (*_BILLING, *_REQUESTS)) | _permissions("change", _CUSTOMERS),
         Role.DEVELOPER: _permissions("view", (*_BILLING, *_ACCESS, *_REQUESTS))

@@ -43,6 +43,16 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="20", hour="3"),
         "options": {"expires": 3000},
     },
+    "recount invoiced usage": {
+        "task": "invoices.tasks.recount_invoiced_usage",
+        "schedule": crontab(minute="10", hour="2"),
+        "options": {"expires": 3000},
+    },
+    "recount a sample of usage": {
+        "task": "usage.tasks.recount_sample",
+        "schedule": crontab(minute="40", hour="2"),
+        "options": {"expires": 3000},
+    },
     "prune idempotency records": {
         "task": "accounts.tasks.prune_idempotency_records",
         "schedule": crontab(minute="25"),

@@ -26,3 +26,9 @@ def drop_expired_usage() -> None:
     if settings.USAGE_RETENTION_DAYS:
         retention = timedelta(days=settings.USAGE_RETENTION_DAYS)
         services.drop_expired_usage(now=timezone.now(), retention=retention)
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def recount_invoiced_usage() -> None:
+    """Hold what was invoiced in the last days against its events; a difference is an alarm."""
+    services.recount_invoiced_usage(now=timezone.now())

@@ -53,11 +53,16 @@ def begin_test_run() -> TestRun:
     os.environ.setdefault("TOLLBOOK_HTTPS", "false")
     (folder / "static").mkdir()
     if not os.environ.get("DATABASE_URL"):
-        os.environ["DATABASE_URL"] = _start_server(run)
+        os.environ["DATABASE_URL"] = start_server(run)
     return run
 
 
-def _start_server(run: TestRun) -> str:
+def start_server(run: TestRun) -> str:
+    """Start a server of the run's own, on a new cluster.
+
+    :returns: its address
+    :raises StartError: if it does not come up
+    """
     server = postgres.prepare(
         folder=run.folder / "postgres",
         instance=run.folder.name,

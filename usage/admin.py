@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.console.base import ConsoleAdmin
@@ -26,10 +29,12 @@ from usage import services
 from usage.console import ENVIRONMENT, UsageAdmin
 from usage.models import (
     DirtyHour,
+    DroppedMonth,
     EventAdjustment,
     EventClaim,
     EventRejection,
     MeterEvent,
+    RecountDifference,
     UniqueValue,
     UsageSummary,
     Watermark,
@@ -64,6 +69,32 @@ class _FoundByIdentifier(UsageAdmin):
         return cells.document(row.payload)
 
 
+class ReasonForm(forms.Form):
+    """Why an event is taken back, for whoever reads the record."""
+
+    reason = forms.CharField(
+        max_length=EventAdjustment.REASON_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Stays on record with the event.",
+    )
+
+
+def _is_counted(event: Any) -> bool:
+    return not event.is_canceled
+
+
+def _cancel(event: MeterEvent, now: datetime, *, reason: str) -> None:
+    services.cancel_event(environment=event.environment, identifier=event.identifier, now=now, reason=reason)
+
+
+def _canceled(events: Sequence[MeterEvent]) -> str:
+    count = "This event counts" if len(events) == 1 else f"These {len(events)} events count"
+    return (
+        f"{count} no more, in every read from this moment and on every invoice that is not final. Final invoices do not "
+        "change. The event stays on record as canceled, with your reason. This cannot be undone."
+    )
+
+
 @admin.register(MeterEvent)
 class MeterEventAdmin(_FoundByIdentifier):
     wire_parents = {"mtr": "meter", "cus": "customer"}
@@ -87,8 +118,22 @@ class MeterEventAdmin(_FoundByIdentifier):
         "timestamp",
         "received_at",
         "source",
+        "cancellation",
         "dimensions_document",
         "payload_document",
+    ]
+    commands = [
+        Command[MeterEvent](
+            name="cancel",
+            title="Cancel this event",
+            icon="undo",
+            applies=_is_counted,
+            consequence=_canceled,
+            run=_cancel,
+            done="canceled.",
+            form=ReasonForm,
+            warns=True,
+        )
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -99,6 +144,15 @@ class MeterEventAdmin(_FoundByIdentifier):
     @display(description="state")
     def state(self, row: Any) -> str:
         return "canceled" if row.is_canceled else "counts"
+
+    @display(description="cancellation")
+    def cancellation(self, row: MeterEvent) -> str | SafeString:
+        made = EventAdjustment.objects.filter(environment=row.environment_id, event_id=row.pk).first()
+        if made is None:
+            return cells.EMPTY
+        address = reverse(f"{self.admin_site.name}:usage_eventadjustment_change", args=[made.pk])
+        reason = made.reason or "no reason given"
+        return format_html('<a href="{}">{}</a> {}', address, cells.moment(made.created_at), reason)
 
     @display(description="value")
     def exact_value(self, row: MeterEvent) -> str | SafeString:
@@ -273,15 +327,99 @@ class DirtyHourAdmin(UsageAdmin):
     fields = ["hour", "environment", "meter", "customer", "reason", "marked_at"]
 
 
-@admin.register(Watermark)
-class WatermarkAdmin(ConsoleAdmin):
-    """Belongs to the instance and to no company, so its one row is for superusers; the start page tells all its age."""
+def _resolve(difference: RecountDifference, now: datetime) -> None:
+    services.resolve_difference(difference=difference, now=now)
 
-    list_display = ["__str__", "xid"]
-    fields = ["read_at", "xid"]
+
+def _resolved(differences: Sequence[RecountDifference]) -> str:
+    what = "This difference is" if len(differences) == 1 else f"These {len(differences)} differences are"
+    return (
+        f"{what} explained and settled: no alarm any more. It stays on record. Summaries are right again since they were "
+        "computed anew, and invoices do not change by it."
+    )
+
+
+@admin.register(RecountDifference)
+class RecountDifferenceAdmin(UsageAdmin):
+    """Alarms: summaries that did not agree with their events. Each should be explained, for there should be none."""
+
+    wire_parents = {"mtr": "meter", "cus": "customer"}
+    list_display = ["hour", "meter", "customer", "said", "found", "found_at", "resolved_at"]
+    list_filter = ["environment", "meter", ("resolved_at", admin.EmptyFieldListFilter)]
+    beside = ("environment__company", "meter", "customer")
+    search_fields = ["meter"]
+    search_help_text = "The id of a meter (mtr_…) or of a customer (cus_…)."
+    ordering = ["-found_at"]
+    sortable_by = ()
+    narrowing = frozenset({ENVIRONMENT, "q", "resolved_at__isempty"})
+    fields = [
+        "period",
+        "environment",
+        "meter",
+        "customer",
+        "dimensions_document",
+        "summarized_document",
+        "counted_document",
+        "found_at",
+        "resolved_at",
+    ]
+    commands = [
+        Command[RecountDifference](
+            name="resolve",
+            title="Mark as settled",
+            icon="task_alt",
+            applies=lambda difference: difference.resolved_at is None,
+            consequence=_resolved,
+            run=_resolve,
+            done="settled.",
+        )
+    ]
+
+    @display(description="period")
+    def period(self, row: RecountDifference) -> SafeString:
+        return cells.period(Period(row.hour, row.hour + HOUR))
+
+    @display(description="events by the summary")
+    def said(self, row: RecountDifference) -> str | SafeString:
+        return cells.quantity((row.summarized or {}).get("event_count", 0))
+
+    @display(description="events counted")
+    def found(self, row: RecountDifference) -> str | SafeString:
+        return cells.quantity((row.counted or {}).get("event_count", 0))
+
+    @display(description="dimensions")
+    def dimensions_document(self, row: RecountDifference) -> str | SafeString:
+        return cells.document(row.dimensions)
+
+    @display(description="what the summary said")
+    def summarized_document(self, row: RecountDifference) -> str | SafeString:
+        return cells.document(row.summarized)
+
+    @display(description="what the events say")
+    def counted_document(self, row: RecountDifference) -> str | SafeString:
+        return cells.document(row.counted)
+
+
+class _OfTheInstance(ConsoleAdmin):
+    """Rows that belong to the instance and to no company, and so are for superusers."""
 
     def permits(self, request: HttpRequest, action: str, row: Model | None = None) -> bool:  # noqa: ARG002
         return isinstance(request.user, User) and request.user.is_superuser
 
     def within_walls(self, request: HttpRequest, rows: QuerySet[Any], action: str) -> QuerySet[Any]:  # noqa: ARG002
         return rows if person_of(request).is_superuser else rows.none()
+
+
+@admin.register(Watermark)
+class WatermarkAdmin(_OfTheInstance):
+    """One row; the start page tells all its age."""
+
+    list_display = ["__str__", "xid"]
+    fields = ["read_at", "xid", "xid_offset", "system_identifier"]
+
+
+@admin.register(DroppedMonth)
+class DroppedMonthAdmin(_OfTheInstance):
+    list_display = ["__str__", "dropped_at"]
+    ordering = ["-month"]
+    fields = ["month", "dropped_at"]

@@ -3,6 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
+from accounts.models import Environment
 from usage import services
 
 
@@ -20,3 +21,11 @@ def prune_retry_keys() -> None:
 @shared_task
 def maintain_partitions() -> None:
     services.maintain_partitions(now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def recount_sample() -> None:
+    """Count some summaries of every environment again; a difference is an alarm."""
+    now = timezone.now()
+    for environment in Environment.objects.order_by("pk"):
+        services.recount_sample(environment=environment, now=now)

@@ -1,6 +1,6 @@
 """The base of every admin class: walls, ids as developers paste them, bounded lists, commands, service calls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -10,6 +10,7 @@ from django.contrib.admin import display
 from django.contrib.admin.utils import flatten, flatten_fieldsets, get_fields_from_path, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -213,10 +214,11 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
         if not able:
             self.message_user(request, f"“{command.title}” applies to none of the chosen rows.", messages.WARNING)
             return None
-        if "confirmed" in request.POST:
-            self._carry_out(request, command, able)
+        form = self._form(request, command, is_sent="confirmed" in request.POST)
+        if "confirmed" in request.POST and form.is_valid():
+            self._carry_out(request, command, able, form.cleaned_data)
             return None
-        return self._ask(request, command, able, left_out=len(rows) - len(able), from_list=True)
+        return self._ask(request, command, able, form, left_out=len(rows) - len(able), from_list=True)
 
     def command_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
         """Ask (GET), then do (POST)."""
@@ -230,13 +232,25 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
         if not command.applies(row):
             self.message_user(request, f"“{command.title}” does not apply to {row} any more.", messages.WARNING)
             return back
-        if request.method != "POST":
-            return self._ask(request, command, [row], left_out=0, from_list=False)
-        self._carry_out(request, command, [row])
+        form = self._form(request, command, is_sent=request.method == "POST")
+        if not form.is_valid():
+            return self._ask(request, command, [row], form, left_out=0, from_list=False)
+        self._carry_out(request, command, [row], form.cleaned_data)
         return back
 
+    def _form(self, request: HttpRequest, command: Command[Any], *, is_sent: bool) -> Form:
+        # A form that asks for nothing is valid as soon as it is sent.
+        return (command.form or Form)(request.POST if is_sent else None)
+
     def _ask(
-        self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], *, left_out: int, from_list: bool
+        self,
+        request: HttpRequest,
+        command: Command[Any],
+        rows: Sequence[Any],
+        form: Form,
+        *,
+        left_out: int,
+        from_list: bool,
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
@@ -245,16 +259,19 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
             "command": command,
             "consequence": command.consequence(rows),
             "rows": rows,
+            "form": form,
             "left_out": left_out,
             "from_list": from_list,
             "back": self._url("changelist") if from_list else self._url("change", rows[0].pk),
         }
         return TemplateResponse(request, "console/confirm.html", context)
 
-    def _carry_out(self, request: HttpRequest, command: Command[Any], rows: Sequence[Any]) -> None:
+    def _carry_out(
+        self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], answers: Mapping[str, Any]
+    ) -> None:
         for row in rows:
             try:
-                command.run(row, self.now_for(row))
+                command.run(row, self.now_for(row), **answers)
             except BillingError as refusal:
                 self.message_user(request, f"{row}: {refusal}", messages.ERROR)
                 continue

@@ -7,10 +7,10 @@ a message.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from django.db.models import Model
+from django.forms import Form
 
 Row = TypeVar("Row", bound=Model)
 
@@ -20,8 +20,9 @@ class Command(Generic[Row]):
     """
     :ivar applies: whether it can work on a row as it stands; the service asks again, under its lock
     :ivar consequence: what will happen to these rows, in sentences
-    :ivar run: the service call, at an instant of the row's own clock
+    :ivar run: the service call, at an instant of the row's own clock; what a form asked for comes by keyword
     :ivar done: what to say of a row afterwards
+    :ivar form: what the person must say with it, such as a reason; once for all rows
     :ivar permission: the action of the role's permission on the row's model
     """
 
@@ -30,7 +31,8 @@ class Command(Generic[Row]):
     icon: str
     applies: Callable[[Row], bool]
     consequence: Callable[[Sequence[Row]], str]
-    run: Callable[[Row, datetime], Any]
+    run: Callable[..., Any]
     done: str
+    form: type[Form] | None = None
     permission: str = "change"
     warns: bool = False

@@ -26,6 +26,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("usage.MeterEvent", "stream"),
             ("usage.EventRejection", "unpublished"),
             ("usage.EventAdjustment", "undo"),
+            ("usage.RecountDifference", "rule"),
         ),
     ),
     (
@@ -50,6 +51,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("accounts.IdempotencyRecord", "repeat"),
             ("usage.DirtyHour", "calculate"),
             ("usage.Watermark", "water"),
+            ("usage.DroppedMonth", "auto_delete"),
         ),
     ),
 )

@@ -8,6 +8,7 @@ from invoices.services.finalizing import (
     void_invoice,
 )
 from invoices.services.previewing import PreviewedInvoice, preview_invoice
+from invoices.services.recounting import RECOUNTED_DAYS, recount_invoiced_usage
 from invoices.services.retention import drop_expired_usage
 from invoices.services.subscribing import (
     SubscriptionTerms,
@@ -19,6 +20,7 @@ from invoices.services.sweeping import Swept
 
 __all__ = [
     "GRACE",
+    "RECOUNTED_DAYS",
     "PreviewedInvoice",
     "SubscriptionTerms",
     "Swept",
@@ -30,6 +32,7 @@ __all__ = [
     "finalize_invoice",
     "pay_invoice_out_of_band",
     "preview_invoice",
+    "recount_invoiced_usage",
     "start_subscription",
     "void_invoice",
 ]

@@ -12,7 +12,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 
 from accounts.models import Customer
@@ -304,7 +304,7 @@ def writing(work: Callable[[], object]) -> Iterator[None]:
     done, commit = threading.Event(), threading.Event()
 
     def write() -> None:
-        with repair.transaction.atomic():
+        with transaction.atomic():
             work()
             done.set()
             assert commit.wait(10)

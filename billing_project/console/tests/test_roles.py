@@ -11,7 +11,7 @@ from billing_project.console.tests.conftest import Worlds
 from billing_project.console.tests.world import address, member, models_shown, page_of, signed_in
 from invoices.models import Invoice
 from meters.models import Meter
-from usage.models import UsageSummary, Watermark
+from usage.models import MeterEvent, RecountDifference, UsageSummary, Watermark
 
 Role = Membership.Role
 EVERYONE = set(Role.values)
@@ -40,7 +40,9 @@ TABLE: dict[str, set[str]] = {
     "usage.view_meterevent": EVERYONE,
     "usage.view_eventrejection": EVERYONE,
     "usage.change_usagesummary": {ADMINISTRATOR, DEVELOPER},
-    "usage.change_meterevent": set(),
+    "usage.change_meterevent": {ADMINISTRATOR, FINANCE},
+    "usage.view_recountdifference": EVERYONE,
+    "usage.change_recountdifference": {ADMINISTRATOR, DEVELOPER},
     "accounts.view_apikey": {ADMINISTRATOR, DEVELOPER, AUDITOR},
     "accounts.add_apikey": {ADMINISTRATOR, DEVELOPER},
     "accounts.change_apikey": {ADMINISTRATOR, DEVELOPER},
@@ -100,11 +102,15 @@ def test_buttons_and_actions_follow_the_role(worlds: Worlds, role: str) -> None:
     client = signed_in(member(worlds.ours.company, role=role, username="someone"))
     key = ApiKey.objects.get(environment=worlds.ours.environment)
     summary = UsageSummary.objects.get(environment=worlds.ours.environment)
+    event = MeterEvent.objects.get(identifier=worlds.ours.identifier)
+    difference = RecountDifference.objects.get(environment=worlds.ours.environment)
     rows: list[tuple[Model, str, str]] = [
         (worlds.ours.invoice, "finalize", "invoices.change_invoice"),
         (worlds.ours.meter, "deactivate", "meters.change_meter"),
         (key, "revoke", "accounts.change_apikey"),
         (summary, "recount", "usage.change_usagesummary"),
+        (event, "cancel", "usage.change_meterevent"),
+        (difference, "resolve", "usage.change_recountdifference"),
     ]
     for row, command, permission in rows:
         if f"{row._meta.app_label}.view_{row._meta.model_name}" not in GRANTS[role]:
