@@ -276,7 +276,8 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
                 self.message_user(request, f"{row}: {refusal}", messages.ERROR)
                 continue
             self.log_change(request, row, command.title)
-            row.refresh_from_db()
+            # As the page finds it: by its environment, where that is what an index begins with.
+            row.refresh_from_db(from_queryset=self.get_queryset(request))
             self.message_user(request, f"{row}: {command.done}", messages.SUCCESS)
 
 

@@ -23,7 +23,7 @@ from billing_project.console import chart
 from core.money import format_amount
 from core.periods import HOUR, Period, floor_hour
 from invoices.models import BillingFailure, Invoice
-from usage.models import EventRejection, UsageSummary
+from usage.models import EventRejection, RecountDifference, UsageSummary
 from usage.reports import watermark
 
 HOURS = 24
@@ -115,6 +115,12 @@ class LicenseLine:
 
 
 @dataclass(frozen=True, slots=True)
+class DifferencePanel:
+    count: int
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
 class CountLine:
     label: str
     count: int
@@ -136,6 +142,7 @@ def add_to_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         licenses_link=_list("accounts_license"),
         rejections=rejection_lines(viewer, now),
         rejections_link=_list("usage_eventrejection"),
+        differences=difference_panel(viewer),
         failures=failure_lines(viewer),
         failures_link=_list("invoices_billingfailure"),
         failures_most=_MOST_FAILURES,
@@ -307,6 +314,15 @@ def rejection_lines(viewer: Viewer, now: datetime) -> list[CountLine] | None:
         )
         for code, count in rows
     ]
+
+
+def difference_panel(viewer: Viewer) -> DifferencePanel | None:
+    """Summaries that did not agree with their events and that nobody has explained. None where the person may not see."""
+    environments = viewer.may_see("usage.view_recountdifference")
+    if not environments:
+        return None
+    open_ = RecountDifference.objects.filter(environment__in=environments).unresolved()
+    return DifferencePanel(open_.count(), _list("usage_recountdifference", resolved_at__isempty="1"))
 
 
 def failure_lines(viewer: Viewer) -> list[BillingFailure] | None:

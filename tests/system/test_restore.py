@@ -64,7 +64,7 @@ def _address(**changes: str) -> str:
     known = {
         name: str(parameters[name]) for name in ("dbname", "host", "port", "user", "password") if name in parameters
     }
-    return psycopg.conninfo.make_conninfo("", **{**known, **changes})
+    return psycopg.conninfo.make_conninfo("", **(known | changes))
 
 
 @contextmanager
@@ -74,7 +74,9 @@ def connected_to(address: str) -> Iterator[None]:
     connection.close()
     found = psycopg.conninfo.conninfo_to_dict(address)
     names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
-    connection.settings_dict.update({ours: found.get(theirs) or "" for ours, theirs in names.items()}, OPTIONS={})
+    for ours, theirs in names.items():
+        connection.settings_dict[ours] = found.get(theirs) or ""
+    connection.settings_dict["OPTIONS"] = {}
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
+from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
@@ -18,7 +19,7 @@ from invoices.services import finalize_invoice
 from meters.models import Meter, Status
 from meters.services import create_meter, deactivate_meter
 from subscriptions.models import Price, Product
-from usage.models import DirtyHour, UsageSummary
+from usage.models import DirtyHour, EventAdjustment, MeterEvent, RecountDifference, UsageSummary
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def said(answer: Any) -> str:
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
-def button(row: Invoice | Meter | ApiKey | UsageSummary, name: str) -> str:
+def button(row: Model, name: str) -> str:
     return address(type(row), "command", row.pk, name)
 
 
@@ -155,6 +156,62 @@ def test_a_recount_marks_the_hour(worlds: Worlds, client: Client) -> None:
         summary.customer_id,
         summary.hour,
     )
+
+
+def test_an_event_is_canceled_with_a_reason_only_and_says_so_ever_after(worlds: Worlds, client: Client) -> None:
+    event = MeterEvent.objects.get(identifier=worlds.ours.identifier)
+    EventAdjustment.objects.all().delete()
+    page = address(MeterEvent, "change", event.pk)
+
+    asking = client.get(button(event, "cancel")).content.decode()
+    assert "counts no more" in asking
+    assert '<textarea name="reason"' in asking
+    for reason in ("", " ", "x" * 501):
+        refused = client.post(button(event, "cancel"), {"confirmed": "yes", "reason": reason})
+        assert refused.status_code == 200
+        assert 'role="alert"' in refused.content.decode()
+    assert not EventAdjustment.objects.exists()
+    assert button(event, "cancel") in client.get(page).content.decode()
+
+    answer = client.post(button(event, "cancel"), {"confirmed": "yes", "reason": "A broken sensor"})
+
+    made = EventAdjustment.objects.get()
+    assert (made.event_id, made.environment, made.reason) == (event.pk, event.environment, "A broken sensor")
+    assert "canceled." in said(answer)
+    shown = client.get(page).content.decode()
+    assert "A broken sensor" in shown
+    assert address(EventAdjustment, "change", made.pk) in shown
+    assert button(event, "cancel") not in shown
+    assert "canceled" in client.get(address(MeterEvent, "changelist"), follow=True).content.decode()
+    assert "does not apply" in said(client.post(button(event, "cancel"), {"reason": "again"}))
+
+
+def test_events_chosen_from_the_list_share_one_reason(worlds: Worlds, client: Client) -> None:
+    event = MeterEvent.objects.get(identifier=worlds.ours.identifier)
+    theirs = MeterEvent.objects.get(identifier=worlds.theirs.identifier)
+    EventAdjustment.objects.all().delete()
+    path = f"{address(MeterEvent, 'changelist')}?environment__id__exact={event.environment_id}"
+    chosen = {"action": "cancel", "_selected_action": [str(event.pk), str(theirs.pk)]}
+
+    asking = client.post(path, chosen).content.decode()
+    assert '<textarea name="reason"' in asking
+    assert 'role="alert"' not in asking
+    client.post(path, {**chosen, "confirmed": "yes", "reason": "Test data"})
+
+    assert [(row.event_id, row.reason) for row in EventAdjustment.objects.all()] == [(event.pk, "Test data")]
+
+
+def test_a_difference_is_settled_and_stays_on_record(worlds: Worlds, client: Client) -> None:
+    difference = RecountDifference.objects.get(environment=worlds.ours.environment)
+    assert "stays on record" in client.get(button(difference, "resolve")).content.decode()
+
+    client.post(button(difference, "resolve"))
+
+    difference.refresh_from_db()
+    settled_at = difference.resolved_at
+    assert settled_at is not None
+    assert button(difference, "resolve") not in client.get(button(difference, "resolve"), follow=True).content.decode()
+    assert RecountDifference.objects.get(environment=worlds.theirs.environment).resolved_at is None
 
 
 def test_a_key_is_shown_once_and_revoked(worlds: Worlds, client: Client) -> None:

@@ -28,7 +28,16 @@ from core.ids import new_id, spell
 from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
 from subscriptions.models import Price, Product, Subscription
-from usage.models import EventAdjustment, EventClaim, EventRejection, MeterEvent, UniqueValue, UsageSummary, Watermark
+from usage.models import (
+    EventAdjustment,
+    EventClaim,
+    EventRejection,
+    MeterEvent,
+    RecountDifference,
+    UniqueValue,
+    UsageSummary,
+    Watermark,
+)
 
 # Whose form may be sent at all, by anyone.
 CHANGED_BY_FORM = {ApiKey, Company, Customer, License, Membership, Meter, Price, Product, User}
@@ -37,6 +46,7 @@ HISTORY: tuple[type[Model], ...] = (
     MeterEvent,
     EventAdjustment,
     EventRejection,
+    RecountDifference,
     UsageSummary,
     Watermark,
     Invoice,

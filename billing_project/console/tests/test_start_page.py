@@ -18,7 +18,7 @@ from core.ids import new_id
 from core.periods import HOUR, floor_hour
 from invoices.models import Invoice
 from invoices.services import finalize_invoice
-from usage.models import EventRejection, UsageSummary, Watermark
+from usage.models import EventRejection, RecountDifference, UsageSummary, Watermark
 
 MOST_QUERIES = 16
 
@@ -132,6 +132,19 @@ def test_rejections_and_failures_are_counted_and_lead_to_their_rows(worlds: Worl
 
     EventRejection.objects.update(received_at=timezone.now() - timedelta(days=8))
     assert start(client).context["rejections"] == []
+
+
+def test_differences_alarm_until_they_are_settled(worlds: Worlds, client: Client) -> None:
+    answer = start(client)
+
+    assert answer.context["differences"].count == 1
+    assert "summary did not agree with its events" in answer.content.decode()
+    assert client.get(answer.context["differences"].link).context["cl"].result_count == 1
+
+    RecountDifference.objects.filter(environment=worlds.ours.environment).update(resolved_at=timezone.now())
+    answer = start(client)
+    assert answer.context["differences"].count == 0
+    assert "summary did not agree" not in answer.content.decode()
 
 
 def test_licenses_tell_their_state_and_the_latest_notice(worlds: Worlds, client: Client) -> None:

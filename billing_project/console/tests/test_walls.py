@@ -15,10 +15,10 @@ from billing_project.console.tests.world import address, member, models_shown, r
 from core.ids import spell
 from invoices.models import Invoice
 from meters.models import Meter, Status
-from usage.models import DirtyHour, EventAdjustment, EventRejection, MeterEvent, UsageSummary, Watermark
+from usage.models import DirtyHour, DroppedMonth, EventAdjustment, EventRejection, MeterEvent, UsageSummary, Watermark
 
 # It belongs to the instance, and is for superusers.
-OF_NOBODY = {Watermark}
+OF_NOBODY = {Watermark, DroppedMonth}
 WALLED = [model for model in models_shown() if model not in OF_NOBODY]
 
 
@@ -60,9 +60,10 @@ def test_lists_and_pages_end_at_the_wall(worlds: Worlds, client: Client, model: 
                 assert answer["Location"] == reverse("admin:index")
 
 
-def test_the_watermark_is_for_superusers(worlds: Worlds, client: Client) -> None:
-    assert client.get(address(Watermark, "changelist")).status_code == 403
-    assert signed_in(superuser()).get(address(Watermark, "changelist")).status_code == 200
+def test_what_belongs_to_the_instance_is_for_superusers(worlds: Worlds, client: Client) -> None:
+    for model in OF_NOBODY:
+        assert client.get(address(model, "changelist")).status_code == 403
+        assert signed_in(superuser(model.__name__)).get(address(model, "changelist")).status_code == 200
 
 
 def foreign_keys() -> list[tuple[type[Model], ForeignKey[Any]]]:

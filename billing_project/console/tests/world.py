@@ -32,7 +32,7 @@ from meters.services import create_meter
 from subscriptions.models import Price, Product, Subscription
 from subscriptions.services import NewItem, create_price, create_product
 from usage.events import EventDraft
-from usage.models import EventAdjustment, MeterEvent, UsageSummary, Watermark
+from usage.models import EventAdjustment, MeterEvent, RecountDifference, UsageSummary, Watermark
 from usage.services import UnknownCustomer, accept_events, mark_dirty
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -137,6 +137,15 @@ def add_rows(world: World) -> None:
         identifier=f"{world.identifier}-canceled",
         reason="A mistake",
         created_at=NOW,
+    )
+    RecountDifference.objects.create(
+        environment=environment,
+        meter=world.meter,
+        customer=world.customer,
+        hour=floor_hour(USED_AT) - HOUR,
+        summarized={"event_count": 2, "value_sum": "80"},
+        counted=None,
+        found_at=NOW,
     )
     close_due_periods(wall=NOW)
     world.invoice = Invoice.objects.get(subscription=world.subscription)
