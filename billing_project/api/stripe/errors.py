@@ -153,6 +153,7 @@ TABLE: dict[type[BillingError], Saying] = {
     usage.RetryKeyReused: _key_reused,
     usage.EventNotFound: _refused("resource_missing", "cancel[identifier]"),
     usage.CancellationTooLate: _refused(param="cancel[identifier]"),
+    usage.EventsDropped: _refused(param="cancel[identifier]"),
     usage.ImportRefused: _refused(),
     usage.WatermarkFromAnotherCluster: lambda _: unexpected(),
     subscriptions.ProductHasPrices: _refused(param="id"),
