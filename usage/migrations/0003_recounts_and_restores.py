@@ -48,7 +48,7 @@ def reference(model: str) -> models.ForeignKey:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("usage", "0001_usage_tables")]
+    dependencies = [("usage", "0002_rejections_for_error_reports")]
 
     operations = [
         migrations.SeparateDatabaseAndState(
