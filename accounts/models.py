@@ -79,6 +79,8 @@ class Scope(models.TextChoices):
     METERS_READ = "meters-read"
     METERS_WRITE = "meters-write"
     USAGE_READ = "usage-read"
+    # Beside the right to report: usage of any age, beyond the window of 35 days.
+    USAGE_WRITE = "usage-write"
     CUSTOMERS_READ = "customers-read"
     CUSTOMERS_WRITE = "customers-write"
     PRODUCTS_READ = "products-read"

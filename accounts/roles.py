@@ -26,6 +26,7 @@ _USAGE = (
     "usage.dirtyhour",
     "usage.recountdifference",
 )
+_EVENTS = ("webhooks.event",)
 _CATALOGUE = ("subscriptions.product", "subscriptions.price")
 _SUBSCRIPTIONS = ("subscriptions.subscription", "subscriptions.subscriptionitem")
 _INVOICES = ("invoices.invoice", "invoices.invoiceline", "invoices.invoicenumbering", "invoices.billingfailure")
@@ -34,7 +35,7 @@ _ACCESS = ("accounts.apikey",)
 _PEOPLE = ("accounts.membership", "accounts.user")
 _REQUESTS = ("accounts.idempotencyrecord",)
 
-_BILLING = (*_COMPANY, *_CUSTOMERS, *_METERS, *_USAGE, *_CATALOGUE, *_SUBSCRIPTIONS, *_INVOICES)
+_BILLING = (*_COMPANY, *_CUSTOMERS, *_METERS, *_USAGE, *_EVENTS, *_CATALOGUE, *_SUBSCRIPTIONS, *_INVOICES)
 _EVERYTHING = (*_BILLING, *_ACCESS, *_PEOPLE, *_REQUESTS)
 
 # Recounting is the one thing to be done about summaries, and settling about differences; `change` is its name in

@@ -27,6 +27,11 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "report rejected events": {
+        "task": "usage.tasks.report_rejections",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     # By the clock and not by an interval: a beat that is restarted every half hour still comes to each.
     "check licenses": {
         "task": "accounts.tasks.check_licenses",

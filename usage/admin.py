@@ -192,11 +192,13 @@ class EventRejectionAdmin(_FoundByIdentifier):
         "identifier",
         "id",
         "code",
+        "message",
         "event_name",
         "environment",
         "meter",
         "timestamp",
         "received_at",
+        "reported_at",
         "source",
         "payload_document",
     ]

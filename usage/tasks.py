@@ -14,6 +14,11 @@ def roll_up() -> None:
 
 
 @shared_task
+def report_rejections() -> None:
+    services.report_rejections(now=timezone.now())
+
+
+@shared_task
 def prune_retry_keys() -> None:
     services.prune_retry_keys(now=timezone.now())
 

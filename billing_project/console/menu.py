@@ -27,6 +27,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("usage.EventRejection", "unpublished"),
             ("usage.EventAdjustment", "undo"),
             ("usage.RecountDifference", "rule"),
+            ("webhooks.Event", "campaign"),
         ),
     ),
     (

@@ -3,6 +3,7 @@
 from usage.services.acceptance import UnknownCustomer, accept_events
 from usage.services.adjustments import CANCELLATION_HOURS, cancel_event
 from usage.services.claims import prune_retry_keys
+from usage.services.error_reports import report_rejections
 from usage.services.imports import ImportResult, import_events
 from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
 from usage.services.recount import recount, recount_sample, resolve_difference
@@ -32,6 +33,7 @@ __all__ = [
     "recount",
     "recount_sample",
     "resolve_difference",
+    "report_rejections",
     "roll_up",
     "take_in_stream",
 ]

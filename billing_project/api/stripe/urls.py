@@ -11,12 +11,14 @@ from billing_project.api.stripe.customers import CustomerViewSet
 from billing_project.api.stripe.errors import unrecognized
 from billing_project.api.stripe.invoices import InvoiceViewSet
 from billing_project.api.stripe.meter_event_adjustments import MeterEventAdjustmentViewSet
+from billing_project.api.stripe.meter_event_bulk import create_bulk
 from billing_project.api.stripe.meter_events import meter_events
 from billing_project.api.stripe.meters import MeterViewSet
 from billing_project.api.stripe.plain import by_method
 from billing_project.api.stripe.prices import PriceViewSet
 from billing_project.api.stripe.products import ProductViewSet
 from billing_project.api.stripe.subscriptions import SubscriptionItemViewSet, SubscriptionViewSet
+from billing_project.api.stripe.v2 import core_events
 from billing_project.api.stripe.v2 import meter_event_adjustments as v2_adjustments
 from billing_project.api.stripe.v2 import meter_events as v2_events
 
@@ -58,6 +60,7 @@ urlpatterns = [
         include(
             [
                 path("billing/meter_events", meter_events, name="meter_event-list"),
+                path("billing/meter_events/bulk", by_method(post=create_bulk), name="meter_event-bulk"),
                 # Stripe has no way to look at one again.
                 path(
                     "billing/meter_event_adjustments",
@@ -72,6 +75,8 @@ urlpatterns = [
         r"^v2/",
         include(
             [
+                path("core/events", by_method(get=core_events.list_events), name="v2-event-list"),
+                path("core/events/<str:pk>", by_method(get=core_events.retrieve_event), name="v2-event-detail"),
                 path("billing/meter_events", by_method(post=v2_events.create_event), name="v2-meter_event-list"),
                 path(
                     "billing/meter_event_session",

@@ -38,6 +38,7 @@ from usage.models import (
     UsageSummary,
     Watermark,
 )
+from webhooks.models import Event
 
 # Whose form may be sent at all, by anyone.
 CHANGED_BY_FORM = {ApiKey, Company, Customer, License, Membership, Meter, Price, Product, User}
@@ -52,6 +53,7 @@ HISTORY: tuple[type[Model], ...] = (
     Invoice,
     InvoiceLine,
     LicenseNotice,
+    Event,
 )
 
 
@@ -61,7 +63,7 @@ def client(worlds: Worlds) -> Client:
 
 
 def test_every_model_of_ours_has_pages_but_those_with_a_composite_key() -> None:
-    ours = {"accounts", "meters", "usage", "subscriptions", "invoices"}
+    ours = {"accounts", "webhooks", "meters", "usage", "subscriptions", "invoices"}
     models = {model for model in apps.get_models() if model._meta.app_label in ours}
     assert models - set(models_shown()) == {EventClaim, UniqueValue}
 

@@ -39,6 +39,8 @@ TABLE: dict[str, set[str]] = {
     "meters.add_meter": {ADMINISTRATOR, DEVELOPER},
     "usage.view_meterevent": EVERYONE,
     "usage.view_eventrejection": EVERYONE,
+    "webhooks.view_event": EVERYONE,
+    "webhooks.change_event": set(),
     "usage.change_usagesummary": {ADMINISTRATOR, DEVELOPER},
     "usage.change_meterevent": {ADMINISTRATOR, FINANCE},
     "usage.view_recountdifference": EVERYONE,

@@ -33,7 +33,7 @@ from subscriptions.models import Price, Product, Subscription
 from subscriptions.services import NewItem, create_price, create_product
 from usage.events import EventDraft
 from usage.models import EventAdjustment, MeterEvent, RecountDifference, UsageSummary, Watermark
-from usage.services import UnknownCustomer, accept_events, mark_dirty
+from usage.services import UnknownCustomer, accept_events, mark_dirty, report_rejections
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 # The first period is over, and its invoice a draft.
@@ -110,6 +110,7 @@ def add_rows(world: World) -> None:
         any_age=True,
         unknown_customer=UnknownCustomer.REPORT,
     )
+    report_rejections(now=NOW)
     # The roll-up takes what is committed, and a test's transaction never is: this is what it would write.
     event = MeterEvent.objects.get(environment=environment, customer=world.customer)
     Watermark.objects.update_or_create(pk=Watermark.SINGLETON, defaults={"xid": event.xid + 1, "read_at": NOW})

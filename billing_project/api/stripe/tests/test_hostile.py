@@ -81,8 +81,8 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
     ("invoice-void", "post"): ("invoices/{invoice}/void", RetrieveParams, {}),
 }
 
-# Below /v2 parameters are JSON: nonsense of its own kind is sent there, in v2/tests/test_grammar.py.
-JSON_CALLS = {call for call in CASES if call[0].startswith("v2-")}
+# Below /v2 parameters are JSON: nonsense of its own kind is sent there (v2/tests/test_grammar.py, test_bulk.py).
+JSON_CALLS = {call for call in CASES if call[0].startswith("v2-")} | {("meter_event-bulk", "post")}
 
 # What a parameter may be made to look like: the text behind its name, for each.
 NONSENSE = [

@@ -46,12 +46,20 @@ def read_json(request: HttpRequest, decoder: "msgspec.json.Decoder[B]") -> B:
     body = read_body(request)
     if body and (request.content_type or "").lower() != "application/json":
         raise StripeError("Invalid request (check that your POST content type is application/json).")
+    return decoded(body or b"{}", decoder)
+
+
+def decoded(text: bytes, decoder: "msgspec.json.Decoder[B]") -> B:
+    """JSON of the decoder's shape.
+
+    :raises StripeError: if it is none
+    """
     try:
-        return decoder.decode(body or b"{}")
+        return decoder.decode(text)
     except msgspec.ValidationError as error:
         raise misshapen(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise StripeError("Invalid JSON in the request's body.", code="invalid_json") from error
+        raise StripeError("Invalid JSON.", code="invalid_json") from error
 
 
 def misshapen(words: str) -> StripeError:
