@@ -95,7 +95,7 @@ def test_pages_lead_on_and_back(reporter: Reporter) -> None:
     assert first.next_page_url.startswith("/v2/core/events?")
 
     get = reporter.account.sdk.raw_request
-    second = get("get", first.next_page_url).data  # type: ignore[arg-type]
+    second = get("get", first.next_page_url).data
     third = get("get", second["next_page_url"]).data
     assert [event["id"] for event in third["data"]] == everything[6:]
     assert third["next_page_url"] is None
@@ -148,7 +148,7 @@ def test_what_does_not_match_is_not_found(reporter: Reporter) -> None:
     assert events.list({"types": ["v1.billing.meter.other"]}).data == []
     assert events.list({"object_id": "mtr_nobody"}).data == []
     for pk in ("evt_nobody", "x", "evt_" + "z" * 26, "\0"):
-        error = refused(lambda pk=pk: events.retrieve(pk))  # type: ignore[misc]
+        error = refused(lambda pk=pk: events.retrieve(pk))
         assert (error.http_status, error.code) == (404, "resource_missing")
 
 
