@@ -32,8 +32,8 @@ __all__ = [
     "recompute_dirty_hours",
     "recount",
     "recount_sample",
-    "resolve_difference",
     "report_rejections",
+    "resolve_difference",
     "roll_up",
     "take_in_stream",
 ]
