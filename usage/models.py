@@ -118,7 +118,14 @@ class EventAdjustment(models.Model):
 
     class Meta:
         constraints = [UniqueConstraint(fields=["environment", "event_id"], name="event_canceled_once")]
-        indexes = [models.Index(fields=["environment", "-created_at"], name="adjustment_newest_first")]
+        indexes = [
+            models.Index(fields=["environment", "-created_at"], name="adjustment_newest_first"),
+            # A customer's canceled events by their time.
+            models.Index(
+                fields=["environment", "meter", "customer", "event_timestamp", "event_id"],
+                name="adjustment_by_customer",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.identifier} canceled"

@@ -1,5 +1,6 @@
 """Reads against the oracle: whatever was rolled up, canceled, or came late, every answer is exact."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -18,7 +19,7 @@ from core.periods import Period, Window
 from meters.models import EventTimeWindow, Formula, Meter
 from meters.tests.factories import MeterFactory
 from usage import services
-from usage.reports import UsageQuestion, quantities, summaries
+from usage.reports import MeterQuestion, UsageQuestion, meter_usage, quantities, summaries
 from usage.services import repair
 from usage.tests.factories import accepted, draft, report
 from usage.tests.oracle import Seen, buckets, expected
@@ -74,12 +75,14 @@ class TestAgainstOracle(TransactionTestCase):
         for batch, step in zip(batches, steps, strict=False):
             history.add(batch)
             history.then(step)
+        history.add_beside(Seen(START, Decimal("0.25")))
         history.cancel(canceled)
         history.then(steps[-1])
 
         history.check_range(period)
         history.check_windows(period, window, ZoneInfo(zone))
         history.check_dimensions(period)
+        history.check_meter_usage(period, window, ZoneInfo(zone))
 
 
 class History:
@@ -91,6 +94,13 @@ class History:
         self.sent: list[Seen] = []
         self.identifiers: list[str] = []
         self.seen: list[Seen] = []
+        self.seen_beside: list[Seen] = []
+
+    def add_beside(self, event: Seen) -> None:
+        """An event on another meter of the environment."""
+        beside = MeterFactory.create(environment=self.meter.environment)
+        report(beside, self.customer, event.value, timestamp=event.timestamp, now=LATER)
+        self.seen_beside.append(event)
 
     def add(self, batch: list[Seen]) -> None:
         events = [
@@ -154,6 +164,41 @@ class History:
             )
             asked: set[str | None] = {"a", "c"}
             assert filtered.value == self.expected(period, **{key: asked})
+
+    def check_meter_usage(self, period: Period, window: Window, zone: ZoneInfo) -> None:
+        asked: list[tuple[Dimensions, Callable[[Seen], bool]]] = [
+            (Dimensions(), lambda _: True),
+            (Dimensions(filters={"model": ["a"]}), lambda event: event.dimensions.get("model") == "a"),
+            (Dimensions(filters={"region": ["a", "b"]}), lambda event: "region" in event.dimensions),
+        ]
+        rows = meter_usage(
+            customer=self.customer,
+            period=period,
+            questions=[MeterQuestion(self.meter, dimensions) for dimensions, _ in asked],
+            window=window,
+            zone=zone,
+        )
+        values = []
+        for _, keep in asked:
+            for bucket in reversed(buckets(self.seen, period, window, zone)):
+                counted = self._counted(bucket)
+                if any(keep(event) for event in counted):
+                    values.append(expected(self.meter.formula, counted, period, keep=keep))
+        assert [row.value for row in rows] == values
+        # Over all meters, those without events among them: each by its own formula, then added.
+        (whole,) = meter_usage(customer=self.customer, period=period)
+        assert whole.meter is None
+        assert whole.value == self.expected(period) + expected("sum", self.seen_beside, period)
+
+    def _counted(self, bucket: list[Seen]) -> list[Seen]:
+        """The bucket's events that count at all: of an event time window only the last."""
+        if not self.meter.event_time_window:
+            return bucket
+        last: dict[datetime, Seen] = {}
+        for event in bucket:
+            hour = event.timestamp.replace(minute=0, second=0, microsecond=0)
+            last[hour if self.meter.event_time_window == "hour" else hour - timedelta(hours=hour.hour)] = event
+        return list(last.values())
 
     def expected(self, period: Period, **kept: set[str | None]) -> Decimal:
         return expected(

@@ -10,7 +10,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
+from billing_project.api.stripe.dimensions import (
+    KEY_LENGTH,
+    MOST_KEYS,
+    DimensionFilters,
+    check_buckets,
+    check_range,
+    group_by_keys,
+)
 from billing_project.api.stripe.fields import (
+    Array,
     Choice,
     ListParams,
     Params,
@@ -28,6 +37,7 @@ from core.periods import DAY, HOUR, Period
 from meters import services
 from meters.models import EventTimeWindow, Meter, Status
 from usage.reports import SummaryRow, summaries
+from usage.totals import Dimensions
 
 _MINUTE = timedelta(minutes=1)
 _KEY_LENGTH = 100
@@ -42,6 +52,7 @@ def shape_of_meter(meter: Meter) -> Wire:
         "created": timestamp(meter.created_at),
         "customer_mapping": {"event_payload_key": meter.customer_key, "type": "by_id"},
         "default_aggregation": {"formula": meter.formula},
+        "dimension_payload_keys": meter.dimension_keys or None,
         "display_name": meter.display_name,
         "event_name": meter.event_name,
         "event_time_window": meter.event_time_window or None,
@@ -73,7 +84,16 @@ class MeterParams(RetrieveParams):
     value_settings = ValueSettingsParams()
     event_time_window = Choice(*EventTimeWindow.values)
 
-    unserved = ("dimension_payload_keys",)
+    dimension_payload_keys = Array(Text(KEY_LENGTH), most=MOST_KEYS)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        keys = attrs.get("dimension_payload_keys", [])
+        customer = attrs.get("customer_mapping", {}).get("event_payload_key", "stripe_customer_id")
+        value = attrs.get("value_settings", {}).get("event_payload_key", "value")
+        if len(set(keys)) < len(keys) or {customer, value} & set(keys):
+            message = "Dimensions are keys of the payload besides those of customer and value, each given once."
+            raise ValidationError({"dimension_payload_keys": [ErrorDetail(message)]})
+        return attrs
 
 
 class MeterUpdateParams(RetrieveParams):
@@ -98,6 +118,7 @@ def shape_of_summary(summary: Summary) -> Wire:
         "id": spell("mtrusg", row.id),
         "object": "billing.meter_event_summary",
         "aggregated_value": number(row.value),
+        "dimensions": row.dimensions or None,
         "end_time": timestamp(row.period.end),
         "meter": METER.id_of(summary.meter),
         "start_time": timestamp(row.period.start),
@@ -111,17 +132,16 @@ class SummaryListParams(ListParams):
     end_time = Timestamp(required=True)
     value_grouping_window = Choice(*_WINDOWS)
 
-    unserved = ("dimension_filters", "dimension_group_by_keys")
+    dimension_filters = DimensionFilters()
+    dimension_group_by_keys = group_by_keys()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         window = attrs.get("value_grouping_window")
         step, called = {"hour": (HOUR, "an hour"), "day": (DAY, "a UTC day")}.get(window or "", (_MINUTE, "a minute"))
-        for name in ("start_time", "end_time"):
-            # The epoch is the start of a minute, an hour and a UTC day.
-            if timestamp(attrs[name]) % step.total_seconds():
-                raise ValidationError({name: [ErrorDetail(f"{name} must be aligned with the start of {called}.")]})
-        if attrs["start_time"] >= attrs["end_time"]:
-            raise ValidationError({"end_time": [ErrorDetail("end_time must be after start_time.")]})
+        period = check_range(
+            attrs["start_time"], attrs["end_time"], step=step, called=called, names=("start_time", "end_time")
+        )
+        check_buckets(period, window)
         return super().validate(attrs)
 
 
@@ -154,6 +174,7 @@ class MeterViewSet(StripeViewSet[Meter]):
             event_name=params["event_name"],
             formula=params["default_aggregation"]["formula"],
             event_time_window=params.get("event_time_window", ""),
+            dimension_keys=params.get("dimension_payload_keys", ()),
             now=self.now,
             **keys,
         )
@@ -187,6 +208,10 @@ class MeterViewSet(StripeViewSet[Meter]):
                 customer=params["customer"],
                 period=Period(params["start_time"], params["end_time"]),
                 window=params.get("value_grouping_window"),
+                dimensions=Dimensions(
+                    filters=params.get("dimension_filters", {}),
+                    group_by=list(dict.fromkeys(params.get("dimension_group_by_keys", ()))),
+                ),
             )
         ]
         ids = [spell("mtrusg", summary.row.id) for summary in rows]

@@ -1,6 +1,6 @@
 """Pages: newest first by default, and a cursor that is the id of an object."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +11,8 @@ from billing_project.api.stripe.kinds import Kind
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
+
+Reader = Callable[[QuerySet[Any], Sequence[str], int], Sequence[Any]]
 
 NEWEST_FIRST = ("-created_at", "-pk")
 
@@ -30,12 +32,14 @@ def page_of(
     kind: Kind[M],
     cursors: QuerySet[M],
     order: Sequence[str] = NEWEST_FIRST,
-) -> Page[M]:
+    read: "Reader" = lambda rows, order, count: list(rows.order_by(*order)[:count]),
+) -> Page[Any]:
     """Read one page.
 
     :param rows: the list, filtered
     :param params: validated ``limit`` and at most one of ``starting_after``, ``ending_before``
     :param cursors: what a cursor may name: it may have dropped out of the filter since the last page
+    :param read: reads the first ``count`` rows in an order
     :param order: fields that make the order total, all of them ascending or all descending
     :raises StripeError: if the cursor names nothing
     """
@@ -47,7 +51,7 @@ def page_of(
         if cursor is None:
             raise missing(kind.noun, params[name], param=name, status=400)
         rows = rows.filter(_beyond(cursor, order, backward=backward))
-    found = list(rows.order_by(*(_reversed(order) if backward else order))[: limit + 1])
+    found = read(rows, _reversed(order) if backward else order, limit + 1)
     page = found[:limit]
     return Page(page[::-1] if backward else page, len(found) > limit)
 

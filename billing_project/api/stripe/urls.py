@@ -7,11 +7,13 @@ from django.urls import include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 
+from billing_project.api.stripe.analytics import MeterUsageViewSet
 from billing_project.api.stripe.customers import CustomerViewSet
 from billing_project.api.stripe.errors import unrecognized
 from billing_project.api.stripe.invoices import InvoiceViewSet
 from billing_project.api.stripe.meter_event_adjustments import MeterEventAdjustmentViewSet
 from billing_project.api.stripe.meter_event_bulk import create_bulk
+from billing_project.api.stripe.meter_event_list import MeterEventViewSet
 from billing_project.api.stripe.meter_events import meter_events
 from billing_project.api.stripe.meters import MeterViewSet
 from billing_project.api.stripe.plain import by_method
@@ -59,8 +61,17 @@ urlpatterns = [
         r"^v1/",
         include(
             [
-                path("billing/meter_events", meter_events, name="meter_event-list"),
+                path(
+                    "billing/meter_events",
+                    by_method(post=meter_events, get=MeterEventViewSet.as_view({"get": "list"})),
+                    name="meter_event-list",
+                ),
                 path("billing/meter_events/bulk", by_method(post=create_bulk), name="meter_event-bulk"),
+                path(
+                    "billing/analytics/meter_usage",
+                    MeterUsageViewSet.as_view({"get": "show"}),
+                    name="analytics-meter-usage",
+                ),
                 # Stripe has no way to look at one again.
                 path(
                     "billing/meter_event_adjustments",

@@ -9,9 +9,11 @@ import pytest
 from django.test import Client
 
 from billing_project.api.stripe import (
+    analytics,
     customers,
     invoices,
     meter_event_adjustments,
+    meter_event_list,
     meter_events,
     meters,
     prices,
@@ -43,6 +45,16 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
         {"customer": "{customer}", **RANGE},
     ),
     ("meter_event-list", "post"): ("billing/meter_events", meter_events.MeterEventParams, EVENT),
+    ("analytics-meter-usage", "get"): (
+        "billing/analytics/meter_usage",
+        analytics.MeterUsageParams,
+        {"customer": "{customer}", "meters[0][meter]": "{meter}", **RANGE},
+    ),
+    ("meter_event-list", "get"): (
+        "billing/meter_events",
+        meter_event_list.MeterEventListParams,
+        {"customer": "{customer}"},
+    ),
     ("meter_event_adjustment-list", "post"): (
         "billing/meter_event_adjustments",
         meter_event_adjustments.AdjustmentParams,

@@ -32,6 +32,7 @@ def test_a_meter_has_all_its_fields_and_the_usual_defaults(account: Account) -> 
         "created": meter.created,
         "customer_mapping": {"event_payload_key": "stripe_customer_id", "type": "by_id"},
         "default_aggregation": {"formula": "sum"},
+        "dimension_payload_keys": None,
         "display_name": "Ai_Search_Api",
         "event_name": "ai_search_api",
         "event_time_window": None,
@@ -53,7 +54,9 @@ def test_every_setting_is_kept(account: Account) -> None:
         customer_mapping={"type": "by_id", "event_payload_key": "who"},
         value_settings={"event_payload_key": "tokens"},
         event_time_window="day",
+        dimension_payload_keys=["model", "region"],
     )
+    assert meter.dimension_payload_keys == ["model", "region"]
     assert meter.display_name == "é" * 250
     assert meter.customer_mapping.event_payload_key == "who"
     assert meter.value_settings.event_payload_key == "tokens"
@@ -79,7 +82,10 @@ def test_every_setting_is_kept(account: Account) -> None:
         ),
         ({"value_settings": {"event_payload_key": "x" * 101}}, "value_settings[event_payload_key]", None),
         ({"event_time_window": "minute"}, "event_time_window", None),
-        ({"dimension_payload_keys": ["model"]}, "dimension_payload_keys", "parameter_unknown"),
+        ({"dimension_payload_keys": ["model", "model"]}, "dimension_payload_keys", None),
+        ({"dimension_payload_keys": ["value"]}, "dimension_payload_keys", None),
+        ({"dimension_payload_keys": ["stripe_customer_id"]}, "dimension_payload_keys", None),
+        ({"dimension_payload_keys": [str(number) for number in range(11)]}, "dimension_payload_keys", None),
     ],
 )
 def test_what_makes_no_meter(account: Account, fields: dict[str, Any], param: str, code: str | None) -> None:
@@ -236,7 +242,8 @@ def test_a_value_keeps_its_digits_as_a_json_number(account: Account) -> None:
         ({"value_grouping_window": "hour", "start_time": 86400 * 19000 + 60}, "start_time"),
         ({"value_grouping_window": "day", "end_time": 86400 * 20000 + 3600}, "end_time"),
         ({"value_grouping_window": "week"}, "value_grouping_window"),
-        ({"dimension_filters": {"a": "b"}}, "dimension_filters"),
+        ({"dimension_filters": "x"}, "dimension_filters"),
+        ({"value_grouping_window": "hour", "start_time": 0}, "value_grouping_window"),
         ({"limit": 0}, "limit"),
     ],
 )

@@ -78,6 +78,7 @@ def populate(account: Account, name: str) -> World:
         "draft": draft.id,
         "line": draft.lines.data[0].id,
         "event": EVENT.spell(rejected.pk),
+        "raw_event": account.sdk.raw_request("get", "/v1/billing/meter_events").data["data"][0]["id"],
         "name": name,
     }
     return World(account, ids)
@@ -137,6 +138,17 @@ CASES: dict[tuple[str, str], list[Case]] = {
             400,
             "event_name",
         )
+    ],
+    ("analytics-meter-usage", "get"): [
+        reference("billing/analytics/meter_usage", "customer", "{customer}", **RANGE),
+        reference("billing/analytics/meter_usage", "meters[0][meter]", "{meter}", customer="{own.customer}", **RANGE),
+    ],
+    ("meter_event-list", "get"): [
+        *cursors("billing/meter_events", "{raw_event}"),
+        *cursors("billing/meter_events", "{raw_event}", customer="{own.customer}"),
+        reference("billing/meter_events", "customer", "{customer}"),
+        reference("billing/meter_events", "meter", "{meter}", customer="{own.customer}"),
+        reference("billing/meter_events", "meter", "{meter}", state="rejected"),
     ],
     ("meter_event_adjustment-list", "post"): [
         Case(
