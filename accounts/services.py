@@ -15,6 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts import known
 from accounts.errors import (
     AddressNotAllowed,
     ApiKeyExpired,
@@ -124,24 +125,32 @@ def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
     """Have a key open nothing from now on. Twice is as good as once: the first instant stands."""
     ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now)
 
+    def forget() -> None:
+        known.api_keys.forget(key.digest)
+        known.api_keys_by_id.forget(key.pk)
+
+    transaction.on_commit(forget)
+
 
 def open_with_key(*, secret: str, address: str, now: datetime) -> ApiKey:
     """Find the key that a caller shows, and note that it was used (to the minute).
 
     :param address: the caller's network address; empty if it is not known
-    :returns: the key, with its environment and company loaded
+    :returns: the key, with its environment and company loaded; a change of it counts within a second
     :raises ApiKeyUnknown: if the secret opens nothing or its key was revoked
     :raises ApiKeyExpired: if its time is over
     :raises AddressNotAllowed: if the key is bound to other addresses
     """
     # A secret is ASCII; what is not cannot match, and may not even be encodable.
-    key = ApiKey.objects.with_secret(secret).first() if secret.isascii() else None
+    key = known.api_keys.get(ApiKey.digest_of(secret)) if secret.isascii() else None
     if key is None or key.revoked_at is not None:
         raise ApiKeyUnknown(secret)
     check_usable(key=key, secret=secret, address=address, now=now)
     stale = now - _LAST_USED_PRECISION
     if key.last_used_at is None or key.last_used_at < stale:
-        # Asked again in the database, so that a burst of requests writes once.
+        # This process has others look at the same object; the database is asked again for those of other processes. So
+        # a burst of requests writes once.
+        key.last_used_at = now
         unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=stale)
         ApiKey.objects.filter(unnoted, pk=key.pk).update(last_used_at=now)
     return key
@@ -235,6 +244,8 @@ def delete_customer(*, customer: Customer, now: datetime) -> Customer:
         raise CustomerDeleted(customer.pk)
     customer.deleted_at = now
     customer.save(update_fields=["deleted_at"])
+    closed = known.customer_key(customer.environment_id, customer.pk)
+    transaction.on_commit(lambda: known.customers.forget(closed))
     return customer
 
 

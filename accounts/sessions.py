@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.core.signing import BadSignature, Signer
 
+from accounts import known
 from accounts.errors import SessionExpired, SessionUnknown
 from accounts.models import ApiKey
 from accounts.services import check_usable
@@ -52,7 +53,7 @@ def open_with_session(*, token: str, address: str, now: datetime) -> ApiKey:
         claims = Signer(salt=_SALT).unsign_object(signed)
     except BadSignature as error:
         raise SessionUnknown(token) from error
-    key = ApiKey.objects.filter(pk=UUID(claims["key"])).select_related("environment__company").first()
+    key = known.api_keys_by_id.get(UUID(claims["key"]))
     if key is None or key.revoked_at is not None:
         raise SessionUnknown(token)
     if now.astimezone(UTC) >= datetime.fromisoformat(claims["expires"]):

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import Environment
 from core.db import violates
+from meters import known
 from meters.errors import EventNameTaken
 from meters.models import Meter, Status
 
@@ -44,6 +45,7 @@ def create_meter(
     )
     with _name_kept_single(event_name):
         meter.save(force_insert=True)
+    _announce(meter)
     return meter
 
 
@@ -65,6 +67,7 @@ def deactivate_meter(*, meter: Meter, now: datetime) -> Meter:
         meter.status = Status.INACTIVE
         meter.deactivated_at = meter.updated_at = now
         meter.save(update_fields=["status", "deactivated_at", "updated_at"])
+        _announce(meter)
     return meter
 
 
@@ -81,7 +84,13 @@ def reactivate_meter(*, meter: Meter, now: datetime) -> Meter:
         meter.updated_at = now
         with _name_kept_single(meter.event_name):
             meter.save(update_fields=["status", "deactivated_at", "updated_at"])
+        _announce(meter)
     return meter
+
+
+def _announce(meter: Meter) -> None:
+    """Let this process know at once that events of the name are taken now, or no more; others see within a second."""
+    transaction.on_commit(lambda: known.active_meters.forget((meter.environment_id, meter.event_name)))
 
 
 def _locked(meter: Meter) -> Meter:
