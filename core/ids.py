@@ -4,14 +4,18 @@ Stripe and Payment Kit spell an id as a prefix and 26 characters of base 32 (``m
 LedgerBee spells the UUID.
 """
 
+import re
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 # Crockford's alphabet in lower case: ascending in ASCII, so that spelled ids sort in order of creation.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+# Python's own base 32 goes on with letters where Crockford leaves some out.
+_TO_PYTHON = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _LENGTH = 26
+# 26 characters hold 130 bits: a first character above "7" names no UUID.
+_SPELLED = re.compile(f"[0-7][{_ALPHABET}]{{{_LENGTH - 1}}}")
 
 __all__ = ["new_id", "spell", "unspell"]
 
@@ -31,13 +35,6 @@ def spell(prefix: str, identifier: UUID) -> str:
 def unspell(prefix: str, text: str) -> UUID | None:
     """Read an id back; None when the text is no id of that prefix, so that callers answer "not found"."""
     head, separator, tail = text.rpartition("_")
-    if head != prefix or not separator or len(tail) != _LENGTH:
+    if head != prefix or not separator or _SPELLED.fullmatch(tail) is None:
         return None
-    number = 0
-    for character in tail:
-        value = _VALUES.get(character)
-        if value is None:
-            return None
-        number = number << 5 | value
-    # 26 characters hold 130 bits: a first character above "7" names no UUID.
-    return UUID(int=number) if number < 1 << 128 else None
+    return UUID(int=int(tail.translate(_TO_PYTHON), 32))

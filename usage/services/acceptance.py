@@ -6,15 +6,17 @@ processes that report the same identifier at the same moment store one event, an
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from decimal import Decimal
 from uuid import UUID
 
 import msgspec
 from django.db import IntegrityError, connection, transaction
 
-from accounts.models import Customer, Environment
+from accounts.known import KnownCustomer, customer_key, customers
+from accounts.models import Environment
 from core.errors import BillingError
+from meters.known import active_meters
 from meters.models import Meter
 from usage import events
 from usage.errors import (
@@ -29,12 +31,13 @@ from usage.errors import (
 from usage.events import AcceptedEvent, EventDraft, PreparedEvent
 from usage.models import EventClaim, EventRejection, MeterEvent
 from usage.rejections import rejection
-from usage.services.partitions import ensure_partitions, month_of
+from usage.services.partitions import ensure_partitions
 
 Outcome = AcceptedEvent | BillingError
 _IDENTIFIER = EventClaim.Namespace.IDENTIFIER
 _RETRY_KEY = EventClaim.Namespace.RETRY_KEY
 _CHECK_VIOLATION = "23514"
+_ENCODER = msgspec.json.Encoder()
 
 
 class UnknownCustomer(enum.Enum):
@@ -45,6 +48,37 @@ class UnknownCustomer(enum.Enum):
     REPORT = "report"
 
 
+class Known:
+    """The meters and customers that a batch names, each looked up once.
+
+    A caller with a transaction of its own makes this before it begins: what is read within one is not remembered for
+    the next batch (see :mod:`core.caches`).
+    """
+
+    def __init__(self, environment: Environment, drafts: Sequence[EventDraft]) -> None:
+        self.names = {draft.event_name for draft in drafts if events.is_storable(draft.event_name)}
+        found = active_meters.get_many([(environment.pk, name) for name in self.names])
+        self.meters = {name: meter for (_, name), meter in found.items()}
+        self.customer_ids = self._customer_ids(drafts)
+        self.customers = self._customers(environment)
+
+    def _customer_ids(self, drafts: Sequence[EventDraft]) -> dict[str, UUID | None]:
+        """What the drafts call their customers, each read once."""
+        ids: dict[str, UUID | None] = {}
+        for draft in drafts:
+            if meter := self.meters.get(draft.event_name):
+                text = draft.payload.get(meter.customer_key, "")
+                if text not in ids:
+                    ids[text] = events.customer_id(text)
+        return ids
+
+    def _customers(self, environment: Environment) -> dict[str, KnownCustomer]:
+        """Those who are there, by what the drafts call them."""
+        keys = {text: customer_key(environment.pk, pk) for text, pk in self.customer_ids.items() if pk}
+        found = customers.get_many(set(keys.values()))
+        return {text: found[key] for text, key in keys.items() if key in found}
+
+
 def accept_events(
     *,
     environment: Environment,
@@ -53,18 +87,22 @@ def accept_events(
     now: datetime,
     any_age: bool = False,
     unknown_customer: UnknownCustomer = UnknownCustomer.REFUSE,
+    known: Known | None = None,
 ) -> list[Outcome]:
     """Store each event that can be counted, once; a bad one fails alone.
 
     :param now: the wall's time; customers on a test clock are held to theirs
     :param any_age: let timestamps go back beyond 35 days, as an import may
+    :param known: what these drafts name, for callers with a transaction of their own
     :returns: for each draft, in order, the event on disk or the refusal. A re-send under its retry key gets the
         first answer again, even if the meter was closed meanwhile.
     :raises WatermarkFromAnotherCluster: on a database restored from a dump, until it is made ready
     """
     outcomes: list[Outcome | None] = [None] * len(drafts)
     prepared: dict[int, PreparedEvent] = {}
-    checks = _Checks(environment, drafts, now, any_age=any_age, unknown_customer=unknown_customer)
+    checks = _Checks(
+        environment, known or Known(environment, drafts), now, any_age=any_age, unknown_customer=unknown_customer
+    )
     for position, draft in enumerate(drafts):
         try:
             prepared[position] = checks.prepare(draft)
@@ -73,7 +111,7 @@ def accept_events(
 
     claimed = _store(environment, list(prepared.values()), source, now) if prepared else set()
     for position, event in prepared.items():
-        if event.event_id in claimed:
+        if event.event_id.int in claimed:
             outcomes[position] = event.accepted(now)
     # What is not stored now, refused or claimed before, may be the re-send of something accepted earlier.
     rest = {position: draft for position, draft in enumerate(drafts) if _may_be_re_send(draft, outcomes[position])}
@@ -101,46 +139,32 @@ def _may_be_re_send(draft: EventDraft, outcome: Outcome | None) -> bool:
 
 
 class _Checks:
-    """The rules that every event is held against, with the meters and customers that a batch names read once."""
+    """The rules that every event of a batch is held against."""
 
     def __init__(
         self,
         environment: Environment,
-        drafts: Sequence[EventDraft],
+        known: Known,
         now: datetime,
         *,
         any_age: bool,
         unknown_customer: UnknownCustomer,
     ) -> None:
+        self.known = known
         self.now = now
         self.any_age = any_age
         self.unknown_customer = unknown_customer
-        names = {draft.event_name for draft in drafts if events.is_storable(draft.event_name)}
-        self.meters = {
-            meter.event_name: meter for meter in Meter.objects.of(environment).active().filter(event_name__in=names)
-        }
-        missing = names - self.meters.keys()
+        missing = known.names - known.meters.keys()
         # Asked only where something is refused anyway.
         self.closed_names = (
             set(Meter.objects.of(environment).filter(event_name__in=missing).values_list("event_name", flat=True))
             if missing
             else set()
         )
-        self.customers = self._customers(environment, drafts)
-
-    def _customers(self, environment: Environment, drafts: Sequence[EventDraft]) -> dict[UUID, Customer]:
-        wanted = set()
-        for draft in drafts:
-            meter = self.meters.get(draft.event_name)
-            named = events.customer_id(draft.payload.get(meter.customer_key, "")) if meter else None
-            if named:
-                wanted.add(named)
-        found = Customer.objects.of(environment).present().select_related("test_clock").filter(pk__in=wanted)
-        return {customer.pk: customer for customer in found}
 
     def prepare(self, draft: EventDraft) -> PreparedEvent:
         """:raises EventRefused: with the first rule that the event breaks"""
-        meter = self.meters.get(draft.event_name)
+        meter = self.known.meters.get(draft.event_name)
         if meter is None:
             raise (
                 MeterClosed(draft.event_name)
@@ -151,19 +175,20 @@ class _Checks:
         value = events.event_value(meter, draft.payload)
         unique_value = events.unique_value(meter, draft.payload)
         events.check_texts(draft)
-        customer = self.customers.get(events.customer_id(name))  # type: ignore[arg-type]
+        customer = self.known.customers.get(name)
         clock = customer.now(self.now) if customer else self.now
         timestamp = draft.timestamp or clock
         events.check_timestamp(timestamp, clock, any_age=self.any_age)
         if customer is None and self.unknown_customer is UnknownCustomer.REFUSE:
             raise CustomerUnknown(name)
-        return PreparedEvent(draft, meter, customer.pk if customer else None, value, unique_value, timestamp)
+        customer_id = self.known.customer_ids[name] if customer else None
+        return PreparedEvent(draft, meter, customer_id, value, unique_value, timestamp)
 
 
-def _store(environment: Environment, batch: list[PreparedEvent], source: str, now: datetime) -> set[UUID]:
+def _store(environment: Environment, batch: list[PreparedEvent], source: str, now: datetime) -> set[int]:
     """Claim and write a batch in one transaction.
 
-    :returns: the ids of the events that are on disk now; the others were claimed before
+    :returns: the ids, as numbers, of the events that are on disk now; the others were claimed before
     """
     _make_partitions(batch)
     try:
@@ -177,21 +202,58 @@ def _store(environment: Environment, batch: list[PreparedEvent], source: str, no
         return _claim_and_insert(environment, batch, source, now)
 
 
-_known_months: set[datetime] = set()
+# Year and month, in UTC.
+_known_months: set[tuple[int, int]] = set()
 
 
 def _make_partitions(batch: Iterable[PreparedEvent]) -> None:
-    missing = {month_of(event.timestamp).start for event in batch if event.customer_id} - _known_months
+    instants = (event.timestamp.astimezone(UTC) for event in batch if event.customer_id)
+    missing = {(instant.year, instant.month) for instant in instants} - _known_months
     if missing:
-        ensure_partitions(instants=missing)
+        ensure_partitions(instants=[datetime(year, month, 1, tzinfo=UTC) for year, month in missing])
         _known_months.update(missing)
 
 
 @transaction.atomic
-def _claim_and_insert(environment: Environment, batch: list[PreparedEvent], source: str, now: datetime) -> set[UUID]:
+def _claim_and_insert(environment: Environment, batch: list[PreparedEvent], source: str, now: datetime) -> set[int]:
     claimed = _claim(environment, batch, now)
-    stored = [event for event in batch if event.event_id in claimed]
+    stored = [event for event in batch if event.event_id.int in claimed]
     _insert_events([event for event in stored if event.customer_id], environment, source, now)
+    _insert_rejections([event for event in stored if not event.customer_id], environment, source, now)
+    return claimed
+
+
+class _ClaimRow(msgspec.Struct, gc=False):
+    """A claim as the statements above read it; the fingerprint in PostgreSQL's hexadecimal."""
+
+    namespace: int
+    identifier: str
+    event_id: UUID
+    event_timestamp: datetime
+    fingerprint: str | None = None
+
+
+class _EventRow(msgspec.Struct, gc=False):
+    """An event as the statement above reads it."""
+
+    id: UUID
+    timestamp: datetime
+    meter_id: UUID
+    customer_id: UUID | None
+    value: Decimal | None
+    unique_value: str | None
+    identifier: str
+    dimensions: dict[str, str]
+    payload: dict[str, str]
+
+
+def _claim_key(row: _ClaimRow) -> tuple[int, str]:
+    return row.namespace, row.identifier
+
+
+def _insert_rejections(batch: list[PreparedEvent], environment: Environment, source: str, now: datetime) -> None:
+    if not batch:
+        return
     EventRejection.objects.bulk_create(
         rejection(
             environment=environment,
@@ -203,74 +265,80 @@ def _claim_and_insert(environment: Environment, batch: list[PreparedEvent], sour
             event_id=event.event_id,
             timestamp=event.timestamp,
         )
-        for event in stored
-        if not event.customer_id
+        for event in batch
     )
-    return claimed
 
 
-def _claim(environment: Environment, batch: Iterable[PreparedEvent], now: datetime) -> set[UUID]:
+def _rows(rows: Sequence[msgspec.Struct]) -> str:
+    # One JSON text costs a seventh of what arrays of columns cost, which the driver writes value by value.
+    return _ENCODER.encode(rows).decode()
+
+
+def _claim(environment: Environment, batch: Iterable[PreparedEvent], now: datetime) -> set[int]:
     """Insert the claims of a batch; an event is claimed when it got all of its own."""
-    wanted: dict[UUID, int] = {}
-    rows: list[tuple[int, str, UUID, datetime, bytes | None]] = []
+    wanted: dict[int, int] = {}
+    rows: list[_ClaimRow] = []
     for event in batch:
-        rows.append((_IDENTIFIER, event.identifier, event.event_id, event.timestamp, None))
-        wanted[event.event_id] = 1
-        if event.draft.retry_key:
-            rows.append((_RETRY_KEY, event.draft.retry_key, event.event_id, event.timestamp, event.draft.fingerprint))
-            wanted[event.event_id] = 2
+        draft, event_id = event.draft, event.event_id
+        rows.append(_ClaimRow(_IDENTIFIER, event.identifier, event_id, event.timestamp))
+        wanted[event_id.int] = 1
+        if draft.retry_key:
+            fingerprint = None if draft.fingerprint is None else rf"\x{draft.fingerprint.hex()}"
+            rows.append(_ClaimRow(_RETRY_KEY, draft.retry_key, event_id, event.timestamp, fingerprint))
+            wanted[event_id.int] = 2
     # One order for all processes: two batches with the same keys wait for each other instead of deadlocking.
-    rows.sort(key=lambda row: row[:2])
-    namespaces, identifiers, event_ids, timestamps, fingerprints = (list(column) for column in zip(*rows, strict=True))
+    rows.sort(key=_claim_key)
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO usage_eventclaim
-                (environment_id, namespace, identifier, event_id, event_timestamp, fingerprint, claimed_at)
-            SELECT %s, claim.*, %s
-              FROM unnest(%s::smallint[], %s::text[], %s::uuid[], %s::timestamptz[], %s::bytea[]) AS claim
+                (environment_id, claimed_at, namespace, identifier, event_id, event_timestamp, fingerprint)
+            SELECT %s, %s, claim.*
+              FROM json_to_recordset(%s) AS claim
+                   (namespace smallint, identifier text, event_id uuid, event_timestamp timestamptz, fingerprint bytea)
             ON CONFLICT DO NOTHING
             RETURNING event_id
             """,
-            [environment.pk, now, namespaces, identifiers, event_ids, timestamps, fingerprints],
+            [environment.pk, now, _rows(rows)],
         )
         for (event_id,) in cursor.fetchall():
-            wanted[event_id] -= 1
-    claimed = {event_id for event_id, missing in wanted.items() if not missing}
+            wanted[event_id.int] -= 1
+    missed = {event_id for event_id, missing in wanted.items() if missing}
     # An event that got only one of two claims is not stored, so the one must be free for others again.
-    half = [event_id for event_id, missing in wanted.items() if missing]
-    if half and len(half) < len(rows):
-        _release(environment, [(row[0], row[1], row[2]) for row in rows if row[2] in half])
-    return claimed
+    if missed and len(missed) < len(rows):
+        _release(environment, [row for row in rows if row.event_id.int in missed])
+    return wanted.keys() - missed
 
 
-def _release(environment: Environment, claims: list[tuple[int, str, UUID]]) -> None:
-    namespaces, identifiers, event_ids = (list(column) for column in zip(*claims, strict=True))
+def _release(environment: Environment, claims: list[_ClaimRow]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             """
             DELETE FROM usage_eventclaim AS claim
-             USING unnest(%s::smallint[], %s::text[], %s::uuid[]) AS mine (namespace, identifier, event_id)
+             USING json_to_recordset(%s) AS mine (namespace smallint, identifier text, event_id uuid)
              WHERE claim.environment_id = %s AND claim.namespace = mine.namespace
                AND claim.identifier = mine.identifier AND claim.event_id = mine.event_id
             """,
-            [namespaces, identifiers, event_ids, environment.pk],
+            [_rows(claims), environment.pk],
         )
 
 
 def _insert_events(batch: list[PreparedEvent], environment: Environment, source: str, now: datetime) -> None:
     if not batch:
         return
-    columns: list[list[Any]] = [
-        [event.event_id for event in batch],
-        [event.timestamp for event in batch],
-        [event.meter.pk for event in batch],
-        [event.customer_id for event in batch],
-        [event.value for event in batch],
-        [event.unique_value for event in batch],
-        [event.identifier for event in batch],
-        [_json(event.dimensions) for event in batch],
-        [_json(event.draft.payload) for event in batch],
+    rows = [
+        _EventRow(
+            event.event_id,
+            event.timestamp,
+            event.meter.pk,
+            event.customer_id,
+            event.value,
+            event.unique_value,
+            event.identifier,
+            event.dimensions,
+            dict(event.draft.payload),
+        )
+        for event in batch
     ]
     with connection.cursor() as cursor:
         # The transaction's id is a value of this statement and no column default: a default would be evaluated on
@@ -284,19 +352,16 @@ def _insert_events(batch: list[PreparedEvent], environment: Environment, source:
                    pg_current_xact_id()::text::bigint
                      + coalesce((SELECT xid_offset FROM usage_watermark WHERE id = 1), 0),
                    event.*
-              FROM unnest(%s::uuid[], %s::timestamptz[], %s::uuid[], %s::uuid[], %s::numeric[], %s::text[],
-                          %s::text[], %s::jsonb[], %s::jsonb[]) AS event
+              FROM json_to_recordset(%s) AS event
+                   (id uuid, "timestamp" timestamptz, meter_id uuid, customer_id uuid, value numeric,
+                    unique_value text, identifier text, dimensions jsonb, payload jsonb)
              WHERE NOT EXISTS (SELECT 1 FROM usage_watermark
                                 WHERE system_identifier <> (SELECT system_identifier FROM pg_control_system()))
             """,
-            [environment.pk, source, now, *columns],
+            [environment.pk, source, now, _rows(rows)],
         )
         if cursor.rowcount != len(batch):
             raise WatermarkFromAnotherCluster
-
-
-def _json(texts: Mapping[str, str]) -> str:
-    return msgspec.json.encode(texts).decode()
 
 
 def _answers_given_before(environment: Environment, missed: Mapping[int, EventDraft]) -> dict[int, Outcome]:

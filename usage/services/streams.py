@@ -13,7 +13,7 @@ from usage.errors import EventRefused, RetryKeyReused
 from usage.events import EventDraft, is_storable
 from usage.models import EventClaim, EventRejection
 from usage.rejections import UNRECORDED, rejection
-from usage.services.acceptance import accept_events
+from usage.services.acceptance import Known, accept_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,6 @@ class BatchKey:
     fingerprint: bytes
 
 
-@transaction.atomic
 def take_in_stream(
     *, environment: Environment, drafts: Sequence[EventDraft], source: str, now: datetime, key: BatchKey | None = None
 ) -> bool:
@@ -37,28 +36,36 @@ def take_in_stream(
     :returns: False for a re-send of a batch that was taken in before, which stores nothing
     :raises RetryKeyReused: if the key was used for another request
     """
-    if key is not None and not _claim(environment, key, now):
-        return False
-    outcomes = accept_events(environment=environment, drafts=drafts, source=source, now=now)
-    refused = [
-        (draft, outcome)
-        for draft, outcome in zip(drafts, outcomes, strict=True)
-        if isinstance(outcome, EventRefused) and not isinstance(outcome, UNRECORDED)
-    ]
-    if refused:
-        meters = _meters(environment, {draft.event_name for draft, _ in refused if is_storable(draft.event_name)})
-        EventRejection.objects.bulk_create(
-            rejection(
-                environment=environment,
-                draft=draft,
-                refusal=refusal,
-                meter=meters.get(draft.event_name),
-                source=source,
-                now=now,
-            )
-            for draft, refusal in refused
-        )
+    known = Known(environment, drafts)
+    with transaction.atomic():
+        if key is not None and not _claim(environment, key, now):
+            return False
+        outcomes = accept_events(environment=environment, drafts=drafts, source=source, now=now, known=known)
+        refused = [
+            (draft, outcome)
+            for draft, outcome in zip(drafts, outcomes, strict=True)
+            if isinstance(outcome, EventRefused) and not isinstance(outcome, UNRECORDED)
+        ]
+        if refused:
+            _reject(environment, refused, source, now)
     return True
+
+
+def _reject(
+    environment: Environment, refused: Sequence[tuple[EventDraft, EventRefused]], source: str, now: datetime
+) -> None:
+    meters = _meters(environment, {draft.event_name for draft, _ in refused if is_storable(draft.event_name)})
+    EventRejection.objects.bulk_create(
+        rejection(
+            environment=environment,
+            draft=draft,
+            refusal=refusal,
+            meter=meters.get(draft.event_name),
+            source=source,
+            now=now,
+        )
+        for draft, refusal in refused
+    )
 
 
 def _claim(environment: Environment, key: BatchKey, now: datetime) -> bool:
