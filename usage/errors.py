@@ -98,6 +98,13 @@ class RetryKeyReused(EventRefused):
         super().__init__(f"The idempotency key '{key}' was used before for a request with other parameters.")
 
 
+class TooManyEventsWaiting(BillingError):
+    """More events come in than can be stored. Nothing of this one was; sent again a little later, it may be taken."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many events are waiting to be stored. Send this one again in a moment.")
+
+
 class AdjustmentRefused(BillingError):
     """A cancellation that is not made. The event counts on."""
 

@@ -2,6 +2,7 @@
 
 from usage.services.acceptance import UnknownCustomer, accept_events
 from usage.services.adjustments import CANCELLATION_HOURS, cancel_event
+from usage.services.batching import accept_event
 from usage.services.claims import prune_retry_keys
 from usage.services.error_reports import report_rejections
 from usage.services.imports import ImportResult, import_events
@@ -19,6 +20,7 @@ __all__ = [
     "Rebuilt",
     "RollUp",
     "UnknownCustomer",
+    "accept_event",
     "accept_events",
     "adopt_cluster",
     "cancel_event",

@@ -151,6 +151,7 @@ TABLE: dict[type[BillingError], Saying] = {
     usage.CustomerUnknown: _refused("resource_missing", "payload"),
     usage.EventExists: _refused("resource_already_exists", "identifier"),
     usage.RetryKeyReused: _key_reused,
+    usage.TooManyEventsWaiting: _refused("rate_limit", status=429),
     usage.EventNotFound: _refused("resource_missing", "cancel[identifier]"),
     usage.CancellationTooLate: _refused(param="cancel[identifier]"),
     usage.EventsDropped: _refused(param="cancel[identifier]"),
@@ -231,6 +232,8 @@ def error_response(
         response = json_response(encode(envelope(said)), said.status)
         if said.status == 401:  # noqa: PLR2004 (a status, known by its number)
             response["WWW-Authenticate"] = 'Bearer realm="Tollbook"'
+        elif said.status == 429:  # noqa: PLR2004
+            response["Retry-After"] = str(_RETRY_AFTER_SECONDS)
         return response
     if is_passing(error):
         # One line, since there will be many of them.

@@ -35,7 +35,7 @@ class StripeMiddleware:
             response = _in_our_shape(request, response)
         response["Request-Id"] = identifier
         response["Stripe-Version"] = _version(request)
-        key = request.headers.get("Idempotency-Key", "")
+        key = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
         if request.method == "POST" and _ECHOED_KEY.fullmatch(key):
             response["Idempotency-Key"] = key
         if "Stripe-Should-Retry" not in response:
@@ -63,13 +63,14 @@ def _refuse(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def _version(request: HttpRequest) -> str:
-    asked = request.headers.get("Stripe-Version", "")
+    asked = request.META.get("HTTP_STRIPE_VERSION", "")
     return asked if _VERSION_TEXT.fullmatch(asked) else VERSION
 
 
 def _advise(response: HttpResponseBase) -> None:
     """Tell the SDK whether the same request may succeed later."""
-    if response.status_code == 503:  # noqa: PLR2004 (a status, known by its number)
+    # By itself the SDK would not send again what came at too busy a moment, and the event would be lost.
+    if response.status_code in {429, 503}:
         response["Stripe-Should-Retry"] = "true"
     elif 400 <= response.status_code < 500 and response.status_code not in _RETRIED:  # noqa: PLR2004
         response["Stripe-Should-Retry"] = "false"

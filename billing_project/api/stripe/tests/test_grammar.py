@@ -364,7 +364,7 @@ def test_an_accepted_event_needs_its_database_too(
     def fail(**_: Any) -> None:
         raise OperationalError("the connection was lost")
 
-    monkeypatch.setattr("billing_project.api.stripe.meter_events.accept_events", fail)
+    monkeypatch.setattr("billing_project.api.stripe.meter_events.accept_event", fail)
     response = call("POST", "/v1/billing/meter_events", "event_name=a&payload[value]=1")
     assert response.status_code == 503
     assert response.headers["Stripe-Should-Retry"] == "true"
@@ -393,7 +393,7 @@ def test_a_bug_in_the_hot_path_is_a_500_in_json(call: Caller, monkeypatch: pytes
     def fail(**_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("billing_project.api.stripe.meter_events.accept_events", fail)
+    monkeypatch.setattr("billing_project.api.stripe.meter_events.accept_event", fail)
     response = call("POST", "/v1/billing/meter_events", "event_name=a&payload[value]=1")
     assert response.status_code == 500
     assert error_of(response)["type"] == "api_error"

@@ -21,7 +21,7 @@ from billing_project.api.stripe.wire import Wire, encode, json_response
 from core.ids import spell
 from usage.events import AcceptedEvent, EventDraft
 from usage.models import Source
-from usage.services import BatchKey, UnknownCustomer, accept_events, take_in_stream
+from usage.services import BatchKey, UnknownCustomer, accept_event, take_in_stream
 
 MOST_EVENTS = 100
 
@@ -75,17 +75,15 @@ def create_event(request: HttpRequest) -> HttpResponse:
     body = read_json(request, _EVENT)
     retry_key = idempotency_key(request)
     draft = body.draft(retry_key, fingerprint(request, body) if retry_key else None)
-    (outcome,) = accept_events(
+    event = accept_event(
         environment=key.environment,
-        drafts=[draft],
+        draft=draft,
         source=Source.API,
         now=timezone.now(),
         unknown_customer=UnknownCustomer.REPORT,
     )
-    if not isinstance(outcome, AcceptedEvent):
-        raise outcome
-    response = json_response(encode(shape_of_event(outcome, key.environment)))
-    if outcome.replayed:
+    response = json_response(encode(shape_of_event(event, key.environment)))
+    if event.replayed:
         response["Idempotent-Replayed"] = "true"
     return response
 
