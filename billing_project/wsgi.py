@@ -1,5 +1,6 @@
 """The WSGI door that granian serves. Each of its worker processes imports this once."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -10,3 +11,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
 die_with_server()
 
 application = get_wsgi_application()
+
+# What stands now stands until the process ends: the garbage collector need not walk through it, request by request, nor
+# look as often as it does by default.
+gc.collect()
+gc.freeze()
+gc.set_threshold(20_000, 20, 20)

@@ -20,6 +20,7 @@ from billing_project.api.stripe.wire import StripeError, clipped
 if TYPE_CHECKING:
     from billing_project.api.stripe.viewsets import StripeViewSet
 
+_OTHER_ACCOUNTS = (("Stripe-Account", "HTTP_STRIPE_ACCOUNT"), ("Stripe-Context", "HTTP_STRIPE_CONTEXT"))
 _NO_KEY = (
     "You did not provide an API key. You need to provide your API key in the Authorization header, "
     "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
@@ -39,10 +40,10 @@ def open_door(request: HttpRequest) -> ApiKey:
 
 def hold_to_account(request: HttpRequest, key: ApiKey) -> None:
     """:raises StripeError: if the request is meant for another account than the key's"""
-    for header in ("Stripe-Account", "Stripe-Context"):
-        if request.headers.get(header):
+    for header, name in _OTHER_ACCOUNTS:
+        if request.META.get(name):
             # Doing it for the key's own account instead would put the data in the wrong place.
-            account = clipped(request.headers[header])
+            account = clipped(request.META[name])
             message = f"The provided key '{key.prefix}…' does not have access to account '{account}' ({header})."
             raise StripeError(message, status=403, code="account_invalid")
 
@@ -78,7 +79,7 @@ def secret_of(request: HttpRequest) -> str:
 
     :raises StripeError: if there is nothing, or nothing that can be read
     """
-    scheme, _, credentials = request.headers.get("Authorization", "").strip().partition(" ")
+    scheme, _, credentials = str(request.META.get("HTTP_AUTHORIZATION", "")).strip().partition(" ")
     credentials = credentials.strip()
     if scheme.lower() == "basic":
         try:

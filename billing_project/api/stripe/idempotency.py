@@ -18,7 +18,7 @@ def idempotency_key(request: HttpRequest) -> str | None:
 
     :raises StripeError: if it is longer than 255 characters, or no text
     """
-    key = request.headers.get("Idempotency-Key", "") if request.method == "POST" else ""
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY", "") if request.method == "POST" else ""
     if len(key) > _MAX_LENGTH:
         raise StripeError(f"The Idempotency-Key header is longer than {_MAX_LENGTH} characters.")
     if _CONTROL.search(key):

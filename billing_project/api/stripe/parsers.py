@@ -5,6 +5,8 @@ hash only the receiving field can tell, so indexes stay names here (see :class:`
 """
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -62,12 +64,12 @@ def decode(encoded: bytes) -> Tree:
     tree: Tree = {}
     for pair in pairs:
         name, _, value = pair.partition(b"=")
-        path = _path(_text(name))
+        path = _known_path(name) if len(name) <= _KNOWN_LENGTH else _path(name)
         _put(tree, path, _text(value), path)
     return tree
 
 
-def spell_path(path: list[str]) -> str:
+def spell_path(path: Sequence[str]) -> str:
     """Write a path as the wire does: ``items[0][price]``."""
     return path[0] + "".join(f"[{name}]" for name in path[1:]) if path else ""
 
@@ -107,8 +109,10 @@ def _cut_short() -> StripeError:
 
 
 def _text(encoded: bytes) -> str:
+    if b"%" in encoded or b"+" in encoded:
+        encoded = unquote_to_bytes(encoded.replace(b"+", b" "))
     try:
-        text = unquote_to_bytes(encoded.replace(b"+", b" ")).decode()
+        text = encoded.decode()
     except UnicodeDecodeError as error:
         raise StripeError("Invalid UTF-8 in the request's parameters.") from error
     if "\0" in text:
@@ -116,18 +120,24 @@ def _text(encoded: bytes) -> str:
     return text
 
 
-def _path(name: str) -> list[str]:
+def _path(encoded: bytes) -> tuple[str, ...]:
+    name = _text(encoded)
     match = _NAME.fullmatch(name)
     if match is None:
         raise StripeError(f"Invalid parameter name: {clipped(name)}", param=clipped(name.partition("[")[0]))
-    path = [match[1], *match[2][1:-1].split("][")] if match[2] else [match[1]]
+    path = (match[1], *match[2][1:-1].split("][")) if match[2] else (match[1],)
     # An array may hold hashes, and nothing else that is nested: a[][b], but not a[][].
     if len(path) > MAX_DEPTH or any(not here and not after for here, after in pairwise(path)):
         raise StripeError(f"Invalid parameter name: {clipped(name)}", param=clipped(path[0]))
     return path
 
 
-def _put(hash_: Tree, path: list[str], value: str, whole: list[str]) -> None:
+# Names come again and again. Only short ones are kept, so that callers cannot fill the memory with long ones.
+_known_path = lru_cache(maxsize=4096)(_path)
+_KNOWN_LENGTH = 100
+
+
+def _put(hash_: Tree, path: Sequence[str], value: str, whole: Sequence[str]) -> None:
     name, rest = path[0], path[1:]
     if not rest:
         if name in hash_:
@@ -145,7 +155,7 @@ def _put(hash_: Tree, path: list[str], value: str, whole: list[str]) -> None:
         _append(array, rest[1:], value, whole)
 
 
-def _append(array: list[Value], path: list[str], value: str, whole: list[str]) -> None:
+def _append(array: list[Value], path: Sequence[str], value: str, whole: Sequence[str]) -> None:
     last = array[-1] if array else None
     if not path:
         if isinstance(last, dict):
@@ -161,7 +171,7 @@ def _append(array: list[Value], path: list[str], value: str, whole: list[str]) -
     _put(last, path, value, whole)
 
 
-def _holds(value: Value, path: list[str]) -> bool:
+def _holds(value: Value, path: Sequence[str]) -> bool:
     for name in path:
         if not isinstance(value, dict) or name not in value:
             return False
@@ -169,6 +179,6 @@ def _holds(value: Value, path: list[str]) -> bool:
     return True
 
 
-def _conflict(path: list[str]) -> StripeError:
+def _conflict(path: Sequence[str]) -> StripeError:
     name = clipped(spell_path(path))
     return StripeError(f"Received the parameter {name} twice, or in two shapes.", param=name)
