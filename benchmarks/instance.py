@@ -22,6 +22,8 @@ CUSTOMERS = 1000
 HISTORY, LIVE, PROBE = "bench_history", "bench_live", "bench_probe"
 # The roll-up runs every second; a backlog after a burst takes a little longer.
 ROLL_UP_PATIENCE = 120.0
+# Longer than a transaction of a bulk request takes.
+STILL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,14 @@ class Instance:
                 timeout=ROLL_UP_PATIENCE,
                 what="the watermark passes what is stored",
             )
+
+    def counted_when_still(self) -> int:
+        """How many events the summaries hold once nothing more comes: a server works off what a client hung up on."""
+        count = -1
+        while count != (count := self.counted()):
+            time.sleep(STILL_SECONDS)
+            self.wait_until_rolled_up()
+        return count
 
     def run_inside(self, *arguments: str) -> str:
         """Run :mod:`benchmarks.inside` on the stack's own settings; what it printed."""

@@ -121,8 +121,7 @@ def _run(instance: Instance, way: Way, seconds: int) -> tuple[Load, dict[str, fl
     meter = CpuMeter(instance.stack)
     load = wrk.run(way.script, instance, seconds=seconds, connections=way.connections, parameters=given)
     cores = meter.cores(generator=load.generator_cores)
-    instance.wait_until_rolled_up()
-    counted, accepted = instance.counted() - before, load.requests * way.batch
+    counted, accepted = instance.counted_when_still() - before, load.requests * way.batch
     # wrk hangs up in the middle: what was in flight then was accepted without its seeing the answer.
     if not accepted <= counted <= accepted + way.connections * way.batch:
         raise RuntimeError(f"{way.title}: {accepted} events were accepted, but {counted} were counted")
