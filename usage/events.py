@@ -31,7 +31,8 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 _AHEAD = timedelta(minutes=AHEAD_MINUTES)
 _OLDEST = timedelta(days=OLDEST_DAYS)
-_PLAIN_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
+# With an exponent, too: that is how many languages print what is very small.
+_DECIMAL = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2})?", re.ASCII)
 
 
 # They hold nothing that could refer back to them, so the garbage collector need not look at them, batch after batch.
@@ -129,7 +130,7 @@ def event_value(meter: Meter, payload: Mapping[str, str]) -> Decimal | None:
     Negative values are corrections and are taken.
 
     :raises ValueMissing: if the meter's value key is absent or empty
-    :raises ValueInvalid: if it is no plain decimal number (no exponent, no infinity)
+    :raises ValueInvalid: if it is no decimal number, or an infinite one
     :raises ValueTooPrecise: beyond 15 significant digits
     """
     if not meter.takes_number:
@@ -138,9 +139,10 @@ def event_value(meter: Meter, payload: Mapping[str, str]) -> Decimal | None:
     text = payload.get(key, "").strip()
     if not text:
         raise ValueMissing(key)
-    if not _PLAIN_DECIMAL.fullmatch(text):
+    number = _DECIMAL.fullmatch(text)
+    if number is None:
         raise ValueInvalid(key, text)
-    if len(text.lstrip("+-").replace(".", "").lstrip("0")) > SIGNIFICANT_DIGITS:
+    if len(number[1].replace(".", "").strip("0")) > SIGNIFICANT_DIGITS:
         raise ValueTooPrecise(key, SIGNIFICANT_DIGITS)
     return Decimal(text)
 

@@ -75,7 +75,9 @@ def test_given_no_identifier_and_no_timestamp_when_accepted_then_both_are_chosen
         ({"value": None}, errors.ValueMissing),
         ({"value": ""}, errors.ValueMissing),
         ({"value": "ten"}, errors.ValueInvalid),
-        ({"value": "1e3"}, errors.ValueInvalid),
+        ({"value": "1e"}, errors.ValueInvalid),
+        ({"value": "1e100"}, errors.ValueInvalid),
+        ({"value": "0x10"}, errors.ValueInvalid),
         ({"value": "NaN"}, errors.ValueInvalid),
         ({"value": "Infinity"}, errors.ValueInvalid),
         ({"value": "1_000"}, errors.ValueInvalid),
@@ -101,7 +103,22 @@ def test_given_a_bad_event_when_accepted_then_it_is_refused_and_nothing_is_store
     assert nothing_stored()
 
 
-@pytest.mark.parametrize("value", ["123456789012345", "0.000123456789012345", "007", "-1", "+1", ".5", "5.", "0"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "123456789012345",
+        "0.000123456789012345",
+        "007",
+        "-1",
+        "+1",
+        ".5",
+        "5.",
+        "0",
+        "1E-7",
+        "2.5e+3",
+        "1.500000000000000000",
+    ],
+)
 def test_given_a_plain_decimal_when_accepted_then_its_digits_are_kept(
     meter: Meter, customer: Customer, value: str
 ) -> None:

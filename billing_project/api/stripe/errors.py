@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -156,7 +157,8 @@ TABLE: dict[type[BillingError], Saying] = {
     usage.CancellationTooLate: _refused(param="cancel[identifier]"),
     usage.EventsDropped: _refused(param="cancel[identifier]"),
     usage.ImportRefused: _refused(),
-    usage.WatermarkFromAnotherCluster: lambda _: unexpected(),
+    # Until an operator has made the restored database ready; clients shall send again.
+    usage.WatermarkFromAnotherCluster: lambda _: unavailable(),
     subscriptions.ProductHasPrices: _refused(param="id"),
     subscriptions.ProductIdTaken: _refused("resource_already_exists", "id"),
     subscriptions.CurrencyUnknown: _invalid(param="currency"),
@@ -202,6 +204,10 @@ def spoken(error: Exception) -> StripeError | None:
     return None
 
 
+def unavailable() -> StripeError:
+    return StripeError("The service is not available for the moment.", status=503, kind=API_ERROR)
+
+
 def unexpected() -> StripeError:
     return StripeError("Something went wrong on our side.", status=500, kind=API_ERROR, begun=True)
 
@@ -228,23 +234,19 @@ def error_response(
 ) -> HttpResponse:
     """Answer a request with what went wrong; what nobody foresaw goes to the log with the request's id."""
     said = speak(error)
-    if said is not None:
-        response = json_response(encode(envelope(said)), said.status)
-        if said.status == 401:  # noqa: PLR2004 (a status, known by its number)
-            response["WWW-Authenticate"] = 'Bearer realm="Tollbook"'
-        elif said.status == 429:  # noqa: PLR2004
-            response["Retry-After"] = str(_RETRY_AFTER_SECONDS)
-        return response
-    if is_passing(error):
+    if said is None and is_passing(error):
         # One line, since there will be many of them.
         logger.warning("%s: the database is not available: %s", request_id(request), str(error).strip())
-        busy = StripeError("The service is not available for the moment.", status=503, kind=API_ERROR)
-        response = json_response(encode(envelope(busy)), busy.status)
+        said = unavailable()
+    if said is None:
+        logger.error("%s: %s %s failed", request_id(request), request.method, request.path, exc_info=error)
+        said = unexpected()
+    response = json_response(encode(envelope(said)), said.status)
+    if said.status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = 'Bearer realm="Tollbook"'
+    elif said.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         response["Retry-After"] = str(_RETRY_AFTER_SECONDS)
-        return response
-    logger.error("%s: %s %s failed", request_id(request), request.method, request.path, exc_info=error)
-    failure = unexpected()
-    return json_response(encode(envelope(failure)), failure.status)
+    return response
 
 
 def unrecognized(request: HttpRequest) -> StripeError:

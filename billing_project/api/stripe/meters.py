@@ -35,7 +35,7 @@ from billing_project.api.stripe.wire import Wire, number, timestamp, timestamp_o
 from core.ids import spell
 from core.periods import DAY, HOUR, Period
 from meters import services
-from meters.models import EventTimeWindow, Meter, Status
+from meters.models import EventTimeWindow, Formula, Meter, Status
 from usage.reports import SummaryRow, summaries
 from usage.totals import Dimensions
 
@@ -64,7 +64,8 @@ def shape_of_meter(meter: Meter) -> Wire:
 
 
 class AggregationParams(Params):
-    formula = Choice("sum", "count", "last", required=True)
+    # Stripe's are sum, count and last; the others are ours.
+    formula = Choice(*Formula.values, required=True)
 
 
 class CustomerMappingParams(Params):

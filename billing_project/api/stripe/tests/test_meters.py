@@ -73,7 +73,7 @@ def test_every_setting_is_kept(account: Account) -> None:
         ({"event_name": "x" * 101}, "event_name", None),
         ({"display_name": "x" * 251}, "display_name", None),
         ({"default_aggregation": None}, "default_aggregation", "parameter_missing"),
-        ({"default_aggregation": {"formula": "max"}}, "default_aggregation[formula]", None),
+        ({"default_aggregation": {"formula": "median"}}, "default_aggregation[formula]", None),
         ({"customer_mapping": {"type": "by_id"}}, "customer_mapping[event_payload_key]", "parameter_missing"),
         (
             {"customer_mapping": {"type": "by_name", "event_payload_key": "x"}},
