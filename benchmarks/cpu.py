@@ -50,7 +50,8 @@ class CpuMeter:
         """
         seconds = time.monotonic() - self._began
         after = cpu_seconds(self._stack)
-        used = {part: (spent - self._before.get(part, 0.0)) / seconds for part, spent in sorted(after.items())}
+        # A process that ended between two looks leaves its time to its parent only when that has waited for it.
+        used = {part: max(0.0, spent - self._before.get(part, 0.0)) / seconds for part, spent in sorted(after.items())}
         machine = (_busy_seconds() - self._machine) / seconds
         used |= {"generator": generator, "others": max(0.0, machine - sum(used.values()) - generator)}
         return {part: round(cores, 2) for part, cores in used.items()}
