@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import django
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.database import begin_test_run
 from tests.stack import RunningStack, new_folder, new_stack, remove
@@ -17,6 +18,10 @@ from tests.stack import RunningStack, new_folder, new_stack, remove
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _run = begin_test_run()
     atexit.register(_run.end)
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("tollbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tollbook")
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "billing_project.settings"
 django.setup()
