@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import cast
+from typing import Protocol, cast
 from uuid import UUID
 
 from core.money import format_unit_amount, plain, share, to_minor_units
@@ -14,7 +14,7 @@ from invoices.errors import AmountTooLarge
 from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
 from subscriptions.models import Price, Subscription, SubscriptionItem
-from subscriptions.pricing import PriceTerms, billable_quantity, rate
+from subscriptions.pricing import PriceTerms, Rating, billable_quantity, rate
 from subscriptions.services import next_period
 from usage.reports import Usage, UsageQuestion, quantities
 
@@ -22,6 +22,13 @@ _LARGEST_AMOUNT = 2**63 - 1
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 Answers = Mapping[UsageQuestion, Usage]
+
+
+class Asking(Protocol):
+    """Whatever cannot be rated before some usage is known."""
+
+    @property
+    def question(self) -> UsageQuestion | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +72,9 @@ def unbilled_charges(subscription: Subscription, until: datetime) -> list[Charge
     ]
 
 
-def read_usage(environment_id: UUID, charges: Iterable[Charge]) -> Answers:
-    """Ask for all the usage that the charges need, at once. It counts whatever is committed by now."""
-    questions = list(dict.fromkeys(charge.question for charge in charges if charge.question is not None))
+def read_usage(environment_id: UUID, asking: Iterable[Asking]) -> Answers:
+    """Ask for all the usage that is needed, at once. It counts whatever is committed by now."""
+    questions = list(dict.fromkeys(one.question for one in asking if one.question is not None))
     answers = quantities(environment_id, questions) if questions else []
     return dict(zip(questions, answers, strict=True))
 
@@ -120,7 +127,8 @@ def make_invoice(
 def add_up(invoice: Invoice, lines: Iterable[InvoiceLine]) -> None:
     """Set an invoice's totals from its lines, which are rounded already.
 
-    Quantities and prices are zero or more, and so are totals.
+    Quantities and prices are zero or more, and what a true-up gives back is no more than the other lines take: so
+    totals are zero or more.
 
     :raises AmountTooLarge: if the total is beyond what an invoice can hold
     """
@@ -128,6 +136,49 @@ def add_up(invoice: Invoice, lines: Iterable[InvoiceLine]) -> None:
     if total > _LARGEST_AMOUNT:
         raise AmountTooLarge(Decimal(total))
     invoice.subtotal = invoice.total = invoice.amount_due = total
+
+
+def rated_usage(price: Price, usage: Usage) -> Rating:
+    """What metered usage of a period costs: never less than nothing."""
+    return rate(PriceTerms(price.unit_amount), billable_quantity(usage.value))
+
+
+def usage_basis(charge: Charge, usage: Usage, rating: Rating, read_at: datetime) -> dict[str, str]:
+    """What a metered line was computed from, all as text, so that no reader of the JSON takes it for floats.
+
+    ``used`` differs from ``quantity`` where corrections took the total below zero.
+    """
+    meter = cast("Meter", charge.price.meter)
+    return {
+        "meter": str(meter.pk),
+        "event_name": meter.event_name,
+        "formula": meter.formula,
+        "event_time_window": meter.event_time_window,
+        "customer": str(charge.subscription.customer_id),
+        "event_count": str(usage.event_count),
+        "used": plain(usage.value),
+        "quantity": plain(rating.quantity),
+        "unit_amount": plain(charge.price.unit_amount),
+        "read_at": read_at.isoformat(),
+    }
+
+
+def whole_amount(exact_amount: Decimal) -> int:
+    """The one rounding of a line, to whole minor units.
+
+    :raises AmountTooLarge: if that is beyond what an invoice can hold
+    """
+    amount = to_minor_units(exact_amount)
+    if amount > _LARGEST_AMOUNT:
+        raise AmountTooLarge(exact_amount)
+    return amount
+
+
+def units_at_price(price: Price, quantity: Decimal) -> str:
+    """As a payer reads it: "18,059,974 (times) 0.0000025 USD per token"."""
+    unit = f" per {price.product.unit_label}" if price.product.unit_label else ""
+    units = f"{Decimal(plain(quantity)):,f}"
+    return f"{units} {_TIMES} {format_unit_amount(price.unit_amount, price.currency)}{unit}"
 
 
 def _items(subscription: Subscription) -> Iterable[SubscriptionItem]:
@@ -143,23 +194,8 @@ def _charge(subscription: Subscription, item: SubscriptionItem, period: Period) 
 
 
 def _metered_line(charge: Charge, position: int, usage: Usage, read_at: datetime) -> InvoiceLine:
-    price = charge.price
-    meter = cast("Meter", price.meter)
-    rating = rate(PriceTerms(price.unit_amount), billable_quantity(usage.value))
-    # Texts, so that no reader of the JSON takes them for floats. ``used`` differs from ``quantity`` where corrections
-    # took the total below zero.
-    basis = {
-        "meter": str(meter.pk),
-        "event_name": meter.event_name,
-        "formula": meter.formula,
-        "event_time_window": meter.event_time_window,
-        "customer": str(charge.subscription.customer_id),
-        "event_count": str(usage.event_count),
-        "used": plain(usage.value),
-        "quantity": plain(rating.quantity),
-        "unit_amount": plain(price.unit_amount),
-        "read_at": read_at.isoformat(),
-    }
+    rating = rated_usage(charge.price, usage)
+    basis = usage_basis(charge, usage, rating, read_at)
     return _line(charge, position, rating.quantity, rating.amount, basis)
 
 
@@ -182,9 +218,6 @@ def _line(
     *,
     periods: Fraction = Fraction(1),
 ) -> InvoiceLine:
-    amount = to_minor_units(exact_amount)
-    if amount > _LARGEST_AMOUNT:
-        raise AmountTooLarge(exact_amount)
     return InvoiceLine(
         environment_id=charge.subscription.environment_id,
         position=position,
@@ -194,7 +227,7 @@ def _line(
         quantity=quantity,
         unit_amount=charge.price.unit_amount,
         exact_amount=exact_amount,
-        amount=amount,
+        amount=whole_amount(exact_amount),
         period_start=charge.period.start,
         period_end=charge.period.end,
         basis=basis,
@@ -203,10 +236,7 @@ def _line(
 
 def _describe(price: Price, quantity: Decimal, periods: Fraction) -> str:
     """Tell the payer what this is, as in "Context tokens: 18,059,974 (times) 0.0000025 USD per token"."""
-    product = price.product
-    unit = f" per {product.unit_label}" if product.unit_label else ""
-    units = f"{Decimal(plain(quantity)):,f}"
     part = ""
     if periods != 1:
         part = f" (for {periods} periods)" if periods.denominator == 1 else " (prorated)"
-    return f"{product.name}: {units} {_TIMES} {format_unit_amount(price.unit_amount, price.currency)}{unit}{part}"
+    return f"{price.product.name}: {units_at_price(price, quantity)}{part}"

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Self
 
 from django.db import models
-from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.db.models import CheckConstraint, Exists, F, OuterRef, Q, Sum, UniqueConstraint, Value
+from django.db.models.functions import Coalesce
 
 from accounts.models import Customer, Environment
 from core.fields import ExactDecimalField
@@ -119,6 +120,35 @@ class Invoice(models.Model):
         return self.amount_due - self.amount_paid
 
 
+class InvoiceLineQuerySet(models.QuerySet["InvoiceLine"]):
+    def billed_usage(self) -> Self:
+        """The lines by which metered periods were billed first: of final invoices, void ones left out, and no true-ups."""
+        return self.filter(
+            invoice__status__in=[Invoice.Status.OPEN, Invoice.Status.PAID],
+            price__meter__isnull=False,
+            subscription_item__isnull=False,
+            trues_up__isnull=True,
+        )
+
+    def with_true_ups(self) -> Self:
+        """Each line with what true-ups on final invoices have billed for its period since."""
+        billed = Q(true_ups__invoice__status__in=[Invoice.Status.OPEN, Invoice.Status.PAID])
+        quantity, amount = Sum("true_ups__quantity", filter=billed), Sum("true_ups__amount", filter=billed)
+        return self.annotate(
+            trued_up_quantity=Coalesce(quantity, Value(0), output_field=ExactDecimalField()),
+            trued_up_amount=Coalesce(amount, Value(0), output_field=ExactDecimalField()),
+        )
+
+    def without_drafted_true_up(self) -> Self:
+        """Lines that no draft trues up.
+
+        Together with the above it is one statement and so one snapshot: a true-up that becomes final meanwhile is
+        either still seen on its draft, or among what was billed.
+        """
+        drafted = InvoiceLine.objects.filter(trues_up=OuterRef("pk"), invoice__status=Invoice.Status.DRAFT)
+        return self.filter(~Exists(drafted))
+
+
 class InvoiceLine(models.Model):
     """One price over one period: quantity, exact amount, and the one rounding between them."""
 
@@ -130,13 +160,24 @@ class InvoiceLine(models.Model):
         SubscriptionItem, on_delete=models.PROTECT, null=True, blank=True, related_name="invoice_lines"
     )
     price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, blank=True, related_name="invoice_lines")
+    trues_up = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="true_ups",
+        help_text="The line of a final invoice whose period this one brings up to what was used in it after all.",
+    )
     description = models.CharField(max_length=500)
     quantity = ExactDecimalField()
     unit_amount = models.DecimalField(
         max_digits=30, decimal_places=12, help_text="Minor units per unit, with fraction."
     )
     exact_amount = ExactDecimalField(help_text="Minor units before rounding.")
-    amount = models.BigIntegerField(help_text="Minor units: the exact amount, rounded once, half away from zero.")
+    amount = models.BigIntegerField(
+        help_text="Minor units: the exact amount, rounded once, half away from zero. Of a true-up: the exact cost of its "
+        "period, rounded once, minus what was billed for it."
+    )
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     basis = models.JSONField(
@@ -145,11 +186,21 @@ class InvoiceLine(models.Model):
         help_text="What a metered quantity was computed from: meter, formula, events, time of reading.",
     )
 
+    objects = InvoiceLineQuerySet.as_manager()
+
     class Meta:
         ordering = ["position"]
         constraints = [
             UniqueConstraint(fields=["environment", "invoice", "position"], name="invoice_line_one_per_position"),
+            UniqueConstraint(
+                fields=["environment", "invoice", "trues_up"],
+                condition=Q(trues_up__isnull=False),
+                name="invoice_line_one_true_up_per_line",
+            ),
             CheckConstraint(condition=Q(period_end__gte=F("period_start")), name="invoice_line_period_in_order"),
+        ]
+        indexes = [
+            models.Index(fields=["environment", "subscription_item", "period_end"], name="invoice_line_by_item_period")
         ]
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.console.base import ConsoleAdmin
@@ -20,7 +21,7 @@ def _names(meters: Sequence[Meter]) -> str:
 
 @admin.register(Meter)
 class MeterAdmin(ConsoleAdmin):
-    """What a meter counts never changes; its display name may."""
+    """What a meter counts never changes; its display name may, and what becomes of late usage."""
 
     wire_prefix = "mtr"
     can_add = can_change = True
@@ -39,13 +40,15 @@ class MeterAdmin(ConsoleAdmin):
         "customer_key",
         "value_key",
         "dimensions",
+        "late_policy",
         "created_at",
         "updated_at",
         "deactivated_at",
     ]
-    editable = ("display_name",)
+    editable = ("display_name", "late_policy")
     add_fieldsets = (
         (None, {"fields": ("environment", "display_name", "event_name", "formula", "event_time_window")}),
+        ("Billing", {"fields": ("late_policy",)}),
         ("Payload", {"fields": ("customer_key", "value_key", "dimension_keys")}),
     )
     commands = [
@@ -79,7 +82,10 @@ class MeterAdmin(ConsoleAdmin):
         return services.create_meter(now=timezone.now(), **form.cleaned_data)
 
     def update(self, row: Any, form: Any) -> None:
-        services.update_meter(meter=row, display_name=form.cleaned_data["display_name"], now=timezone.now())
+        now = timezone.now()
+        with transaction.atomic():
+            services.update_meter(meter=row, display_name=form.cleaned_data["display_name"], now=now)
+            services.set_late_policy(meter=row, late_policy=form.cleaned_data["late_policy"], now=now)
 
     @display(description="dimensions")
     def dimensions(self, row: Meter) -> str:

@@ -28,6 +28,13 @@ class EventTimeWindow(models.TextChoices):
     DAY = "day"
 
 
+class LatePolicy(models.TextChoices):
+    """What becomes of usage that is reported when its period's invoice is final already."""
+
+    BILL_NEXT = "bill_next", "On the next invoice"
+    REPORT_ONLY = "report_only", "Reported only"
+
+
 class Status(models.TextChoices):
     ACTIVE = "active"
     INACTIVE = "inactive"
@@ -60,6 +67,14 @@ class Meter(models.Model):
         blank=True,
         help_text="Payload keys that summaries are kept by. Others can still be asked for; they are read from the events.",
     )
+    late_policy = models.CharField(
+        "late usage",
+        max_length=11,
+        choices=LatePolicy,
+        default=LatePolicy.BILL_NEXT,
+        help_text="Usage that is reported when its period's invoice is final: "
+        "a line of its own on the next one, or shown on the final invoice's line and not billed.",
+    )
     status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -76,6 +91,7 @@ class Meter(models.Model):
                 name="meter_one_active_per_event_name",
             ),
             CheckConstraint(condition=Q(formula__in=Formula.values), name="meter_formula_is_known"),
+            CheckConstraint(condition=Q(late_policy__in=LatePolicy.values), name="meter_late_policy_is_known"),
             CheckConstraint(
                 condition=Q(status="active", deactivated_at__isnull=True)
                 | Q(status="inactive", deactivated_at__isnull=False),

@@ -10,7 +10,7 @@ from accounts.models import Environment
 from core.db import violates
 from meters import known
 from meters.errors import EventNameTaken
-from meters.models import Meter, Status
+from meters.models import LatePolicy, Meter, Status
 
 
 def create_meter(
@@ -24,11 +24,13 @@ def create_meter(
     value_key: str = "value",
     event_time_window: str = "",
     dimension_keys: Sequence[str] = (),
+    late_policy: str = LatePolicy.BILL_NEXT,
 ) -> Meter:
     """Open a meter for one event name.
 
     :param formula: a value of ``Formula``
     :param event_time_window: a value of ``EventTimeWindow``, or empty to count every event
+    :param late_policy: a value of ``LatePolicy``
     :raises EventNameTaken: if an active meter of the environment already counts ``event_name``
     """
     meter = Meter(
@@ -40,6 +42,7 @@ def create_meter(
         value_key=value_key,
         event_time_window=event_time_window,
         dimension_keys=list(dimension_keys),
+        late_policy=late_policy,
         created_at=now,
         updated_at=now,
     )
@@ -56,6 +59,23 @@ def update_meter(*, meter: Meter, display_name: str, now: datetime) -> Meter:
     meter.display_name = display_name
     meter.updated_at = now
     meter.save(update_fields=["display_name", "updated_at"])
+    return meter
+
+
+@transaction.atomic
+def set_late_policy(*, meter: Meter, late_policy: str, now: datetime) -> Meter:
+    """Say whether usage that comes after its period's invoice was final is billed with the next one, or only reported.
+
+    It holds from now on, for late usage that is on no final invoice yet, whenever that was reported. What was billed
+    stays billed.
+
+    :param late_policy: a value of ``LatePolicy``
+    """
+    meter = _locked(meter)
+    if meter.late_policy != late_policy:
+        meter.late_policy = late_policy
+        meter.updated_at = now
+        meter.save(update_fields=["late_policy", "updated_at"])
     return meter
 
 

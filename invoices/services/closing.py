@@ -7,9 +7,10 @@ from functools import partial
 from django.db.models import Exists, OuterRef
 
 from core.periods import Period
-from invoices.drafting import cycle_charges, make_invoice, make_lines, read_usage
+from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.models import BillingFailure, Invoice, InvoiceLine
 from invoices.services.sweeping import Swept, note_failure, sweep
+from invoices.true_ups import due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription, SubscriptionQuerySet
 from subscriptions.services import advance_subscriptions
 
@@ -41,14 +42,14 @@ def subscriptions_with_items() -> SubscriptionQuerySet:
 
 
 def close_periods(subscriptions: Sequence[Subscription], *, wall: datetime) -> None:
-    """Bill the current period of each subscription and move it on. The caller holds their locks, in one environment.
+    """Bill the current period of each subscription and late usage of earlier ones, and move it on. The caller holds their locks, in one environment.
 
     The drafts become final after the grace. A customer's test clock may have jumped over it: such a period closes at
     its very end, as it would have if time had passed.
     """
     charges = {subscription.pk: cycle_charges(subscription) for subscription in subscriptions}
     environment_id = subscriptions[0].environment_id
-    answers = read_usage(environment_id, (charge for some in charges.values() for charge in some))
+    answers, true_ups = read_all_usage(environment_id, charges, due_true_ups(subscriptions))
     invoices: list[Invoice] = []
     lines: list[InvoiceLine] = []
     for subscription in subscriptions:
@@ -56,6 +57,7 @@ def close_periods(subscriptions: Sequence[Subscription], *, wall: datetime) -> N
         period = Period(items[0].current_period_start, items[0].current_period_end)
         closed_at = period.end if subscription.customer.test_clock_id else wall
         made = make_lines(charges[subscription.pk], answers, read_at=wall)
+        made += make_true_up_lines(true_ups.get(subscription.pk, ()), answers, others=made, read_at=wall)
         # With licensed items only, a last period was paid in advance: nothing is left to bill.
         if made:
             invoice = make_invoice(

@@ -1,9 +1,9 @@
 """Drafts become final, and final invoices are paid or voided."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import groupby
+from itertools import chain
 from uuid import UUID
 
 from django.db import transaction
@@ -12,10 +12,11 @@ from django.db.models import Exists, OuterRef
 from accounts.models import Environment
 from core.bulk import update_rows
 from core.ids import spell
-from invoices.drafting import Charge, add_up, make_lines, read_usage
+from invoices.drafting import Charge, add_up, make_lines
 from invoices.errors import InvoiceNotDraft, InvoiceNotOpen
 from invoices.models import BillingFailure, Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
 from invoices.services.sweeping import Swept, note_failure, sweep
+from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
 
 _CHUNK = 200
@@ -84,25 +85,41 @@ def void_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
 def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
     """Rate the metered lines of drafts by the usage that is there now, and add up. The caller holds their locks.
 
+    A true-up that comes to nothing by now is taken off its draft.
+
     :raises AmountTooLarge: if an amount is beyond what an invoice can hold
     """
-    by_id = {draft.pk: draft for draft in drafts}
-    lines = list(
+    lines: dict[UUID, list[InvoiceLine]] = {draft.pk: [] for draft in drafts}
+    for line in (
         InvoiceLine.objects.filter(invoice__in=drafts)
         .select_related("price__product", "price__meter", "subscription_item")
         .order_by("invoice", "position")
+    ):
+        lines[line.invoice_id].append(line)
+    metered = {draft.pk: _metered_charges(lines[draft.pk], draft) for draft in drafts}
+    charges = {pk: list(of_draft.values()) for pk, of_draft in metered.items()}
+    true_ups = drafted_true_ups(
+        chain.from_iterable(lines.values()), {draft.pk: draft.subscription for draft in drafts if draft.subscription}
     )
-    metered = [
-        (line, charge) for line in lines if (charge := _metered_charge(line, by_id[line.invoice_id])) is not None
-    ]
-    charges = [charge for _, charge in metered]
-    answers = read_usage(drafts[0].environment_id, charges)
-    for (line, _), fresh in zip(metered, make_lines(charges, answers, read_at=read_at), strict=True):
-        line.description, line.basis = fresh.description, fresh.basis
-        line.quantity, line.exact_amount, line.amount = fresh.quantity, fresh.exact_amount, fresh.amount
-    update_rows([line for line, _ in metered], ["description", "basis", "quantity", "exact_amount", "amount"])
-    for invoice_id, group in groupby(lines, key=lambda line: line.invoice_id):
-        add_up(by_id[invoice_id], group)
+    answers, true_ups = read_all_usage(drafts[0].environment_id, charges, true_ups)
+    counted: list[InvoiceLine] = []
+    gone: list[InvoiceLine] = []
+    for draft in drafts:
+        fresh = make_lines(charges[draft.pk], answers, read_at=read_at)
+        counted += [_as_counted(line, now) for line, now in zip(metered[draft.pk], fresh, strict=True)]
+        kept = [line for line in lines[draft.pk] if line.trues_up_id is None]
+        made = make_true_up_lines(true_ups.get(draft.pk, ()), answers, others=kept, read_at=read_at)
+        by_original = {line.trues_up_id: line for line in made}
+        for line in lines[draft.pk]:
+            if line.trues_up_id in by_original:
+                kept.append(_as_counted(line, by_original[line.trues_up_id]))
+            elif line.trues_up_id is not None:
+                gone.append(line)
+        counted += [line for line in kept if line.trues_up_id is not None]
+        add_up(draft, kept)
+    update_rows(counted, ["description", "basis", "quantity", "exact_amount", "amount"])
+    if gone:
+        InvoiceLine.objects.filter(pk__in=[line.pk for line in gone]).delete()
 
 
 def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
@@ -171,9 +188,18 @@ def _locked_numbering(environment_id: UUID) -> InvoiceNumbering:
     return numbering
 
 
-def _metered_charge(line: InvoiceLine, invoice: Invoice) -> Charge | None:
-    if line.price is None or line.price.meter_id is None or line.subscription_item is None:
-        return None
-    if invoice.subscription is None:
-        return None
-    return Charge(invoice.subscription, line.subscription_item, line.price, line.period)
+def _metered_charges(lines: Iterable[InvoiceLine], invoice: Invoice) -> dict[InvoiceLine, Charge]:
+    """The lines of a draft whose own usage is counted again. True-ups are not among them."""
+    charges = {}
+    for line in lines:
+        if line.price is None or line.price.meter_id is None or line.subscription_item is None:
+            continue
+        if invoice.subscription is not None and line.trues_up_id is None:
+            charges[line] = Charge(invoice.subscription, line.subscription_item, line.price, line.period)
+    return charges
+
+
+def _as_counted(line: InvoiceLine, fresh: InvoiceLine) -> InvoiceLine:
+    line.description, line.basis = fresh.description, fresh.basis
+    line.quantity, line.exact_amount, line.amount = fresh.quantity, fresh.exact_amount, fresh.amount
+    return line

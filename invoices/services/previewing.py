@@ -6,10 +6,11 @@ from datetime import datetime
 from accounts.models import Customer, Environment
 from core.errors import NotFound
 from core.periods import Period
-from invoices.drafting import cycle_charges, make_invoice, make_lines, read_usage
+from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.errors import NoUpcomingInvoice
 from invoices.models import Invoice, InvoiceLine
 from invoices.services.closing import subscriptions_with_items
+from invoices.true_ups import due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
 
 
@@ -28,7 +29,8 @@ def preview_invoice(
     subscription: Subscription | None = None,
     customer: Customer | None = None,
 ) -> PreviewedInvoice:
-    """Compute a subscription's next invoice: metered usage of its current period, licensed items for the one after it.
+    """Compute a subscription's next invoice: metered usage of its current period, licensed items for the one after it,
+    and late usage of earlier ones.
 
     :param now: the customer's time
     :param customer: without ``subscription``: the one of the customer's subscriptions that bills next
@@ -42,7 +44,9 @@ def preview_invoice(
         raise NoUpcomingInvoice(
             customer_id=customer.pk if customer else None, subscription_id=subscription.pk if subscription else None
         )
-    lines = make_lines(charges, read_usage(environment.pk, charges), read_at=now)
+    answers, true_ups = read_all_usage(environment.pk, {found.pk: charges}, due_true_ups([found]))
+    lines = make_lines(charges, answers, read_at=now)
+    lines += make_true_up_lines(true_ups.get(found.pk, ()), answers, others=lines, read_at=now)
     item = found.items.all()[0]
     invoice = make_invoice(
         found,

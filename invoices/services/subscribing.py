@@ -10,10 +10,11 @@ from accounts.models import Customer, Environment
 from accounts.services import delete_customer as close_customer
 from core.metadata import MetadataChange
 from core.periods import Period
-from invoices.drafting import Charge, first_charges, make_invoice, make_lines, read_usage, unbilled_charges
+from invoices.drafting import Charge, first_charges, make_invoice, make_lines, unbilled_charges
 from invoices.models import Invoice, InvoiceLine
 from invoices.services.closing import close_periods, subscriptions_with_items
 from invoices.services.finalizing import issue
+from invoices.true_ups import TrueUp, due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.errors import ProrationNotSupported, SubscriptionEnded
 from subscriptions.models import Subscription
 from subscriptions.services import NewItem, create_subscription, end_subscription
@@ -78,7 +79,8 @@ def cancel_subscription(
 
     :param now: the customer's time
     :param invoice_now: bill the metered usage of the current period before ``now``, on an invoice that is final at
-        once; usage in the very instant of ``now`` is not billed. Without it, that usage is never billed.
+        once, and late usage of earlier ones; usage in the very instant of ``now`` is not billed. Without it, none of
+        that is ever billed.
     :param prorate: give back what licensed items were paid beyond ``now``
     :returns: the subscription as it is now
     :raises SubscriptionEnded: if it is over already
@@ -91,12 +93,13 @@ def cancel_subscription(
     _close_overdue(subscription, now)
     if subscription.status == Subscription.Status.CANCELED:
         raise SubscriptionEnded(subscription.pk)
-    charges = unbilled_charges(subscription, now) if invoice_now else []
-    if charges:
+    if invoice_now:
+        start = subscription.items.all()[0].current_period_start
         _bill_at_once(
             subscription,
-            charges,
-            period=charges[0].period,
+            unbilled_charges(subscription, now),
+            true_ups=due_true_ups([subscription], until=now).get(subscription.pk, ()),
+            period=Period(min(start, now), now),
             billing_reason=Invoice.BillingReason.SUBSCRIPTION_UPDATE,
             now=now,
         )
@@ -135,12 +138,20 @@ def _close_overdue(subscription: Subscription, now: datetime) -> None:
 
 
 def _bill_at_once(
-    subscription: Subscription, charges: Sequence[Charge], *, period: Period, billing_reason: str, now: datetime
+    subscription: Subscription,
+    charges: Sequence[Charge],
+    *,
+    true_ups: Sequence[TrueUp] = (),
+    period: Period,
+    billing_reason: str,
+    now: datetime,
 ) -> None:
-    if not charges:
-        return
-    answers = read_usage(subscription.environment_id, charges)
+    key = subscription.pk
+    answers, countable = read_all_usage(subscription.environment_id, {key: charges}, {key: true_ups})
     lines = make_lines(charges, answers, read_at=now)
+    lines += make_true_up_lines(countable.get(key, ()), answers, others=lines, read_at=now)
+    if not lines:
+        return
     invoice = make_invoice(
         subscription, lines, period=period, billing_reason=billing_reason, created_at=now, finalizes_at=now
     )

@@ -207,6 +207,28 @@ def test_a_cancellation_meets_the_billing_run() -> None:
     assert subscription.status == "canceled"
 
 
+def test_late_usage_is_billed_once_however_many_runs_meet() -> None:
+    customer = CustomerFactory.create()
+    price = MeteredPriceFactory.create(environment=customer.environment)
+    for _ in range(6):
+        subscribe(customer, price)
+    services.close_due_periods(wall=FIRST_END)
+    services.finalize_due_drafts(wall=FIRST_END + GRACE)
+    use(price, customer, 10, NOW)
+
+    # Closing several periods while their drafts become final: a true-up moves from a draft to what was billed meanwhile.
+    def run() -> None:
+        services.close_due_periods(wall=THIRD_END, chunk=2)
+        services.finalize_due_drafts(wall=THIRD_END + GRACE, chunk=2)
+
+    at_once(*[run] * 4)
+    run()
+
+    true_ups = InvoiceLine.objects.filter(trues_up__isnull=False, period_end=FIRST_END)
+    assert list(true_ups.values_list("amount", flat=True)) == [5] * 6
+    assert len(set(true_ups.values_list("trues_up", flat=True))) == 6
+
+
 def test_no_subscription_begins_with_a_customer_that_is_being_deleted() -> None:
     for _ in range(5):
         customer: Customer = CustomerFactory.create()

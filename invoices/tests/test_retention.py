@@ -7,14 +7,17 @@ import pytest
 
 from accounts.tests.factories import CustomerFactory
 from invoices import services
+from invoices.true_ups import REACH
 from meters.models import Meter
 from meters.tests.factories import MeterFactory
+from subscriptions.models import Subscription
 from subscriptions.services import NewItem, create_price, create_product
 from usage.models import MeterEvent
 from usage.tests.factories import report, roll_up_all
 
 JANUARY, MARCH, MAY = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 3, 5))
 RETENTION = timedelta(days=100)
+MOMENT = timedelta(microseconds=1)
 
 
 @pytest.fixture
@@ -66,6 +69,21 @@ def test_given_a_period_that_is_not_closed_when_dropping_then_its_events_stay(me
     services.drop_expired_usage(now=MAY + timedelta(days=75), retention=RETENTION)
 
     assert months_left() == [1, 3]
+
+
+def test_given_a_period_that_late_usage_may_still_reach_when_dropping_then_its_events_stay(meter: Meter) -> None:
+    subscribe(meter, now=JANUARY + timedelta(days=10))
+    end = datetime(2026, 2, 11, tzinfo=UTC)
+    services.close_due_periods(wall=end)
+    services.finalize_due_drafts(wall=end + services.GRACE)
+    Subscription.objects.update(bills_at=None)
+
+    services.drop_expired_usage(now=end + REACH - MOMENT, retention=MOMENT)
+    within_reach = months_left()
+    services.drop_expired_usage(now=end + REACH, retention=MOMENT)
+
+    assert within_reach == [1, 3]
+    assert months_left() == []
 
 
 def test_given_a_draft_when_dropping_then_the_events_of_its_period_stay_until_it_is_final(meter: Meter) -> None:

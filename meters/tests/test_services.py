@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from accounts.tests.factories import EnvironmentFactory
 from meters import services
 from meters.errors import EventNameTaken
-from meters.models import Formula, Meter, Status
+from meters.models import Formula, LatePolicy, Meter, Status
 from meters.tests.factories import MeterFactory
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -76,6 +76,32 @@ def test_only_the_display_name_changes() -> None:
     services.update_meter(meter=meter, display_name="Searches", now=LATER)
     meter.refresh_from_db()
     assert (meter.display_name, meter.event_name, meter.updated_at) == ("Searches", "calls", LATER)
+
+
+@pytest.mark.django_db
+def test_late_usage_is_billed_next_unless_the_meter_says_otherwise() -> None:
+    meter = services.create_meter(
+        environment=EnvironmentFactory.create(), display_name="Calls", event_name="calls", formula=Formula.SUM, now=NOW
+    )
+    assert meter.late_policy == LatePolicy.BILL_NEXT
+
+    for at in (LATER, LATER + timedelta(hours=1)):
+        services.set_late_policy(meter=meter, late_policy=LatePolicy.REPORT_ONLY, now=at)
+        meter.refresh_from_db()
+        assert (meter.late_policy, meter.updated_at) == (LatePolicy.REPORT_ONLY, LATER)
+
+    with pytest.raises(IntegrityError, match="meter_late_policy_is_known"), transaction.atomic():
+        services.set_late_policy(meter=meter, late_policy="never", now=LATER)
+    reported = services.create_meter(
+        environment=meter.environment,
+        display_name="Hits",
+        event_name="hits",
+        formula=Formula.COUNT,
+        late_policy=LatePolicy.REPORT_ONLY,
+        now=NOW,
+    )
+    reported.refresh_from_db()
+    assert reported.late_policy == LatePolicy.REPORT_ONLY
 
 
 @pytest.mark.django_db(transaction=True)
