@@ -18,6 +18,8 @@ from core.money import format_amount
 from core.periods import ceil_hour, floor_hour
 from invoices import services
 from invoices.models import BillingFailure, Invoice, InvoiceLine, InvoiceNumbering
+from invoices.true_ups import late_usage
+from meters.models import LatePolicy
 
 Status = Invoice.Status
 
@@ -260,7 +262,14 @@ class InvoiceLineAdmin(InvoiceLineColumns, ConsoleAdmin):
         "period_column",
     ]
     list_filter = ["environment", "environment__mode"]
-    list_select_related = ["environment__company", "invoice", "price__product", "subscription_item__price__product"]
+    list_select_related = [
+        "environment__company",
+        "invoice__subscription",
+        "price__product",
+        "price__meter",
+        "subscription_item__price__product",
+        "trues_up",
+    ]
     search_fields = ["description"]
     search_help_text = "The id of a line (il_…), invoice (in_…), price (price_…) or subscription item (si_…)."
     ordering = ["-pk"]
@@ -276,7 +285,27 @@ class InvoiceLineAdmin(InvoiceLineColumns, ConsoleAdmin):
         "exact_amount_column",
         "line_amount",
         "basis_facts",
+        "trues_up",
+        "counted_by_now",
     ]
+
+    @display(description="counted by now")
+    def counted_by_now(self, row: InvoiceLine) -> str | SafeString:
+        """What came after the invoice was final, or was canceled since, and what becomes of it."""
+        late = late_usage(row)
+        if late is None or row.price is None or row.price.meter is None:
+            return cells.EMPTY
+        if late.counted_quantity == late.billed_quantity and late.amount == 0:
+            return "As billed"
+        is_billed = row.price.meter.late_policy == LatePolicy.BILL_NEXT
+        return cells.facts(
+            {
+                "counted": cells.quantity(late.counted_quantity),
+                "billed": cells.quantity(late.billed_quantity),
+                "difference": cells.amount(late.amount, row.invoice.currency),
+                "late usage": "on the next invoice" if is_billed else "reported only",
+            }
+        )
 
 
 @admin.register(InvoiceNumbering)

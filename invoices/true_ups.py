@@ -57,6 +57,18 @@ class TrueUp:
         return self.charge.question
 
 
+@dataclass(frozen=True, slots=True)
+class LateUsage:
+    """What is counted in a period by now, and what was billed for it.
+
+    :ivar amount: whole minor units that are not billed yet, or, below zero, were billed too much
+    """
+
+    counted_quantity: Decimal
+    billed_quantity: Decimal
+    amount: int
+
+
 def due_true_ups(subscriptions: Sequence[Subscription], *, until: datetime | None = None) -> dict[UUID, list[TrueUp]]:
     """The periods that the next invoice of each subscription has to look back at, by subscription, oldest first.
 
@@ -105,6 +117,23 @@ def drafted_true_ups(
             invoice_id = drafted[original.pk].invoice_id
             found[invoice_id].append(TrueUp.of(original, subscriptions[invoice_id]))
     return found
+
+
+def late_usage(line: InvoiceLine) -> LateUsage | None:
+    """What is counted in a billed period by now, beside what was billed for it, whatever the meter's policy is.
+
+    :returns: None for lines that have no such thing: drafts', void ones, true-ups, licensed items
+    """
+    row = _with_all(InvoiceLine.objects.filter(environment_id=line.environment_id, pk=line.pk)).first()
+    if row is None or line.invoice.subscription is None:
+        return None
+    true_up = TrueUp.of(row, line.invoice.subscription)
+    answers, kept = read_all_usage(line.environment_id, {}, {line.pk: [true_up]})
+    question = true_up.question
+    if question is None or not kept[line.pk]:
+        return None
+    rating = rated_usage(true_up.charge.price, answers[question])
+    return LateUsage(rating.quantity, true_up.billed_quantity, whole_amount(rating.amount) - true_up.billed_amount)
 
 
 def read_all_usage(
@@ -209,12 +238,13 @@ def _describe(price: Price, quantity: Decimal, period: Period) -> str:
 
 
 def _trued_up_by_policy(environment_id: UUID) -> InvoiceLineQuerySet:
-    return (
+    return _with_all(
         InvoiceLine.objects.filter(environment_id=environment_id, price__meter__late_policy=LatePolicy.BILL_NEXT)
-        .billed_usage()
-        .with_true_ups()
-        .select_related("price__product", "price__meter", "subscription_item")
     )
+
+
+def _with_all(lines: InvoiceLineQuerySet) -> InvoiceLineQuerySet:
+    return lines.billed_usage().with_true_ups().select_related("price__product", "price__meter", "subscription_item")
 
 
 def _overlap(one: Period, other: Period) -> bool:

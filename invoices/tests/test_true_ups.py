@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from invoices import services
 from invoices.models import Invoice, InvoiceLine
 from invoices.services import GRACE
 from invoices.tests.factories import FIRST_END, SECOND_END, THIRD_END, draft_invoice, subscribe, use, utc
+from invoices.true_ups import LateUsage, late_usage
 from meters.models import EventTimeWindow, Formula, LatePolicy, Meter
 from meters.services import set_late_policy
 from subscriptions.models import Price, Subscription
@@ -476,6 +479,33 @@ def test_whatever_the_formula_the_difference_is_of_the_whole_period(
     bill(SECOND_END)
 
     assert lines_of(SECOND_END)[1:] == [(FIRST_END, difference, 100 * difference, 100 * difference)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "becomes"), [(LatePolicy.BILL_NEXT, "on the next invoice"), (LatePolicy.REPORT_ONLY, "reported only")]
+)
+@pytest.mark.usefixtures("subscription")
+def test_a_final_line_s_page_says_what_is_counted_by_now(
+    customer: Customer, metered: Price, admin_client: Client, policy: str, becomes: str
+) -> None:
+    set_late_policy(meter=meter_of(metered), late_policy=policy, now=NOW)
+    use(metered, customer, 100, NOW)
+    bill(FIRST_END)
+    line = InvoiceLine.objects.get()
+    address = reverse("admin:invoices_invoiceline_change", args=[line.pk])
+    assert "As billed" in admin_client.get(address).content.decode()
+    assert late_usage(line) == LateUsage(Decimal(100), Decimal(100), 0)
+
+    use_late(metered, customer, 2000, of=NOW, at=LATE)
+
+    assert late_usage(line) == LateUsage(Decimal(2100), Decimal(100), 1000)
+    shown = admin_client.get(address).content.decode()
+    assert "2,100" in shown
+    assert "10.00 USD" in shown
+    assert becomes in shown
+    bill(SECOND_END)
+    is_billed = policy == LatePolicy.BILL_NEXT
+    assert ("As billed" in admin_client.get(address).content.decode()) is is_billed
 
 
 def test_a_run_asks_as_many_questions_with_late_usage_however_many_subscriptions_there_are() -> None:

@@ -253,15 +253,17 @@ def test_forms_write_through_the_services(worlds: Worlds, client: Client) -> Non
             "customer_key": "buyer",
             "value_key": "size",
             "dimension_keys": "region,zone",
+            "late_policy": "report_only",
         },
     )
     meter = Meter.objects.get(event_name="bytes")
     assert (meter.formula, meter.customer_key, meter.value_key) == ("max", "buyer", "size")
-    assert meter.dimension_keys == ["region", "zone"]
+    assert (meter.dimension_keys, meter.late_policy) == (["region", "zone"], "report_only")
 
-    client.post(address(Meter, "change", meter.pk), {"display_name": "Bytes sent", "formula": "sum"})
+    change = {"display_name": "Bytes sent", "formula": "sum", "late_policy": "bill_next"}
+    client.post(address(Meter, "change", meter.pk), change)
     meter.refresh_from_db()
-    assert (meter.display_name, meter.formula) == ("Bytes sent", "max")
+    assert (meter.display_name, meter.formula, meter.late_policy) == ("Bytes sent", "max", "bill_next")
 
     client.post(address(Customer, "add"), {"environment": environment, "name": "New", "email": "new@example.com"})
     assert Customer.objects.get(name="New").email == "new@example.com"
@@ -284,6 +286,7 @@ def test_a_name_that_is_taken_is_told_in_the_form(worlds: Worlds, client: Client
             "formula": "sum",
             "customer_key": "buyer",
             "value_key": "size",
+            "late_policy": "bill_next",
         },
     )
 
