@@ -440,10 +440,12 @@ def test_what_retention_has_dropped_in_part_is_not_given_back(customer: Customer
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM usage_meterevent")
     DroppedMonth.objects.create(month=utc("2026-07-01T00:00"))
+    # Room for what must not be given back.
+    use(metered, customer, 1000, LATE)
 
     bill(SECOND_END)
 
-    assert lines_of(SECOND_END) == [(SECOND_END, 0, 0, 0)]
+    assert lines_of(SECOND_END) == [(SECOND_END, 1000, 500, 500)]
 
 
 @pytest.mark.parametrize(
