@@ -153,6 +153,12 @@ class ColumnMissing(ImportRefused):
         super().__init__(f'The table has no column "{column}".')
 
 
+class IdentifierMissing(ImportRefused):
+    def __init__(self, column: str) -> None:
+        self.column = column
+        super().__init__(f'The row has no identifier in the column "{column}".')
+
+
 class TimestampUnreadable(ImportRefused):
     def __init__(self, text: str) -> None:
         self.text = text

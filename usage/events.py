@@ -44,6 +44,7 @@ class EventDraft(msgspec.Struct, frozen=True, gc=False):
     :param timestamp: when the usage took place; None is the moment of acceptance
     :param retry_key: the request's idempotency key, where one request reports one event
     :param fingerprint: hash of that request, to tell a re-send from another request under the same key
+    :param request_id: that request's own id, by which the answer to a re-send names it
     """
 
     event_name: str
@@ -52,10 +53,14 @@ class EventDraft(msgspec.Struct, frozen=True, gc=False):
     timestamp: datetime | None = None
     retry_key: str | None = None
     fingerprint: bytes | None = None
+    request_id: UUID | None = None
 
 
 class AcceptedEvent(msgspec.Struct, frozen=True, gc=False):
-    """What is on disk. ``replayed`` marks the answer to a re-send, which stored nothing."""
+    """What is on disk.
+
+    ``replayed`` marks the answer to a re-send, which stored nothing; ``first_request_id`` is then the request that did.
+    """
 
     event_id: UUID
     event_name: str
@@ -64,6 +69,7 @@ class AcceptedEvent(msgspec.Struct, frozen=True, gc=False):
     timestamp: datetime
     received_at: datetime
     replayed: bool = False
+    first_request_id: UUID | None = None
 
 
 class PreparedEvent(msgspec.Struct, frozen=True, gc=False):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from usage.errors import ColumnMissing, TimestampUnreadable
+from usage.errors import ColumnMissing, IdentifierMissing, TimestampUnreadable
 from usage.events import EventDraft
 
 
@@ -61,6 +61,7 @@ class RowReader:
         """The events of one row.
 
         :raises TimestampUnreadable: if the timestamp is no ISO 8601 text
+        :raises IdentifierMissing: if its identifier is to come from a column and that is empty
         """
         columns = self._columns
         timestamp = _timestamp(row.get(columns.timestamp) or "")
@@ -80,7 +81,10 @@ class RowReader:
         self, event_name: str, row: Mapping[str, str | None], payload: Mapping[str, str], timestamp: datetime
     ) -> str:
         if self._columns.identifier is not None:
-            given = row.get(self._columns.identifier) or ""
+            given = (row.get(self._columns.identifier) or "").strip()
+            if not given:
+                # Known by nothing, it would count anew with every run.
+                raise IdentifierMissing(self._columns.identifier)
             # One row may be several events, and an identifier belongs to one.
             return f"{given}:{event_name}" if len(self._columns.meters) > 1 else given
         parts = [event_name, timestamp.isoformat(), *(part for item in sorted(payload.items()) for part in item)]

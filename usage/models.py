@@ -91,6 +91,7 @@ class EventClaim(models.Model):
     event_id = models.UUIDField(help_text="The event, or the rejection, that the claim was made for.")
     event_timestamp = models.DateTimeField(help_text="Its timestamp, which leads to its partition.")
     fingerprint = models.BinaryField(null=True, help_text="Of a retry key: the hash of the request that made it.")
+    request_id = models.UUIDField(null=True, help_text="Of a retry key: the request that made it.")
     claimed_at = models.DateTimeField()
 
     def __str__(self) -> str:

@@ -231,6 +231,7 @@ class _ClaimRow(msgspec.Struct, gc=False):
     event_id: UUID
     event_timestamp: datetime
     fingerprint: str | None = None
+    request_id: UUID | None = None
 
 
 class _EventRow(msgspec.Struct, gc=False):
@@ -284,7 +285,8 @@ def _claim(environment: Environment, batch: Iterable[PreparedEvent], now: dateti
         wanted[event_id.int] = 1
         if draft.retry_key:
             fingerprint = None if draft.fingerprint is None else rf"\x{draft.fingerprint.hex()}"
-            rows.append(_ClaimRow(_RETRY_KEY, draft.retry_key, event_id, event.timestamp, fingerprint))
+            at = event.timestamp
+            rows.append(_ClaimRow(_RETRY_KEY, draft.retry_key, event_id, at, fingerprint, draft.request_id))
             wanted[event_id.int] = 2
     # One order for all processes: two batches with the same keys wait for each other instead of deadlocking.
     rows.sort(key=_claim_key)
@@ -292,10 +294,10 @@ def _claim(environment: Environment, batch: Iterable[PreparedEvent], now: dateti
         cursor.execute(
             """
             INSERT INTO usage_eventclaim
-                (environment_id, claimed_at, namespace, identifier, event_id, event_timestamp, fingerprint)
+                (environment_id, claimed_at, namespace, identifier, event_id, event_timestamp, fingerprint, request_id)
             SELECT %s, %s, claim.*
-              FROM json_to_recordset(%s) AS claim
-                   (namespace smallint, identifier text, event_id uuid, event_timestamp timestamptz, fingerprint bytea)
+              FROM json_to_recordset(%s) AS claim (namespace smallint, identifier text, event_id uuid,
+                                                   event_timestamp timestamptz, fingerprint bytea, request_id uuid)
             ON CONFLICT DO NOTHING
             RETURNING event_id
             """,
@@ -413,4 +415,5 @@ def _first_answer(environment: Environment, claim: EventClaim) -> Outcome:
         timestamp=row.timestamp,
         received_at=row.received_at,
         replayed=True,
+        first_request_id=claim.request_id,
     )

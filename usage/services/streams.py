@@ -1,8 +1,9 @@
 """Taking in events that nobody can be answered about: good ones count, bad ones become rejections."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -18,28 +19,29 @@ from usage.services.acceptance import Known, accept_events
 
 @dataclass(frozen=True, slots=True)
 class BatchKey:
-    """The idempotency key of a request that reports many events, and the hash of that request."""
+    """The idempotency key of a request that reports many events, its hash, and its own id."""
 
     key: str
     fingerprint: bytes
+    request_id: UUID
 
 
 def take_in_stream(
     *, environment: Environment, drafts: Sequence[EventDraft], source: str, now: datetime, key: BatchKey | None = None
-) -> bool:
+) -> BatchKey | None:
     """Store each event that can be counted, and a rejection for each that cannot, all in one transaction.
 
     A repeated identifier is dropped without a trace. A bad event leaves its identifier free, so that it can be sent
     again when the reason is gone.
 
     :param key: makes the batch as a whole count once: also events without identifiers, and rejections
-    :returns: False for a re-send of a batch that was taken in before, which stores nothing
+    :returns: for a re-send, which stores nothing, the key as the first request of it had it; else None
     :raises RetryKeyReused: if the key was used for another request
     """
     known = Known(environment, drafts)
     with transaction.atomic():
-        if key is not None and not _claim(environment, key, now):
-            return False
+        if key is not None and (first := _claim(environment, key, now)) != key:
+            return first
         outcomes = accept_events(environment=environment, drafts=drafts, source=source, now=now, known=known)
         refused = [
             (draft, outcome)
@@ -48,7 +50,7 @@ def take_in_stream(
         ]
         if refused:
             _reject(environment, refused, source, now)
-    return True
+    return None
 
 
 def _reject(
@@ -68,28 +70,40 @@ def _reject(
     )
 
 
-def _claim(environment: Environment, key: BatchKey, now: datetime) -> bool:
-    """Whether the batch is the first of its key. Another one at this moment is waited for."""
+def _claim(environment: Environment, key: BatchKey, now: datetime) -> BatchKey:
+    """Who has the key: this request, or the one that came first. Another one at this moment is waited for."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO usage_eventclaim
-                (environment_id, namespace, identifier, event_id, event_timestamp, fingerprint, claimed_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+                (environment_id, namespace, identifier, event_id, event_timestamp, fingerprint, request_id, claimed_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
             """,
-            [environment.pk, EventClaim.Namespace.RETRY_KEY, key.key, new_id(), now, key.fingerprint, now],
+            [
+                environment.pk,
+                EventClaim.Namespace.RETRY_KEY,
+                key.key,
+                new_id(),
+                now,
+                key.fingerprint,
+                key.request_id,
+                now,
+            ],
         )
         if cursor.rowcount:
-            return True
+            return key
         cursor.execute(
-            "SELECT fingerprint FROM usage_eventclaim WHERE environment_id = %s AND namespace = %s AND identifier = %s",
+            "SELECT fingerprint, request_id FROM usage_eventclaim WHERE environment_id = %s AND namespace = %s AND identifier = %s",
             [environment.pk, EventClaim.Namespace.RETRY_KEY, key.key],
         )
         row = cursor.fetchone()
-    if row is not None and bytes(row[0] or b"") != key.fingerprint:
+    if row is None:
+        # Pruned in this very moment: it is free again.
+        return _claim(environment, key, now)
+    fingerprint, request_id = row
+    if bytes(fingerprint or b"") != key.fingerprint:
         raise RetryKeyReused(key.key)
-    # Pruned in this very moment, it was a day old: whoever sent it has long had an answer.
-    return False
+    return replace(key, request_id=request_id)
 
 
 def _meters(environment: Environment, names: set[str]) -> dict[str, Meter]:

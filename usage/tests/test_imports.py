@@ -97,6 +97,24 @@ def test_given_an_identifier_column_when_imported_then_it_is_the_events_identifi
     assert set(MeterEvent.objects.values_list("identifier", flat=True)) == {"a", "b"}
 
 
+def test_given_rows_without_an_identifier_when_its_column_is_named_then_each_is_refused(
+    meter: Meter, customer: Customer, tmp_path: Path
+) -> None:
+    MeterFactory.create(environment=meter.environment, event_name="bytes")
+    path = tmp_path / "usage.csv"
+    path.write_text("at,n,id\n2026-01-01,1,a\n2026-01-01,2,\n2026-01-09,5,  \n")
+    options = ["--customer", spell("cus", customer.pk), "--identifier-column", "id", "--meter", "bytes=n"]
+
+    first, err = import_table(meter, path, *options)
+    second, _ = import_table(meter, path, *options)
+
+    # Known by nothing they would be taken for one another, or count anew with every run.
+    assert first == "3 rows: 2 events accepted, 0 known already, 2 refused.\n"
+    assert second == "3 rows: 0 events accepted, 2 known already, 2 refused.\n"
+    assert [line.split(":")[0] for line in err.splitlines() if line.startswith("line ")] == ["line 3", "line 4"]
+    assert set(MeterEvent.objects.values_list("identifier", flat=True)) == {"a:calls", "a:bytes"}
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from accounts.models import Scope
 from billing_project.api.stripe.customers import customer_reference, shape_of_address, test_clock_of
+from billing_project.api.stripe.errors import missing
 from billing_project.api.stripe.fields import (
     UNKNOWN,
     Choice,
@@ -273,6 +274,9 @@ class PreviewParams(RetrieveParams):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         required(attrs, "customer", "subscription")
+        customer, subscription = attrs.get("customer"), attrs.get("subscription")
+        if customer and subscription and subscription.customer_id != customer.pk:
+            raise missing("subscription", SUBSCRIPTION.id_of(subscription), param="subscription", status=400)
         return attrs
 
 

@@ -14,7 +14,14 @@ from billing_project.api.stripe.fields import Array, Params, Text, TextHash, Tim
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
 from billing_project.api.stripe.objects import expansion_of, not_expandable, write
 from billing_project.api.stripe.parsers import Tree, read_params
-from billing_project.api.stripe.wire import Wire, encode, json_response, timestamp
+from billing_project.api.stripe.wire import (
+    Wire,
+    encode,
+    json_response,
+    mark_replayed,
+    request_uuid,
+    timestamp,
+)
 from usage.events import AcceptedEvent, EventDraft
 from usage.models import Source
 from usage.services import UnknownCustomer, accept_event
@@ -98,6 +105,7 @@ def meter_events(request: HttpRequest) -> HttpResponse:
         timestamp=params.get("timestamp"),
         retry_key=retry_key,
         fingerprint=fingerprint(request, tree) if retry_key else None,
+        request_id=request_uuid(request),
     )
     event = accept_event(
         environment=key.environment,
@@ -108,5 +116,5 @@ def meter_events(request: HttpRequest) -> HttpResponse:
     )
     response = json_response(encode(write(shape_of_event(event), {}, livemode=key.environment.is_live)))
     if event.replayed:
-        response["Idempotent-Replayed"] = "true"
+        mark_replayed(response, event.first_request_id)
     return response

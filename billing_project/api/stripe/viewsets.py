@@ -25,7 +25,7 @@ from billing_project.api.stripe.kinds import Kind
 from billing_project.api.stripe.objects import expansion_of, not_expandable, write
 from billing_project.api.stripe.pagination import NEWEST_FIRST, Page, page_of
 from billing_project.api.stripe.parsers import Tree, read_params
-from billing_project.api.stripe.wire import Wire, encode, json_response, request_id
+from billing_project.api.stripe.wire import Wire, encode, json_response, mark_replayed, request_id
 
 M = TypeVar("M", bound=Model)
 
@@ -174,6 +174,5 @@ class StripeViewSet(GenericViewSet[M]):
             # The same key would only bring the same answer again.
             response["Stripe-Should-Retry"] = "false"
         if replayed:
-            response["Idempotent-Replayed"] = "true"
-            response["Original-Request"] = answer.request_id
+            mark_replayed(response, answer.request_id)
         return response

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -65,11 +66,24 @@ def json_response(body: str, status: int = 200) -> HttpResponse:
     return HttpResponse(body, status=status, content_type="application/json")
 
 
+def request_uuid(request: HttpRequest) -> UUID:
+    """The request's own id; made when first asked for."""
+    known = request.META.get(_REQUEST_ID)
+    if not isinstance(known, UUID):
+        known = request.META[_REQUEST_ID] = new_id()
+    return known
+
+
 def request_id(request: HttpRequest) -> str:
-    """The id that the answer carries and the log knows; made when first asked for."""
-    if _REQUEST_ID not in request.META:
-        request.META[_REQUEST_ID] = spell("req", new_id())
-    return str(request.META[_REQUEST_ID])
+    """The request's id as the answer carries it and the log knows it."""
+    return spell("req", request_uuid(request))
+
+
+def mark_replayed(response: HttpResponse, original: UUID | str | None) -> None:
+    """Say that an answer was given before, to the request of that id."""
+    response["Idempotent-Replayed"] = "true"
+    if original is not None:
+        response["Original-Request"] = spell("req", original) if isinstance(original, UUID) else original
 
 
 def timestamp(instant: datetime) -> int:

@@ -232,7 +232,7 @@ def test_a_preview_shows_what_is_coming_and_stores_nothing(account: Account) -> 
         ({"customer": "cus_nope"}, "customer", "resource_missing"),
         ({"subscription": "sub_nope"}, "subscription", "resource_missing"),
         ({"customer": "CUSTOMER"}, None, "invoice_upcoming_none"),
-        ({"customer": "CUSTOMER", "subscription": "SUBSCRIPTION"}, "id", "resource_missing"),
+        ({"customer": "CUSTOMER", "subscription": "SUBSCRIPTION"}, "subscription", "resource_missing"),
         ({"customer": "CUSTOMER", "invoice_items": [{"amount": 1}]}, "invoice_items", "parameter_unknown"),
     ],
 )
@@ -241,7 +241,7 @@ def test_what_cannot_be_previewed(account: Account, params: Any, param: str | No
     known = {"CUSTOMER": new_customer(account).id, "SUBSCRIPTION": other.id}
     params = {name: known.get(value, value) if isinstance(value, str) else value for name, value in params.items()}
     error = refused(lambda: account.v1.invoices.create_preview(params))
-    assert (error.param, error.code) == (param, code)
+    assert (error.http_status, error.param, error.code) == (400, param, code)
 
 
 def test_a_page_costs_little_more_the_longer_it_is(

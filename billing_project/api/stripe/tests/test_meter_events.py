@@ -63,6 +63,8 @@ def test_a_re_send_under_its_key_gets_the_first_answer(account: Account) -> None
     assert first.last_response.headers["Idempotency-Key"] == "k"
     assert "Idempotent-Replayed" not in first.last_response.headers
     assert again.last_response.headers["Idempotent-Replayed"] == "true"
+    assert again.last_response.headers["Original-Request"] == first.last_response.headers["Request-Id"]
+    assert again.last_response.headers["Request-Id"] != first.last_response.headers["Request-Id"]
     assert MeterEvent.objects.count() == 1
 
     with pytest.raises(stripe.IdempotencyError) as caught:

@@ -1,6 +1,7 @@
 """/v2/billing/meter_events, and the session and stream beside it: the fastest way in."""
 
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -17,7 +18,7 @@ from billing_project.api.stripe.authentication import (
 )
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
 from billing_project.api.stripe.v2.wire import Body, NoFields, Time, instant, read_json, rfc3339
-from billing_project.api.stripe.wire import Wire, encode, json_response
+from billing_project.api.stripe.wire import Wire, encode, json_response, mark_replayed, request_uuid
 from core.ids import spell
 from usage.events import AcceptedEvent, EventDraft
 from usage.models import Source
@@ -36,7 +37,9 @@ class EventBody(Body, frozen=True):
     identifier: _Text | None = None
     timestamp: Time | None = None
 
-    def draft(self, retry_key: str | None = None, request_hash: bytes | None = None) -> EventDraft:
+    def draft(
+        self, retry_key: str | None = None, request_hash: bytes | None = None, request_id: UUID | None = None
+    ) -> EventDraft:
         return EventDraft(
             event_name=self.event_name,
             payload=self.payload,
@@ -44,6 +47,7 @@ class EventBody(Body, frozen=True):
             timestamp=instant(self.timestamp),
             retry_key=retry_key,
             fingerprint=request_hash,
+            request_id=request_id,
         )
 
 
@@ -74,7 +78,7 @@ def create_event(request: HttpRequest) -> HttpResponse:
     key = _opened(request)
     body = read_json(request, _EVENT)
     retry_key = idempotency_key(request)
-    draft = body.draft(retry_key, fingerprint(request, body) if retry_key else None)
+    draft = body.draft(retry_key, fingerprint(request, body) if retry_key else None, request_uuid(request))
     event = accept_event(
         environment=key.environment,
         draft=draft,
@@ -84,7 +88,7 @@ def create_event(request: HttpRequest) -> HttpResponse:
     )
     response = json_response(encode(shape_of_event(event, key.environment)))
     if event.replayed:
-        response["Idempotent-Replayed"] = "true"
+        mark_replayed(response, event.first_request_id)
     return response
 
 
@@ -120,16 +124,16 @@ def create_stream(request: HttpRequest) -> HttpResponse:
     require_scope(key, Scope.METER_REPORT)
     body = read_json(request, _STREAM)
     retry_key = idempotency_key(request)
-    fresh = take_in_stream(
+    first = take_in_stream(
         environment=key.environment,
         drafts=[event.draft() for event in body.events],
         source=Source.STREAM,
         now=now,
-        key=BatchKey(retry_key, fingerprint(request, body)) if retry_key else None,
+        key=BatchKey(retry_key, fingerprint(request, body), request_uuid(request)) if retry_key else None,
     )
     response = json_response("{}")
-    if not fresh:
-        response["Idempotent-Replayed"] = "true"
+    if first is not None:
+        mark_replayed(response, first.request_id)
     return response
 
 

@@ -16,7 +16,7 @@ from billing_project.api.stripe.errors import is_passing
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
 from billing_project.api.stripe.parsers import read_body
 from billing_project.api.stripe.v2.errors import error_response, spoken
-from billing_project.api.stripe.wire import StripeError, Wire, encode, json_response, request_id
+from billing_project.api.stripe.wire import StripeError, Wire, encode, json_response, mark_replayed, request_id
 
 B = TypeVar("B")
 
@@ -128,6 +128,5 @@ def answer_once(request: HttpRequest, key: ApiKey, said: Any, work: Callable[[],
     if answer.status >= 500:  # noqa: PLR2004 (a status, known by its number)
         response["Stripe-Should-Retry"] = "false"
     if replayed:
-        response["Idempotent-Replayed"] = "true"
-        response["Original-Request"] = answer.request_id
+        mark_replayed(response, answer.request_id)
     return response

@@ -48,6 +48,7 @@ def test_a_re_send_under_its_key_gets_the_first_answer(reporter: Reporter) -> No
     again = reporter.v2.billing.meter_events.create(reporter.event(), options)
     assert again.to_dict() == first.to_dict()
     assert again.last_response.headers["Idempotent-Replayed"] == "true"
+    assert again.last_response.headers["Original-Request"] == first.last_response.headers["Request-Id"]
     with pytest.raises(stripe.IdempotencyError):
         reporter.v2.billing.meter_events.create(reporter.event("2"), options)
     assert MeterEvent.objects.count() == 1
