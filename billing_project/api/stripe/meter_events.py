@@ -11,14 +11,13 @@ from accounts.models import Environment, Scope
 from billing_project.api.stripe.authentication import open_door, require_scope
 from billing_project.api.stripe.errors import unrecognized
 from billing_project.api.stripe.fields import Array, Params, Text, TextHash, Timestamp, checked
-from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
+from billing_project.api.stripe.idempotency import fingerprint, idempotency_key, mark_replayed
 from billing_project.api.stripe.objects import expansion_of, not_expandable, write
 from billing_project.api.stripe.parsers import Tree, read_params
 from billing_project.api.stripe.wire import (
     Wire,
     encode,
     json_response,
-    mark_replayed,
     request_uuid,
     timestamp,
 )

@@ -20,12 +20,12 @@ from accounts.services import Answer
 from billing_project.api.stripe.authentication import HasScope, StripeAuthentication
 from billing_project.api.stripe.errors import error_response, is_passing, missing, spoken, unrecognized
 from billing_project.api.stripe.fields import Params, RetrieveParams, checked
-from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
+from billing_project.api.stripe.idempotency import fingerprint, idempotency_key, stored_response
 from billing_project.api.stripe.kinds import Kind
 from billing_project.api.stripe.objects import expansion_of, not_expandable, write
 from billing_project.api.stripe.pagination import NEWEST_FIRST, Page, page_of
 from billing_project.api.stripe.parsers import Tree, read_params
-from billing_project.api.stripe.wire import Wire, encode, json_response, mark_replayed, request_id
+from billing_project.api.stripe.wire import Wire, encode, json_response, request_id
 
 M = TypeVar("M", bound=Model)
 
@@ -169,10 +169,4 @@ class StripeViewSet(GenericViewSet[M]):
             now=self.now,
             work=work,
         )
-        response = json_response(answer.body, answer.status)
-        if answer.status >= 500:  # noqa: PLR2004 (a status, known by its number)
-            # The same key would only bring the same answer again.
-            response["Stripe-Should-Retry"] = "false"
-        if replayed:
-            mark_replayed(response, answer.request_id)
-        return response
+        return stored_response(answer, replayed=replayed)

@@ -79,13 +79,6 @@ def request_id(request: HttpRequest) -> str:
     return spell("req", request_uuid(request))
 
 
-def mark_replayed(response: HttpResponse, original: UUID | str | None) -> None:
-    """Say that an answer was given before, to the request of that id."""
-    response["Idempotent-Replayed"] = "true"
-    if original is not None:
-        response["Original-Request"] = spell("req", original) if isinstance(original, UUID) else original
-
-
 def timestamp(instant: datetime) -> int:
     """Whole Unix seconds: the second that holds the instant."""
     return (instant - _EPOCH) // _SECOND

@@ -16,9 +16,9 @@ from billing_project.api.stripe.authentication import (
     require_scope,
     secret_of,
 )
-from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
+from billing_project.api.stripe.idempotency import fingerprint, idempotency_key, mark_replayed
 from billing_project.api.stripe.v2.wire import Body, NoFields, Time, instant, read_json, rfc3339
-from billing_project.api.stripe.wire import Wire, encode, json_response, mark_replayed, request_uuid
+from billing_project.api.stripe.wire import Wire, encode, json_response, request_uuid
 from core.ids import spell
 from usage.events import AcceptedEvent, EventDraft
 from usage.models import Source

@@ -13,10 +13,10 @@ from accounts import services
 from accounts.models import ApiKey
 from accounts.services import Answer
 from billing_project.api.stripe.errors import is_passing
-from billing_project.api.stripe.idempotency import fingerprint, idempotency_key
+from billing_project.api.stripe.idempotency import fingerprint, idempotency_key, stored_response
 from billing_project.api.stripe.parsers import read_body
 from billing_project.api.stripe.v2.errors import error_response, spoken
-from billing_project.api.stripe.wire import StripeError, Wire, encode, json_response, mark_replayed, request_id
+from billing_project.api.stripe.wire import StripeError, Wire, encode, json_response, request_id
 
 B = TypeVar("B")
 
@@ -124,9 +124,4 @@ def answer_once(request: HttpRequest, key: ApiKey, said: Any, work: Callable[[],
         now=timezone.now(),
         work=answered,
     )
-    response = json_response(answer.body, answer.status)
-    if answer.status >= 500:  # noqa: PLR2004 (a status, known by its number)
-        response["Stripe-Should-Retry"] = "false"
-    if replayed:
-        mark_replayed(response, answer.request_id)
-    return response
+    return stored_response(answer, replayed=replayed)
