@@ -7,8 +7,9 @@ from django.views.generic import RedirectView
 from billing_project.health import healthz
 
 urlpatterns = [
-    # Whoever opens the bare address is a person.
+    # Whoever opens the bare address, or types the console's without its slash, is a person.
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("healthz", healthz),
     path("", include("billing_project.api.stripe.urls")),

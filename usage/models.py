@@ -80,7 +80,7 @@ class EventClaim(models.Model):
 
     class Namespace(models.IntegerChoices):
         IDENTIFIER = 1, "event identifier"
-        RETRY_KEY = 2, "idempotency key of a request that reported one event"
+        RETRY_KEY = 2, "idempotency key of a request that reported events"
 
     pk = models.CompositePrimaryKey("environment", "namespace", "identifier")
     environment = models.ForeignKey(

@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                             models.PositiveSmallIntegerField(
                                 choices=[
                                     (1, "event identifier"),
-                                    (2, "idempotency key of a request that reported one event"),
+                                    (2, "idempotency key of a request that reported events"),
                                 ]
                             ),
                         ),
