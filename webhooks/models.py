@@ -1,15 +1,18 @@
 """What happened that others may want to know of: the transactional outbox that events are listed and delivered from."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.db import models
 
-from accounts.models import Environment
 from core.ids import new_id
+
+if TYPE_CHECKING:
+    # By name alone: accounts stands above, so that its services can say what happened to a customer.
+    from accounts.models import Environment
 
 
 class EventQuerySet(models.QuerySet["Event"]):
-    def of(self, environment: Environment) -> Self:
+    def of(self, environment: "Environment") -> Self:
         return self.filter(environment=environment)
 
 
@@ -21,7 +24,7 @@ class Event(models.Model):
         NO_METER_FOUND = "meter.not_found", "events named no meter"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="webhook_events")
+    environment = models.ForeignKey("accounts.Environment", on_delete=models.PROTECT, related_name="webhook_events")
     kind = models.CharField(max_length=50, choices=Kind)
     subject_id = models.UUIDField(
         null=True, help_text="The row that it is about; its kind of event says of which table."

@@ -1,15 +1,17 @@
 """Writes of the outbox."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from accounts.models import Environment
 from webhooks.models import Event
+
+if TYPE_CHECKING:
+    from accounts.models import Environment
 
 
 def record_event(
-    *, environment: Environment, kind: Event.Kind, data: dict[str, Any], now: datetime, subject_id: UUID | None = None
+    *, environment: "Environment", kind: Event.Kind, data: dict[str, Any], now: datetime, subject_id: UUID | None = None
 ) -> Event:
     """Note that something happened. Call it in the transaction that makes it happen."""
     return Event.objects.create(
