@@ -76,6 +76,14 @@ class SessionExpired(BillingError):
         super().__init__("The session has expired. Open a new one.")
 
 
+class LicenseRequired(BillingError):
+    """The company has no license in force for what was asked."""
+
+    def __init__(self, product: str) -> None:
+        self.product = product
+        super().__init__(f"the company has no license in force for {product!r}")
+
+
 class CustomerDeleted(BillingError):
     """The customer was deleted and cannot be changed any more."""
 

@@ -1,13 +1,14 @@
 """What every request asks of the accounts, kept in memory for half a second (see :mod:`core.caches`)."""
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 from django.db import connection
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, License
 from core.caches import BriefCache
 
 # Environment and customer, each as a number: UUIDs hash and compare themselves in Python, which shows at thousands of
@@ -31,6 +32,13 @@ def _read_keys(digests: Collection[str]) -> Mapping[str, ApiKey]:
 
 def _read_keys_by_id(ids: Collection[UUID]) -> Mapping[UUID, ApiKey]:
     return ApiKey.objects.select_related("environment__company").in_bulk(ids)
+
+
+def _read_licenses(companies: Collection[UUID]) -> Mapping[UUID, Sequence[License]]:
+    found = defaultdict(list)
+    for license_ in License.objects.filter(company__in=companies):
+        found[license_.company_id].append(license_)
+    return found
 
 
 def customer_key(environment_id: UUID, customer_id: UUID) -> CustomerKey:
@@ -66,5 +74,7 @@ def _wanted(customers: Collection[CustomerKey]) -> str:
 api_keys: BriefCache[str, ApiKey] = BriefCache(_read_keys, most=10_000)
 # For sessions, which name their key by its id.
 api_keys_by_id: BriefCache[UUID, ApiKey] = BriefCache(_read_keys_by_id, most=10_000)
+# By company, whatever their dates.
+licenses: BriefCache[UUID, Sequence[License]] = BriefCache(_read_licenses, most=10_000)
 # The deleted are not there.
 customers: BriefCache[CustomerKey, KnownCustomer] = BriefCache(_read_customers, most=100_000)

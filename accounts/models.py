@@ -186,6 +186,10 @@ class License(models.Model):
     def __str__(self) -> str:
         return f"{self.company}: {self.get_product_display()}"
 
+    def is_in_force(self, at: datetime) -> bool:
+        """As :meth:`LicenseQuerySet.in_force` asks the database."""
+        return self.state(at) in {self.State.ACTIVE, self.State.IN_GRACE}
+
     def state(self, at: datetime) -> State:
         if at < self.starts_at:
             return self.State.SCHEDULED

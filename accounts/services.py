@@ -26,6 +26,7 @@ from accounts.errors import (
     CustomerDeleted,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
+    LicenseRequired,
     ScopesInvalid,
 )
 from accounts.models import ApiKey, Company, Customer, Environment, IdempotencyRecord, License, Mode, Scope, TestClock
@@ -78,6 +79,16 @@ def add_licenses(*, company: Company, licenses: Iterable[str], now: datetime | N
     held = set(License.objects.filter(company=company).in_force(now).values_list("product", flat=True))
     missing = [License.Product(product) for product in dict.fromkeys(licenses) if product not in held]
     return [License.objects.create(company=company, product=product, starts_at=now) for product in missing]
+
+
+def require_license(*, environment: Environment, product: License.Product, now: datetime) -> None:
+    """Hold a company to its licenses. A change of them counts within a second.
+
+    :raises LicenseRequired: if none of that product is in force, grace included
+    """
+    held = known.licenses.get(environment.company_id) or ()
+    if not any(license_.product == product and license_.is_in_force(now) for license_ in held):
+        raise LicenseRequired(product)
 
 
 def find_company(*, name_or_id: str) -> Company:

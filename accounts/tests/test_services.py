@@ -13,6 +13,7 @@ from accounts.errors import (
     CompanyNameTaken,
     CompanyNotFound,
     CustomerDeleted,
+    LicenseRequired,
     ScopesInvalid,
 )
 from accounts.models import ApiKey, Company, Customer, Environment, License, Scope
@@ -32,6 +33,38 @@ def test_a_company_has_both_environments_and_its_licenses() -> None:
     assert [(held.product, held.starts_at, held.ends_at) for held in company.licenses.all()] == [
         ("subscription", NOW, None)
     ]
+
+
+@pytest.mark.parametrize(
+    ("at", "opens"),
+    [
+        (NOW - timedelta(microseconds=1), False),
+        (NOW, True),
+        (NOW + timedelta(days=30), True),
+        (NOW + timedelta(days=37) - timedelta(microseconds=1), True),
+        (NOW + timedelta(days=37), False),
+    ],
+)
+def test_a_license_opens_its_product_for_its_company_from_its_start_until_its_grace_is_over(
+    *, at: datetime, opens: bool
+) -> None:
+    environment, other = EnvironmentFactory.create(), EnvironmentFactory.create()
+    metered = License.Product.METERED_PRODUCTS
+    license_ = License.objects.create(
+        company=environment.company, product=metered, starts_at=NOW, ends_at=NOW + timedelta(days=30)
+    )
+
+    def is_open(environment: Environment, product: License.Product) -> bool:
+        try:
+            services.require_license(environment=environment, product=product, now=at)
+        except LicenseRequired:
+            return False
+        return True
+
+    assert is_open(environment, metered) is opens is license_.is_in_force(at)
+    assert License.objects.in_force(at).exists() is opens
+    assert not is_open(environment, License.Product.SUBSCRIPTION)
+    assert not is_open(other, metered)
 
 
 def test_a_second_company_of_the_name_is_refused_and_leaves_nothing() -> None:

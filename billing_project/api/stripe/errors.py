@@ -135,6 +135,7 @@ TABLE: dict[type[BillingError], Saying] = {
     accounts.AddressNotAllowed: _refused(status=403),
     accounts.SessionUnknown: _unknown_session,
     accounts.SessionExpired: _expired_session,
+    accounts.LicenseRequired: _refused("license_required", status=403),
     accounts.CustomerDeleted: _customer_deleted,
     accounts.IdempotencyKeyInUse: _key_in_use,
     accounts.IdempotencyKeyReused: _key_reused,
