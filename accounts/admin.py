@@ -92,8 +92,11 @@ class CompanyAdmin(ConsoleAdmin):
     can_add = can_change = True
     list_display = ["name", "created_at"]
     search_fields = ["name"]
-    fieldsets = ((None, {"fields": ("name", "created_at", "api_keys")}),)
-    editable = ("name",)
+    fieldsets = (
+        (None, {"fields": ("name", "created_at", "api_keys")}),
+        ("Billing", {"fields": ("billing_zone", ("overdue_days", "overdue_outcome"))}),
+    )
+    editable = ("name", "billing_zone", "overdue_days", "overdue_outcome")
     add_fieldsets = ((None, {"fields": ("name", "licenses")}),)
     inlines = [EnvironmentInline, LicenseInline, MembershipInline]
 
@@ -108,9 +111,12 @@ class CompanyAdmin(ConsoleAdmin):
             name=form.cleaned_data["name"], licenses=form.cleaned_data["licenses"], now=timezone.now()
         )
 
+    def update(self, row: Any, form: Any) -> None:
+        services.update_company(company=row, **{name: form.cleaned_data[name] for name in form.changed_data})
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not permits(request, "accounts.view_apikey", obj):
-            return ((None, {"fields": ("name", "created_at")}),)
+            return ((None, {"fields": ("name", "created_at")}), self.fieldsets[1])
         return super().get_fieldsets(request, obj)
 
     @display(description="API keys in use")
@@ -324,11 +330,18 @@ class PersonAdmin(ConsoleAdmin, UserAdmin):  # type: ignore[type-arg]
 @admin.register(TestClock)
 class TestClockAdmin(ConsoleAdmin):
     wire_prefix = "clock"
-    list_display = ["__str__", "environment", "frozen_at", "created_at"]
-    list_filter = ["environment"]
+    list_display = ["__str__", "environment", "frozen_at", "status", "created_at"]
+    list_filter = ["environment", "status"]
     list_select_related = ["environment__company"]
     search_fields = ["name"]
-    fields = ["name", "environment", "frozen_at", "created_at"]
+    fields = [
+        "name",
+        "environment",
+        ("frozen_at", "target_at"),
+        ("status", "failure"),
+        "created_at",
+        ("deletes_at", "deleted_at"),
+    ]
 
 
 @admin.register(Customer)

@@ -29,6 +29,19 @@ class CompanyNotFound(BillingError):
         super().__init__(f"there is no company {name_or_id!r}")
 
 
+class TimeZoneUnknown(BillingError):
+    """No zone of that name. They are named like Europe/Berlin."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no time zone {name!r}; they are named like Europe/Berlin")
+
+
+class OverdueDaysMissing(BillingError):
+    def __init__(self) -> None:
+        super().__init__("say after how many days an open invoice has its consequence")
+
+
 class ScopesInvalid(BillingError):
     """A key would open nothing, or something that does not exist."""
 

@@ -19,15 +19,43 @@ class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
 
 
+class OverdueOutcome(models.TextChoices):
+    """What may follow when an invoice stays open for long."""
+
+    PAST_DUE = "past_due", "stays past due"
+    UNPAID = "unpaid", "becomes unpaid: its invoices stay drafts"
+    CANCELED = "canceled", "is canceled"
+
+
 class Company(models.Model):
     """A tenant: the company that runs its billing here."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=200, unique=True)
     members = models.ManyToManyField(User, through="Membership", related_name="companies")
+    billing_zone = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="New subscriptions bill by local midnight in this time zone, such as Europe/Berlin. Empty: by the second, in UTC.",
+    )
+    overdue_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="How many days after its due date an open invoice has the consequence below."
+    )
+    overdue_outcome = models.CharField(
+        max_length=8,
+        choices=OverdueOutcome,
+        default=OverdueOutcome.PAST_DUE,
+        help_text="What becomes of a subscription whose invoice stays open for so long. Until then it is past due.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        constraints = [
+            CheckConstraint(
+                condition=Q(overdue_outcome="past_due") | Q(overdue_days__isnull=False),
+                name="company_overdue_days_if_something_follows",
+            )
+        ]
         verbose_name_plural = "companies"
         ordering = ["name"]
 
@@ -249,15 +277,37 @@ class Membership(models.Model):
 class TestClock(models.Model):
     """A clock of a test environment. Customers bound to it live at its time instead of the wall's."""
 
+    class Status(models.TextChoices):
+        READY = "ready"
+        ADVANCING = "advancing"
+        INTERNAL_FAILURE = "internal_failure", "failed while advancing"
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="test_clocks")
     name = models.CharField(max_length=300, blank=True)
     frozen_at = models.DateTimeField(help_text="What the clock shows.")
+    status = models.CharField(max_length=16, choices=Status, default=Status.READY)
+    target_at = models.DateTimeField(
+        null=True, blank=True, help_text="What it is advancing to; step by step, so it may lie between for a while."
+    )
+    failure = models.TextField(blank=True, help_text="Why the last advance stopped before its target.")
     created_at = models.DateTimeField(auto_now_add=True)
+    deletes_at = models.DateTimeField(help_text="When it is deleted by itself, with its customers, by the wall's time.")
+    deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["environment", "-created_at"], name="test_clock_by_environment")]
+        constraints = [
+            CheckConstraint(
+                condition=Q(status="ready", target_at__isnull=True)
+                | (~Q(status="ready") & Q(target_at__gte=F("frozen_at"))),
+                name="test_clock_has_a_target_until_ready",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["environment", "-created_at"], name="test_clock_by_environment"),
+            models.Index(fields=["status"], condition=Q(status="advancing"), name="test_clock_advancing"),
+        ]
 
     def __str__(self) -> str:
         return self.name or f"clock at {self.frozen_at:%Y-%m-%d %H:%M}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
@@ -27,9 +28,22 @@ from accounts.errors import (
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
     LicenseRequired,
+    OverdueDaysMissing,
     ScopesInvalid,
+    TimeZoneUnknown,
 )
-from accounts.models import ApiKey, Company, Customer, Environment, IdempotencyRecord, License, Mode, Scope, TestClock
+from accounts.models import (
+    ApiKey,
+    Company,
+    Customer,
+    Environment,
+    IdempotencyRecord,
+    License,
+    Mode,
+    OverdueOutcome,
+    Scope,
+    TestClock,
+)
 from core.db import violates
 from core.metadata import MetadataChange
 
@@ -63,6 +77,33 @@ def create_company(*, name: str, licenses: Iterable[str] = (), now: datetime | N
         if violates(error, "accounts_company_name_key"):
             raise CompanyNameTaken(name) from error
         raise
+    return company
+
+
+class BillingRules(TypedDict, total=False):
+    """How a company bills."""
+
+    name: str
+    billing_zone: str
+    overdue_days: int | None
+    overdue_outcome: str
+
+
+@transaction.atomic
+def update_company(*, company: Company, **rules: Unpack[BillingRules]) -> Company:
+    """Change what is given, leave the rest. Subscriptions that have begun keep their time zone.
+
+    :raises TimeZoneUnknown: if there is no zone of the name ``billing_zone``
+    :raises OverdueDaysMissing: if something shall follow when an invoice stays open, but not after how many days
+    """
+    company = Company.objects.select_for_update(no_key=True).get(pk=company.pk)
+    for name, value in rules.items():
+        setattr(company, name, value)
+    if company.billing_zone and company.billing_zone not in available_timezones():
+        raise TimeZoneUnknown(company.billing_zone)
+    if company.overdue_outcome != OverdueOutcome.PAST_DUE and company.overdue_days is None:
+        raise OverdueDaysMissing
+    company.save(update_fields=[*rules])
     return company
 
 

@@ -149,7 +149,7 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
 
     wire_prefix = "sub"
     wire_parents = {"cus": "customer"}
-    list_display = ["customer", "environment", "status", "currency", "start_at", "bills_at", "ended_at"]
+    list_display = ["customer", "environment", "status", "currency", "start_at", "wakes_at", "ended_at"]
     list_filter = ["environment", "environment__mode", "status", "collection_method"]
     list_select_related = ["environment__company", "customer"]
     search_fields = ["customer__name__istartswith", "customer__email__iexact"]
@@ -162,7 +162,7 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
                     ("customer", "environment"),
                     ("status", "currency"),
                     ("start_at", "anchor_at"),
-                    ("bills_at", "ended_at"),
+                    ("wakes_at", "ended_at"),
                 )
             },
         ),
@@ -171,7 +171,10 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
             {
                 "classes": ("collapse",),
                 "fields": (
+                    ("trial_start_at", "trial_end_at"),
+                    ("pause_behavior", "pause_resumes_at"),
                     ("collection_method", "days_until_due"),
+                    ("billing_zone", "expires_at"),
                     ("cancel_at", "cancel_at_period_end"),
                     ("canceled_at", "created_at"),
                     "description",

@@ -194,3 +194,15 @@ class ProrationNotSupported(BillingError):
 
     def __init__(self) -> None:
         super().__init__("Unused time of licensed items cannot be prorated yet: cancel without it, or at period end.")
+
+
+class StatusMoveRefused(BillingError):
+    """The subscription's status allows no such step; :mod:`subscriptions.statuses` says which it does.
+
+    :ivar status: what the subscription is now
+    """
+
+    def __init__(self, status: str, following: str) -> None:
+        self.status = status
+        self.following = following
+        super().__init__(f"A subscription that is {status} cannot become {following}.")

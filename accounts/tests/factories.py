@@ -1,6 +1,6 @@
 """Companies, environments and customers for tests."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import factory
@@ -36,6 +36,7 @@ class TestClockFactory(DjangoModelFactory[TestClock]):
 
     environment = factory.SubFactory(EnvironmentFactory)
     frozen_at = NOW
+    deletes_at = NOW + timedelta(days=30)
 
 
 class CustomerFactory(DjangoModelFactory[Customer]):

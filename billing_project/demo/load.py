@@ -32,6 +32,8 @@ TRACE = Path(__file__).parent / "AzureLLMInferenceTrace_code.csv"
 # The usage lies between 18:17 and 19:15 on that day.
 STARTED_AT = datetime(2023, 11, 16, 18, tzinfo=UTC)
 ENDED_AT = datetime(2023, 12, 16, 18, tzinfo=UTC)
+# The demo stays until somebody removes it.
+KEPT_UNTIL = datetime(2123, 11, 16, tzinfo=UTC)
 # event name: (display name, column of the trace, cents for one token)
 METERS = {
     "context_tokens": ("Context tokens", "ContextTokens", Decimal("0.00025")),
@@ -78,7 +80,9 @@ def load(*, wall: datetime, on_progress: Callable[[int], object]) -> Access:
 
 
 def _sell_tokens(environment: Environment, on_progress: Callable[[int], object]) -> None:
-    clock = TestClock.objects.create(environment=environment, name="November 2023", frozen_at=STARTED_AT)
+    clock = TestClock.objects.create(
+        environment=environment, name="November 2023", frozen_at=STARTED_AT, deletes_at=KEPT_UNTIL
+    )
     customer = create_customer(
         environment=environment,
         now=STARTED_AT,

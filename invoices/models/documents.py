@@ -35,6 +35,8 @@ class Invoice(models.Model):
         OPEN = "open"
         PAID = "paid"
         VOID = "void"
+        # Given up by the company; the customer may still pay.
+        UNCOLLECTIBLE = "uncollectible"
 
     class BillingReason(models.TextChoices):
         SUBSCRIPTION_CREATE = "subscription_create"
@@ -68,10 +70,22 @@ class Invoice(models.Model):
     finalizes_at = models.DateTimeField(
         null=True, blank=True, help_text="When a draft becomes final by itself; until then late usage still counts."
     )
+    pause_behavior = models.CharField(
+        max_length=18,
+        choices=Subscription.PausedCollection,
+        blank=True,
+        help_text="What becomes of it, as its subscription's collection was paused when it was made.",
+    )
     finalized_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
+    escalates_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When it moves its subscription on, if it is still open: at its due date, and after the company's patience.",
+    )
     paid_at = models.DateTimeField(null=True, blank=True)
     voided_at = models.DateTimeField(null=True, blank=True)
+    uncollectible_at = models.DateTimeField(null=True, blank=True)
 
     objects = InvoiceQuerySet.as_manager()
 
@@ -97,6 +111,13 @@ class Invoice(models.Model):
                 name="invoice_voided_at_iff_void",
             ),
             CheckConstraint(
+                condition=~Q(status="uncollectible") | Q(uncollectible_at__isnull=False),
+                name="invoice_uncollectible_at_if_uncollectible",
+            ),
+            CheckConstraint(
+                condition=Q(status="open") | Q(escalates_at__isnull=True), name="invoice_escalates_only_while_open"
+            ),
+            CheckConstraint(
                 condition=Q(amount_due__gte=0) & Q(amount_paid__gte=0), name="invoice_amounts_not_negative"
             ),
             CheckConstraint(condition=Q(period_end__gte=F("period_start")), name="invoice_period_in_order"),
@@ -106,6 +127,9 @@ class Invoice(models.Model):
             models.Index(fields=["environment", "status", "-created_at"], name="invoice_by_status"),
             models.Index(fields=["environment", "customer", "-created_at"], name="invoice_by_customer"),
             models.Index(fields=["finalizes_at"], condition=Q(status="draft"), name="invoice_draft_due"),
+            models.Index(
+                fields=["escalates_at"], condition=Q(escalates_at__isnull=False), name="invoice_escalation_due"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -120,11 +144,15 @@ class Invoice(models.Model):
         return self.amount_due - self.amount_paid
 
 
+# What stands as billed, whether it was paid or not.
+_BILLED = [Invoice.Status.OPEN, Invoice.Status.PAID, Invoice.Status.UNCOLLECTIBLE]
+
+
 class InvoiceLineQuerySet(models.QuerySet["InvoiceLine"]):
     def billed_usage(self) -> Self:
         """The lines by which metered periods were billed first: of final invoices, void ones left out, and no true-ups."""
         return self.filter(
-            invoice__status__in=[Invoice.Status.OPEN, Invoice.Status.PAID],
+            invoice__status__in=_BILLED,
             price__meter__isnull=False,
             subscription_item__isnull=False,
             trues_up__isnull=True,
@@ -132,7 +160,7 @@ class InvoiceLineQuerySet(models.QuerySet["InvoiceLine"]):
 
     def with_true_ups(self) -> Self:
         """Each line with what true-ups on final invoices have billed for its period since."""
-        billed = Q(true_ups__invoice__status__in=[Invoice.Status.OPEN, Invoice.Status.PAID])
+        billed = Q(true_ups__invoice__status__in=_BILLED)
         quantity, amount = Sum("true_ups__quantity", filter=billed), Sum("true_ups__amount", filter=billed)
         return self.annotate(
             trued_up_quantity=Coalesce(quantity, Value(0), output_field=ExactDecimalField()),

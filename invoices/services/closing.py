@@ -30,7 +30,7 @@ def close_due_periods(*, wall: datetime, chunk: int = _CHUNK) -> Swept:
     :returns: periods closed, and subscriptions parked
     """
     held_back = BillingFailure.objects.held_back(wall).filter(subscription=OuterRef("pk"))
-    due = subscriptions_with_items().due(wall).filter(~Exists(held_back)).order_by("bills_at", "pk")
+    due = subscriptions_with_items().due(wall).filter(~Exists(held_back)).order_by("wakes_at", "pk")
     return sweep(due=due, chunk=chunk, work=partial(close_periods, wall=wall), park=partial(_park, wall=wall))
 
 

@@ -39,7 +39,7 @@ def preview_invoice(
     :raises AmountTooLarge: if it would be beyond what an invoice can hold
     """
     found = _find(environment, subscription, customer)
-    charges = cycle_charges(found) if found is not None and found.bills_at is not None else []
+    charges = cycle_charges(found) if found is not None and found.wakes_at is not None else []
     if found is None or not charges:
         raise NoUpcomingInvoice(
             customer_id=customer.pk if customer else None, subscription_id=subscription.pk if subscription else None
@@ -67,7 +67,7 @@ def _find(
     if subscription is None:
         if customer is None:
             return None
-        return candidates.filter(bills_at__isnull=False).order_by("bills_at", "pk").first()
+        return candidates.filter(wakes_at__isnull=False).order_by("wakes_at", "pk").first()
     found = candidates.filter(pk=subscription.pk).first()
     if found is None:
         raise NotFound("subscription", str(subscription.pk))

@@ -22,7 +22,7 @@ def drop_expired_usage(*, now: datetime, retention: timedelta) -> list[str]:
 
 def _needed_since(now: datetime) -> list[datetime]:
     """The starts of the periods whose usage will be read again: not closed, on drafts, or open to late usage."""
-    running = SubscriptionItem.objects.filter(subscription__bills_at__isnull=False)
+    running = SubscriptionItem.objects.filter(subscription__wakes_at__isnull=False)
     starts = [
         running.aggregate(start=Min("current_period_start"))["start"],
         Invoice.objects.filter(status=Invoice.Status.DRAFT).aggregate(start=Min("lines__period_start"))["start"],

@@ -133,7 +133,7 @@ def _locked(subscription: Subscription) -> Subscription:
 
 def _close_overdue(subscription: Subscription, now: datetime) -> None:
     """Bill the periods that were over by now, which the sweep may not have come to yet."""
-    while subscription.bills_at is not None and subscription.bills_at <= now:
+    while subscription.wakes_at is not None and subscription.wakes_at <= now:
         close_periods([subscription], wall=now)
 
 

@@ -125,7 +125,7 @@ def test_several_periods_are_billed_in_order_and_only_once(customer: Customer, m
     billed = Invoice.objects.order_by("pk").values_list("period_start", "period_end", "total")
     assert list(billed) == [(NOW, FIRST_END, 5), (FIRST_END, SECOND_END, 10), (SECOND_END, THIRD_END, 20)]
     subscription.refresh_from_db()
-    assert subscription.bills_at == utc("2026-10-10T12:30")
+    assert subscription.wakes_at == utc("2026-10-10T12:30")
 
 
 def test_licensed_items_are_billed_for_the_next_period_beside_the_usage_of_this_one(
@@ -158,7 +158,7 @@ def test_the_last_bill_has_the_usage_and_no_next_period(customer: Customer, mete
     assert {invoice.subscription for invoice in cycles} == {both}
     for subscription, ended_at in [(both, both.cancel_at), (alone, FIRST_END)]:
         subscription.refresh_from_db()
-        assert (subscription.status, subscription.ended_at, subscription.bills_at) == ("canceled", ended_at, None)
+        assert (subscription.status, subscription.ended_at, subscription.wakes_at) == ("canceled", ended_at, None)
 
 
 def test_a_total_below_zero_is_billed_as_nothing_and_says_so(customer: Customer, metered: Price) -> None:
@@ -295,7 +295,7 @@ def test_what_cannot_be_billed_is_parked_with_its_reason_and_stops_nobody(custom
     assert failure.reason == "AmountTooLarge: The amount is too large for an invoice: 1.00000e+31"
     assert (failure.attempts, failure.failed_at) == (1, FIRST_END)
     bad.refresh_from_db()
-    assert bad.bills_at == FIRST_END
+    assert bad.wakes_at == FIRST_END
 
 
 def test_a_parked_subscription_is_tried_again_ever_more_rarely_until_it_works(

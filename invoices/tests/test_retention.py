@@ -76,7 +76,7 @@ def test_given_a_period_that_late_usage_may_still_reach_when_dropping_then_its_e
     end = datetime(2026, 2, 11, tzinfo=UTC)
     services.close_due_periods(wall=end)
     services.finalize_due_drafts(wall=end + services.GRACE)
-    Subscription.objects.update(bills_at=None)
+    Subscription.objects.update(wakes_at=None)
 
     services.drop_expired_usage(now=end + REACH - MOMENT, retention=MOMENT)
     within_reach = months_left()

@@ -122,7 +122,7 @@ def test_cancelled_without_an_invoice_the_usage_stays_unbilled(customer: Custome
 
     ended = services.cancel_subscription(subscription=subscription, now=now, comment="Too dear", feedback="expensive")
 
-    assert (ended.status, ended.ended_at, ended.canceled_at, ended.bills_at) == ("canceled", now, now, None)
+    assert (ended.status, ended.ended_at, ended.canceled_at, ended.wakes_at) == ("canceled", now, now, None)
     assert ended.cancellation_details == {"comment": "Too dear", "feedback": "expensive"}
     services.close_due_periods(wall=SECOND_END)
     assert not Invoice.objects.exists()

@@ -10,6 +10,7 @@ from django.db.models.functions import Greatest
 from accounts.models import Customer, Environment, TestClock
 from core.ids import new_id
 from core.periods import Period
+from subscriptions import statuses
 from subscriptions.models.catalog import Price
 
 
@@ -21,23 +22,35 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Subscriptions with a period that is over, by their customer's clock or the wall's."""
         furthest = TestClock.objects.order_by("-frozen_at").values("frozen_at")[:1]
         return self.filter(
-            Q(customer__test_clock__isnull=True, bills_at__lte=wall)
-            | Q(bills_at__lte=F("customer__test_clock__frozen_at")),
+            Q(customer__test_clock__isnull=True, wakes_at__lte=wall)
+            | Q(wakes_at__lte=F("customer__test_clock__frozen_at")),
             # It follows from the above, and is what an index can answer. Without a clock it is the wall's time.
-            bills_at__lte=Greatest(Value(wall), Subquery(furthest), output_field=models.DateTimeField()),
+            wakes_at__lte=Greatest(Value(wall), Subquery(furthest), output_field=models.DateTimeField()),
         )
 
 
 class Subscription(models.Model):
     """A customer's agreement to pay the prices of its items, period after period, from an anchor."""
 
-    class Status(models.TextChoices):
-        ACTIVE = "active"
-        CANCELED = "canceled"
+    Status = statuses.Status
 
     class CollectionMethod(models.TextChoices):
         CHARGE_AUTOMATICALLY = "charge_automatically"
         SEND_INVOICE = "send_invoice"
+
+    class TrialEnd(models.TextChoices):
+        """What follows a trial, as nobody here knows of a way to be paid."""
+
+        CREATE_INVOICE = "create_invoice"
+        PAUSE = "pause"
+        CANCEL = "cancel"
+
+    class PausedCollection(models.TextChoices):
+        """What becomes of invoices that are made while collection is paused."""
+
+        KEEP_AS_DRAFT = "keep_as_draft"
+        MARK_UNCOLLECTIBLE = "mark_uncollectible"
+        VOID = "void"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="subscriptions")
@@ -50,9 +63,29 @@ class Subscription(models.Model):
     days_until_due = models.PositiveSmallIntegerField(null=True, blank=True)
     start_at = models.DateTimeField(help_text="Usage before this instant is not billed.")
     anchor_at = models.DateTimeField(help_text="The instant that all period boundaries are counted from.")
-    bills_at = models.DateTimeField(
-        null=True, blank=True, help_text="The next period boundary to be billed; empty once nothing is left to bill."
+    anchor_config = models.JSONField(
+        null=True, blank=True, help_text="The day and time that the anchor was asked for by, where it was."
     )
+    billing_zone = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="The company's zone when this began: period boundaries are local midnights there. Empty: UTC.",
+    )
+    wakes_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="The next instant at which something happens by itself: the earliest of those that the row knows.",
+    )
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="When an incomplete subscription is given up; empty for any other."
+    )
+    trial_start_at = models.DateTimeField(null=True, blank=True)
+    trial_end_at = models.DateTimeField(null=True, blank=True)
+    trial_end_behavior = models.CharField(max_length=14, choices=TrialEnd, default=TrialEnd.CREATE_INVOICE)
+    pause_behavior = models.CharField(
+        max_length=18, choices=PausedCollection, blank=True, help_text="Empty: invoices are collected."
+    )
+    pause_resumes_at = models.DateTimeField(null=True, blank=True, help_text="Empty: paused until somebody resumes.")
     cancel_at = models.DateTimeField(null=True, blank=True)
     cancel_at_period_end = models.BooleanField(default=False)
     canceled_at = models.DateTimeField(null=True, blank=True)
@@ -66,13 +99,33 @@ class Subscription(models.Model):
 
     class Meta:
         constraints = [
+            CheckConstraint(condition=Q(status__in=statuses.Status.values), name="subscription_status_is_known"),
             CheckConstraint(
-                condition=Q(status="canceled", ended_at__isnull=False)
-                | (~Q(status="canceled") & Q(ended_at__isnull=True)),
-                name="subscription_ended_at_iff_canceled",
+                condition=Q(status__in=sorted(statuses.OVER), ended_at__isnull=False)
+                | (~Q(status__in=sorted(statuses.OVER)) & Q(ended_at__isnull=True)),
+                name="subscription_ended_at_iff_over",
             ),
             CheckConstraint(
-                condition=~Q(status="canceled") | Q(bills_at__isnull=True), name="subscription_canceled_bills_no_more"
+                condition=Q(ended_at__isnull=True) | Q(wakes_at__isnull=True),
+                name="subscription_wakes_no_more_when_over",
+            ),
+            CheckConstraint(
+                condition=Q(status="incomplete", expires_at__isnull=False)
+                | (~Q(status="incomplete") & Q(expires_at__isnull=True)),
+                name="subscription_expires_at_iff_incomplete",
+            ),
+            CheckConstraint(
+                condition=Q(trial_start_at__isnull=True, trial_end_at__isnull=True)
+                | Q(trial_start_at__isnull=False, trial_end_at__gte=F("trial_start_at")),
+                name="subscription_trial_has_both_ends",
+            ),
+            CheckConstraint(
+                condition=~Q(status="trialing") | Q(trial_end_at__isnull=False),
+                name="subscription_trialing_has_a_trial",
+            ),
+            CheckConstraint(
+                condition=Q(pause_resumes_at__isnull=True) | ~Q(pause_behavior=""),
+                name="subscription_resumes_only_if_paused",
             ),
             CheckConstraint(
                 condition=~Q(collection_method="send_invoice") | Q(days_until_due__isnull=False),
@@ -86,7 +139,7 @@ class Subscription(models.Model):
         indexes = [
             models.Index(fields=["environment", "-created_at", "-id"], name="subscription_newest_first"),
             models.Index(fields=["environment", "customer"], name="subscription_by_customer"),
-            models.Index(fields=["bills_at"], condition=Q(bills_at__isnull=False), name="subscription_due"),
+            models.Index(fields=["wakes_at"], condition=Q(wakes_at__isnull=False), name="subscription_due"),
         ]
 
     def __str__(self) -> str:

@@ -115,7 +115,7 @@ def create_subscription(
         days_until_due=days_until_due,
         start_at=start_at,
         anchor_at=anchor,
-        bills_at=period.end,
+        wakes_at=period.end,
         cancel_at=cancel_at,
         cancel_at_period_end=cancel_at_period_end,
         canceled_at=None if cancel_at is None else now,
@@ -152,11 +152,11 @@ def advance_subscriptions(*, subscriptions: Iterable[Subscription]) -> None:
                 continue
             item.current_period_start, item.current_period_end = period.start, period.end
             advanced.append(item)
-            subscription.bills_at = period.end
+            subscription.wakes_at = period.end
         if ends_at is not None:
             _mark_ended(subscription, ends_at)
     update_rows(advanced, ["current_period_start", "current_period_end"])
-    update_rows(subscriptions, ["bills_at", "status", "ended_at"])
+    update_rows(subscriptions, ["wakes_at", "status", "ended_at"])
 
 
 def end_subscription(*, subscription: Subscription, now: datetime, comment: str = "", feedback: str = "") -> None:
@@ -169,13 +169,13 @@ def end_subscription(*, subscription: Subscription, now: datetime, comment: str 
     subscription.canceled_at = now
     given = {"comment": comment, "feedback": feedback}
     subscription.cancellation_details = {name: text for name, text in given.items() if text}
-    subscription.save(update_fields=["status", "ended_at", "bills_at", "canceled_at", "cancellation_details"])
+    subscription.save(update_fields=["status", "ended_at", "wakes_at", "canceled_at", "cancellation_details"])
 
 
 def _mark_ended(subscription: Subscription, at: datetime) -> None:
     subscription.status = Subscription.Status.CANCELED
     subscription.ended_at = at
-    subscription.bills_at = None
+    subscription.wakes_at = None
 
 
 def _new_item(subscription: Subscription, item: NewItem, period: Period) -> SubscriptionItem:

@@ -85,7 +85,7 @@ def test_a_subscription_begins_now_with_its_items_in_order(customer: Customer) -
     assert items[1].metadata == {"seat": "window"}
     assert (subscription.start_at, subscription.anchor_at, subscription.currency) == (NOW, NOW, "usd")
     assert periods(subscription) == {(NOW, utc("2026-07-10T12:30"))}
-    assert subscription.bills_at == utc("2026-07-10T12:30")
+    assert subscription.wakes_at == utc("2026-07-10T12:30")
     assert subscription.status == Subscription.Status.ACTIVE
 
 
@@ -127,7 +127,7 @@ def test_periods_follow_the_anchor_through_short_months(customer: Customer) -> N
     ends = []
     for _ in range(13):
         subscription = Subscription.objects.get(pk=subscription.pk)
-        ends.append(subscription.bills_at)
+        ends.append(subscription.wakes_at)
         services.advance_subscriptions(subscriptions=[subscription])
 
     assert [end.strftime("%m-%d") for end in ends if end] == [
@@ -144,7 +144,7 @@ def test_at_period_end_it_is_over(customer: Customer) -> None:
 
     subscription.refresh_from_db()
     assert subscription.status == Subscription.Status.CANCELED
-    assert (subscription.ended_at, subscription.bills_at) == (utc("2026-07-10T12:30"), None)
+    assert (subscription.ended_at, subscription.wakes_at) == (utc("2026-07-10T12:30"), None)
     assert periods(subscription) == {(NOW, utc("2026-07-10T12:30"))}
 
 
@@ -152,11 +152,11 @@ def test_a_period_is_cut_where_the_subscription_is_to_be_cancelled(customer: Cus
     subscription = create(
         customer, PriceFactory.create(environment=customer.environment), cancel_at=utc("2026-07-20T00:00")
     )
-    assert subscription.bills_at == utc("2026-07-10T12:30")
+    assert subscription.wakes_at == utc("2026-07-10T12:30")
 
     services.advance_subscriptions(subscriptions=[subscription])
     assert periods(subscription) == {(utc("2026-07-10T12:30"), utc("2026-07-20T00:00"))}
-    assert subscription.bills_at == utc("2026-07-20T00:00")
+    assert subscription.wakes_at == utc("2026-07-20T00:00")
 
     services.advance_subscriptions(subscriptions=[subscription])
     subscription.refresh_from_db()
@@ -171,8 +171,8 @@ def test_many_are_advanced_and_ended_together(customer: Customer) -> None:
 
     going.refresh_from_db()
     ending.refresh_from_db()
-    assert (going.status, going.bills_at) == ("active", utc("2026-08-10T12:30"))
-    assert (ending.status, ending.bills_at) == ("canceled", None)
+    assert (going.status, going.wakes_at) == ("active", utc("2026-08-10T12:30"))
+    assert (ending.status, ending.wakes_at) == ("canceled", None)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,9 @@ def add_rows(world: World) -> None:
     """One more customer with everything that hangs on it."""
     environment = world.environment
     number = Customer.objects.count()
-    clock = TestClock.objects.create(environment=environment, name=f"Clock {number}", frozen_at=NOW)
+    clock = TestClock.objects.create(
+        environment=environment, name=f"Clock {number}", frozen_at=NOW, deletes_at=NOW + timedelta(days=30)
+    )
     world.customer = create_customer(
         environment=environment, now=START, name=f"{world.company} buyer {number}", email=f"{number}@example.com"
     )
