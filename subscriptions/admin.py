@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from core.console import cells
 from subscriptions import services
-from subscriptions.models import Price, Product, Subscription, SubscriptionItem
+from subscriptions.models import ItemTerm, Price, Product, Subscription, SubscriptionItem
 
 
 class _Columns:
@@ -191,12 +191,20 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
         return cells.document(row.cancellation_details)
 
 
+class ItemTermInline(ConsoleInline):
+    model = ItemTerm
+    verbose_name_plural = "what it was before"
+    fields = ["page", "quantity", "starts_at", "ends_at"]
+    list_select_related = ["environment__company", "price__product"]
+    ordering = ["-starts_at"]
+
+
 @admin.register(SubscriptionItem)
 class SubscriptionItemAdmin(_Columns, ConsoleAdmin):
     wire_prefix = "si"
     wire_parents = {"sub": "subscription", "price": "price"}
-    list_display = ["price", "subscription", "environment", "quantity", "current_period_column"]
-    list_filter = ["environment", "environment__mode"]
+    list_display = ["price", "subscription", "environment", "quantity", "current_period_column", "removed_at"]
+    list_filter = ["environment", "environment__mode", "removed_at"]
     list_select_related = ["environment__company", "price__product", "price__meter", "subscription__customer"]
     search_fields = ["price__nickname__istartswith"]
     ordering = ["-pk"]
@@ -205,11 +213,32 @@ class SubscriptionItemAdmin(_Columns, ConsoleAdmin):
         "environment",
         "price",
         "quantity",
+        "effective_at",
         "current_period_column",
         "metadata_document",
         "created_at",
+        "removed_at",
     ]
+    inlines = [ItemTermInline]
 
     @display(description="current period")
     def current_period_column(self, row: SubscriptionItem) -> SafeString:
         return cells.period(row.current_period)
+
+
+@admin.register(ItemTerm)
+class ItemTermAdmin(ConsoleAdmin):
+    wire_parents = {"si": "item", "sub": "subscription", "price": "price"}
+    searches_text = False
+    list_display = ["price", "item", "environment", "quantity", "starts_at", "ends_at"]
+    list_filter = ["environment", "environment__mode", "ends_at"]
+    list_select_related = [
+        "environment__company",
+        "price__product",
+        "item__price__product",
+        "subscription__customer",
+    ]
+    search_fields = ["price__nickname"]
+    search_help_text = "The id of a subscription (sub_…), an item (si_…) or a price (price_…)."
+    ordering = ["-ends_at", "-pk"]
+    fields = ["subscription", "item", "environment", "price", "quantity", "starts_at", "ends_at"]

@@ -45,6 +45,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("invoices.InvoiceLine", "list_alt"),
             ("subscriptions.SubscriptionItem", "format_list_bulleted"),
+            ("subscriptions.ItemTerm", "history"),
             ("invoices.InvoiceNumbering", "tag"),
             ("accounts.LicenseNotice", "notifications"),
             ("accounts.Environment", "lan"),

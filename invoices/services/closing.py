@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Prefetch
 
 from core.periods import Period
 from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.models import BillingFailure, Invoice, InvoiceLine
 from invoices.services.sweeping import Swept, note_failure, sweep
 from invoices.true_ups import due_true_ups, make_true_up_lines, read_all_usage
-from subscriptions.models import Subscription, SubscriptionQuerySet
+from subscriptions.models import Subscription, SubscriptionItem, SubscriptionQuerySet
 from subscriptions.services import advance_subscriptions
 
 # For as long after the end of a period, late usage still gets onto its invoice.
@@ -36,9 +36,8 @@ def close_due_periods(*, wall: datetime, chunk: int = _CHUNK) -> Swept:
 
 def subscriptions_with_items() -> SubscriptionQuerySet:
     """Subscriptions with all that billing them reads."""
-    return Subscription.objects.select_related("customer__test_clock").prefetch_related(
-        "items__price__product", "items__price__meter"
-    )
+    items = SubscriptionItem.objects.present().select_related("price__product", "price__meter")
+    return Subscription.objects.select_related("customer__test_clock").prefetch_related(Prefetch("items", items))
 
 
 def close_periods(subscriptions: Sequence[Subscription], *, wall: datetime) -> None:

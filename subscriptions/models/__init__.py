@@ -1,16 +1,24 @@
 """What is sold and to whom: products, prices, subscriptions and their items."""
 
 from subscriptions.models.catalog import Interval, Price, PriceQuerySet, Product, ProductQuerySet, UsageType
-from subscriptions.models.subscriptions import Subscription, SubscriptionItem, SubscriptionQuerySet
+from subscriptions.models.subscriptions import (
+    ItemTerm,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionItemQuerySet,
+    SubscriptionQuerySet,
+)
 
 __all__ = [
     "Interval",
+    "ItemTerm",
     "Price",
     "PriceQuerySet",
     "Product",
     "ProductQuerySet",
     "Subscription",
     "SubscriptionItem",
+    "SubscriptionItemQuerySet",
     "SubscriptionQuerySet",
     "UsageType",
 ]

@@ -146,8 +146,14 @@ class Subscription(models.Model):
         return f"{self.customer} since {self.start_at:%Y-%m-%d}"
 
 
+class SubscriptionItemQuerySet(models.QuerySet["SubscriptionItem"]):
+    def present(self) -> Self:
+        """Items that were not removed."""
+        return self.filter(removed_at__isnull=True)
+
+
 class SubscriptionItem(models.Model):
-    """One price within a subscription, with the billing period it is in."""
+    """One price within a subscription, with the billing period it is in. Once removed, it stays for what was billed."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="subscription_items")
@@ -156,16 +162,26 @@ class SubscriptionItem(models.Model):
     quantity = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="Units of a licensed price; empty for a metered one."
     )
+    effective_at = models.DateTimeField(
+        help_text="Since when the item has this price and quantity; what it had before is among its terms."
+    )
     current_period_start = models.DateTimeField()
     current_period_end = models.DateTimeField()
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SubscriptionItemQuerySet.as_manager()
 
     class Meta:
         # As the caller listed them: their invoice lines come in the same order.
         ordering = ["created_at", "pk"]
         constraints = [
-            UniqueConstraint(fields=["environment", "subscription", "price"], name="subscription_item_one_per_price"),
+            UniqueConstraint(
+                fields=["environment", "subscription", "price"],
+                condition=Q(removed_at__isnull=True),
+                name="subscription_item_one_per_price",
+            ),
             CheckConstraint(
                 condition=Q(current_period_end__gt=F("current_period_start")), name="subscription_item_period_not_empty"
             ),
@@ -177,3 +193,46 @@ class SubscriptionItem(models.Model):
     @property
     def current_period(self) -> Period:
         return Period(self.current_period_start, self.current_period_end)
+
+
+class ItemTerm(models.Model):
+    """What a subscription item was before it was changed or removed: a price and a quantity, from when until when.
+
+    An item's terms follow upon each other without gap or overlap, and the last one ends where the item's present price
+    and quantity take effect, or where it was removed.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="item_terms")
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="terms")
+    item = models.ForeignKey(SubscriptionItem, on_delete=models.PROTECT, related_name="terms")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="item_terms")
+    quantity = models.PositiveBigIntegerField(null=True, blank=True)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    follows_at = models.DateTimeField(
+        null=True, blank=True, help_text="Where the term before this one ends; empty for an item's first."
+    )
+
+    class Meta:
+        ordering = ["starts_at", "pk"]
+        constraints = [
+            # With the foreign key from (item, follows_at) to (item, ends_at), which Django has no word for: a chain
+            # that begins once, goes on once from each end, and has no way to overlap.
+            UniqueConstraint(fields=["environment", "item", "ends_at"], name="item_term_one_per_end"),
+            UniqueConstraint(
+                fields=["environment", "item", "follows_at"], nulls_distinct=False, name="item_term_one_after_another"
+            ),
+            CheckConstraint(
+                condition=Q(follows_at__isnull=True) | Q(follows_at=F("starts_at")), name="item_term_follows_at_once"
+            ),
+            CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="item_term_not_empty"),
+        ]
+        indexes = [models.Index(fields=["environment", "subscription", "ends_at"], name="item_term_by_subscription")]
+
+    def __str__(self) -> str:
+        return f"{self.price} until {self.ends_at:%Y-%m-%d}"
+
+    @property
+    def period(self) -> Period:
+        return Period(self.starts_at, self.ends_at)

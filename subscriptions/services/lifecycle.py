@@ -184,6 +184,7 @@ def _new_item(subscription: Subscription, item: NewItem, period: Period) -> Subs
         subscription=subscription,
         price=item.price,
         quantity=None if item.price.is_metered else (1 if item.quantity is None else item.quantity),
+        effective_at=period.start,
         current_period_start=period.start,
         current_period_end=period.end,
         metadata=(item.metadata or MetadataChange()).applied_to({}),

@@ -87,7 +87,7 @@ def _prices(environment: Environment) -> QuerySet[Price]:
 
 
 def _items(environment: Environment) -> QuerySet[SubscriptionItem]:
-    return SubscriptionItem.objects.filter(environment=environment).select_related("price__product")
+    return SubscriptionItem.objects.present().filter(environment=environment).select_related("price__product")
 
 
 def _lines(environment: Environment) -> QuerySet[InvoiceLine]:

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -172,7 +172,7 @@ def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
     newest = Invoice.objects.filter(subscription=OuterRef("pk"), environment=OuterRef("environment"))
     return (
         subscriptions.select_related("customer", "environment")
-        .prefetch_related("items__price__product")
+        .prefetch_related(Prefetch("items", SubscriptionItem.objects.present().select_related("price__product")))
         .annotate(latest_invoice_id=Subquery(newest.order_by(*NEWEST_FIRST).values("pk")[:1]))
     )
 
@@ -261,7 +261,7 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
                 subscriptions = subscriptions.filter(**{name: params[name]})
         for name in ("price", "plan"):
             if name in params:
-                subscriptions = subscriptions.filter(items__price=params[name])
+                subscriptions = subscriptions.filter(items__price=params[name], items__removed_at=None)
         status = params.get("status")
         if status is None:
             subscriptions = subscriptions.exclude(status=Subscription.Status.CANCELED)

@@ -29,7 +29,7 @@ from invoices.models import BillingFailure, Invoice, InvoiceNumbering
 from invoices.services import close_due_periods, start_subscription
 from meters.models import Meter
 from meters.services import create_meter
-from subscriptions.models import Price, Product, Subscription
+from subscriptions.models import ItemTerm, Price, Product, Subscription
 from subscriptions.services import NewItem, create_price, create_product
 from usage.events import EventDraft
 from usage.models import EventAdjustment, MeterEvent, RecountDifference, UsageSummary, Watermark
@@ -140,6 +140,14 @@ def add_rows(world: World) -> None:
         identifier=f"{world.identifier}-canceled",
         reason="A mistake",
         created_at=NOW,
+    )
+    ItemTerm.objects.create(
+        environment=environment,
+        subscription=world.subscription,
+        item=world.subscription.items.get(),
+        price=world.price,
+        starts_at=START - HOUR,
+        ends_at=START,
     )
     RecountDifference.objects.create(
         environment=environment,
