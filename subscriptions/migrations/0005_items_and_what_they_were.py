@@ -22,7 +22,7 @@ UNCHAIN = "ALTER TABLE subscriptions_itemterm DROP CONSTRAINT item_term_follows_
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0004_usage_write_scope"),
-        ("subscriptions", "0003_items_in_their_order"),
+        ("subscriptions", "0004_subscriptions_wake_by_themselves"),
     ]
 
     operations = [
