@@ -17,7 +17,7 @@ _LENGTH = 26
 # 26 characters hold 130 bits: a first character above "7" names no UUID.
 _SPELLED = re.compile(f"[0-7][{_ALPHABET}]{{{_LENGTH - 1}}}")
 
-__all__ = ["new_id", "spell", "unspell"]
+__all__ = ["new_id", "read", "spell", "unspell"]
 
 
 def new_id() -> UUID:
@@ -38,3 +38,17 @@ def unspell(prefix: str, text: str) -> UUID | None:
     if head != prefix or not separator or _SPELLED.fullmatch(tail) is None:
         return None
     return UUID(int=int(tail.translate(_TO_PYTHON), 32))
+
+
+def read(prefix: str, text: str) -> UUID | None:
+    """Read an id in either spelling; None when the text is no such id."""
+    found = unspell(prefix, text)
+    if found is None:
+        try:
+            found = UUID(text)
+        except ValueError:
+            return None
+        # Python reads braces and missing hyphens, too; one spelling is enough.
+        if str(found) != text.lower():
+            return None
+    return found

@@ -47,6 +47,10 @@ class MeterQuerySet(models.QuerySet["Meter"]):
     def active(self) -> Self:
         return self.filter(status=Status.ACTIVE)
 
+    def named(self, event_name: str) -> Self:
+        """The meters of a name: the active one first, then those that were closed, the latest first."""
+        return self.filter(event_name=event_name).order_by("status", "-created_at", "-pk")
+
 
 class Meter(models.Model):
     """The rule by which events of one name become one quantity. Closed, never deleted."""

@@ -110,7 +110,12 @@ def reactivate_meter(*, meter: Meter, now: datetime) -> Meter:
 
 def _announce(meter: Meter) -> None:
     """Let this process know at once that events of the name are taken now, or no more; others see within a second."""
-    transaction.on_commit(lambda: known.active_meters.forget((meter.environment_id, meter.event_name)))
+
+    def forget() -> None:
+        known.active_meters.forget((meter.environment_id, meter.event_name))
+        known.meters_by_id.forget((meter.environment_id, meter.pk))
+
+    transaction.on_commit(forget)
 
 
 def _locked(meter: Meter) -> Meter:

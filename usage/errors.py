@@ -98,6 +98,38 @@ class RetryKeyReused(EventRefused):
         super().__init__(f"The idempotency key '{key}' was used before for a request with other parameters.")
 
 
+class ReportKeyUsed(EventRefused):
+    """An event was reported under this key before. Whatever comes under it again is taken for a re-send."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"An event was reported under the key '{key}' before.")
+
+
+class DimensionReserved(EventRefused):
+    """A report's dimension has a name under which its meter keeps the customer or the value."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f'The meter keeps the customer or the value under the name "{key}".')
+
+
+class MeterNotNamed(BillingError):
+    """A report says neither the id nor the name of its meter."""
+
+    def __init__(self) -> None:
+        super().__init__("The report names no meter.")
+
+
+class MeterNamedTwice(BillingError):
+    """A report's id and name of the meter are not of the same one."""
+
+    def __init__(self, identifier: str, name: str) -> None:
+        self.identifier = identifier
+        self.name = name
+        super().__init__(f"The meter '{identifier}' is not named '{name}'.")
+
+
 class TooManyEventsWaiting(BillingError):
     """More events come in than can be stored. Nothing of this one was; sent again a little later, it may be taken."""
 

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from core.ids import new_id, unspell
+from core.ids import new_id, read
+from core.money import plain
 from meters.models import Meter
 from usage.errors import (
     CustomerKeyMissing,
@@ -45,6 +46,8 @@ class EventDraft(msgspec.Struct, frozen=True, gc=False):
     :param retry_key: the request's idempotency key, where one request reports one event
     :param fingerprint: hash of that request, to tell a re-send from another request under the same key
     :param request_id: that request's own id, by which the answer to a re-send names it
+    :param report_key: a key under which one event is stored, for good, and nothing else whatever it says
+    :param meter_id: the one meter that is meant, where the name alone would lead to its successor
     """
 
     event_name: str
@@ -54,6 +57,8 @@ class EventDraft(msgspec.Struct, frozen=True, gc=False):
     retry_key: str | None = None
     fingerprint: bytes | None = None
     request_id: UUID | None = None
+    report_key: str | None = None
+    meter_id: UUID | None = None
 
 
 class AcceptedEvent(msgspec.Struct, frozen=True, gc=False):
@@ -118,16 +123,7 @@ def customer_text(meter: Meter, payload: Mapping[str, str]) -> str:
 
 def customer_id(text: str) -> UUID | None:
     """Read a customer's id in either spelling; None when it is no such id."""
-    found = unspell("cus", text)
-    if found is None:
-        try:
-            found = UUID(text)
-        except ValueError:
-            return None
-        # Python reads braces and missing hyphens, too; one spelling is enough.
-        if str(found) != text.lower():
-            return None
-    return found
+    return read("cus", text)
 
 
 def event_value(meter: Meter, payload: Mapping[str, str]) -> Decimal | None:
@@ -151,6 +147,20 @@ def event_value(meter: Meter, payload: Mapping[str, str]) -> Decimal | None:
     if len(number[1].replace(".", "").strip("0")) > SIGNIFICANT_DIGITS:
         raise ValueTooPrecise(key, SIGNIFICANT_DIGITS)
     return Decimal(text)
+
+
+def number_text(value: Decimal, key: str) -> str:
+    """How a payload spells a number: in full, without zeros at the end.
+
+    :param key: the payload's key
+    :raises PayloadTextTooLong: if that takes more than 100 characters
+    """
+    # Asked before it is written out: a short exponent can make a very long text, and zeros at the end are many digits.
+    short = abs(value.adjusted()) < PAYLOAD_TEXT_LENGTH and len(str(value)) <= 2 * PAYLOAD_TEXT_LENGTH
+    text = plain(value) if short else ""
+    if not 0 < len(text) <= PAYLOAD_TEXT_LENGTH:
+        raise PayloadTextTooLong(key, PAYLOAD_TEXT_LENGTH)
+    return text
 
 
 def unique_value(meter: Meter, payload: Mapping[str, str]) -> str | None:

@@ -81,6 +81,8 @@ class EventClaim(models.Model):
     class Namespace(models.IntegerChoices):
         IDENTIFIER = 1, "event identifier"
         RETRY_KEY = 2, "idempotency key of a request that reported events"
+        # Not compared with what comes under it later, and never forgotten.
+        REPORT_KEY = 3, "key under which one event was reported"
 
     pk = models.CompositePrimaryKey("environment", "namespace", "identifier")
     environment = models.ForeignKey(

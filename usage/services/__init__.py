@@ -9,6 +9,7 @@ from usage.services.imports import ImportResult, import_events
 from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
 from usage.services.recount import recount, recount_sample, resolve_difference
 from usage.services.repair import Rebuilt, mark_dirty, rebuild_summaries, recompute_dirty_hours
+from usage.services.reporting import Report, report_usage
 from usage.services.restore import adopt_cluster
 from usage.services.rollup import RollUp, roll_up
 from usage.services.streams import BatchKey, take_in_stream
@@ -18,6 +19,7 @@ __all__ = [
     "BatchKey",
     "ImportResult",
     "Rebuilt",
+    "Report",
     "RollUp",
     "UnknownCustomer",
     "accept_event",
@@ -35,6 +37,7 @@ __all__ = [
     "recount",
     "recount_sample",
     "report_rejections",
+    "report_usage",
     "resolve_difference",
     "roll_up",
     "take_in_stream",

@@ -25,6 +25,7 @@ from usage.errors import (
     EventRefused,
     MeterClosed,
     NoActiveMeter,
+    ReportKeyUsed,
     RetryKeyReused,
     WatermarkFromAnotherCluster,
 )
@@ -36,6 +37,7 @@ from usage.services.partitions import ensure_partitions
 Outcome = AcceptedEvent | BillingError
 _IDENTIFIER = EventClaim.Namespace.IDENTIFIER
 _RETRY_KEY = EventClaim.Namespace.RETRY_KEY
+_REPORT_KEY = EventClaim.Namespace.REPORT_KEY
 _CHECK_VIOLATION = "23514"
 _ENCODER = msgspec.json.Encoder()
 
@@ -95,7 +97,7 @@ def accept_events(
     :param any_age: let timestamps go back beyond 35 days, as an import may
     :param known: what these drafts name, for callers with a transaction of their own
     :returns: for each draft, in order, the event on disk or the refusal. A re-send under its retry key gets the
-        first answer again, even if the meter was closed meanwhile.
+        first answer again, and one under its report key :class:`ReportKeyUsed`, even if the meter was closed meanwhile.
     :raises WatermarkFromAnotherCluster: on a database restored from a dump, until it is made ready
     """
     outcomes: list[Outcome | None] = [None] * len(drafts)
@@ -135,7 +137,8 @@ def accept_events(
 
 
 def _may_be_re_send(draft: EventDraft, outcome: Outcome | None) -> bool:
-    return outcome is None or (isinstance(outcome, EventRefused) and draft.retry_key is not None)
+    has_key = draft.retry_key is not None or draft.report_key is not None
+    return outcome is None or (isinstance(outcome, EventRefused) and has_key)
 
 
 class _Checks:
@@ -165,12 +168,11 @@ class _Checks:
     def prepare(self, draft: EventDraft) -> PreparedEvent:
         """:raises EventRefused: with the first rule that the event breaks"""
         meter = self.known.meters.get(draft.event_name)
-        if meter is None:
-            raise (
-                MeterClosed(draft.event_name)
-                if draft.event_name in self.closed_names
-                else NoActiveMeter(draft.event_name)
-            )
+        # The name of the meter that is meant may have gone to another one since it was closed.
+        meant = draft.meter_id is None or (meter is not None and meter.pk == draft.meter_id)
+        if meter is None or not meant:
+            closed = not meant or draft.event_name in self.closed_names
+            raise MeterClosed(draft.event_name) if closed else NoActiveMeter(draft.event_name)
         name = events.customer_text(meter, draft.payload)
         value = events.event_value(meter, draft.payload)
         unique_value = events.unique_value(meter, draft.payload)
@@ -287,7 +289,10 @@ def _claim(environment: Environment, batch: Iterable[PreparedEvent], now: dateti
             fingerprint = None if draft.fingerprint is None else rf"\x{draft.fingerprint.hex()}"
             at = event.timestamp
             rows.append(_ClaimRow(_RETRY_KEY, draft.retry_key, event_id, at, fingerprint, draft.request_id))
-            wanted[event_id.int] = 2
+            wanted[event_id.int] += 1
+        if draft.report_key:
+            rows.append(_ClaimRow(_REPORT_KEY, draft.report_key, event_id, event.timestamp))
+            wanted[event_id.int] += 1
     # One order for all processes: two batches with the same keys wait for each other instead of deadlocking.
     rows.sort(key=_claim_key)
     with connection.cursor() as cursor:
@@ -374,11 +379,11 @@ def _answers_given_before(environment: Environment, missed: Mapping[int, EventDr
         (claim.namespace, claim.identifier): claim
         for claim in EventClaim.objects.filter(
             environment=environment,
-            namespace__in=[_IDENTIFIER, _RETRY_KEY],
+            namespace__in=[_IDENTIFIER, _RETRY_KEY, _REPORT_KEY],
             identifier__in={
                 key
                 for draft in missed.values()
-                for key in (draft.identifier, draft.retry_key)
+                for key in (draft.identifier, draft.retry_key, draft.report_key)
                 if key and events.is_storable(key)
             },
         )
@@ -389,6 +394,8 @@ def _answers_given_before(environment: Environment, missed: Mapping[int, EventDr
         if retried is not None and draft.retry_key:
             same = retried.fingerprint is not None and bytes(retried.fingerprint) == draft.fingerprint
             answers[position] = _first_answer(environment, retried) if same else RetryKeyReused(draft.retry_key)
+        elif draft.report_key and (_REPORT_KEY, draft.report_key) in claims:
+            answers[position] = ReportKeyUsed(draft.report_key)
         elif draft.identifier and (_IDENTIFIER, draft.identifier) in claims:
             answers[position] = EventExists(draft.identifier)
     return answers
