@@ -374,7 +374,8 @@ class CustomerAdmin(ConsoleAdmin):
         return services.create_customer(now=timezone.now(), **form.cleaned_data)
 
     def update(self, row: Any, form: Any) -> None:
-        services.update_customer(customer=row, **{name: form.cleaned_data[name] for name in form.changed_data})
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        services.update_customer(customer=row, now=row.now(timezone.now()), **changes)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         closed = obj is not None and obj.deleted_at is not None

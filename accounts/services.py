@@ -46,6 +46,8 @@ from accounts.models import (
 )
 from core.db import violates
 from core.metadata import MetadataChange
+from webhooks.kinds import Kind
+from webhooks.services import record, take_snapshots
 
 IDEMPOTENCY_RETENTION = timedelta(hours=24)
 
@@ -240,6 +242,7 @@ class CustomerFields(TypedDict, total=False):
     address: dict[str, Any] | None
 
 
+@transaction.atomic
 def create_customer(
     *,
     environment: Environment,
@@ -252,18 +255,20 @@ def create_customer(
 
     :raises TooManyMetadataKeys: if the metadata has more than 50 keys
     """
-    return Customer.objects.create(
+    customer = Customer.objects.create(
         environment=environment,
         metadata=(metadata or MetadataChange()).applied_to({}),
         test_clock=test_clock,
         created_at=now,
         **fields,
     )
+    record(Kind.CUSTOMER_CREATED, rows=[customer], now=now)
+    return customer
 
 
 @transaction.atomic
 def update_customer(
-    *, customer: Customer, metadata: MetadataChange | None = None, **fields: Unpack[CustomerFields]
+    *, customer: Customer, now: datetime, metadata: MetadataChange | None = None, **fields: Unpack[CustomerFields]
 ) -> Customer:
     """Change what is given, leave the rest.
 
@@ -274,11 +279,13 @@ def update_customer(
     customer = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if customer.deleted_at is not None:
         raise CustomerDeleted(customer.pk)
+    before = take_snapshots([customer])
     for name, value in fields.items():
         setattr(customer, name, value)
     if metadata is not None:
         customer.metadata = metadata.applied_to(customer.metadata)
     customer.save(update_fields=[*fields, "metadata"])
+    record(Kind.CUSTOMER_UPDATED, rows=[customer], now=now, before=before)
     return customer
 
 
@@ -294,6 +301,7 @@ def delete_customer(*, customer: Customer, now: datetime) -> Customer:
     customer = Customer.objects.select_for_update().get(pk=customer.pk)
     if customer.deleted_at is not None:
         raise CustomerDeleted(customer.pk)
+    record(Kind.CUSTOMER_DELETED, rows=[customer], now=now)
     customer.deleted_at = now
     customer.save(update_fields=["deleted_at"])
     closed = known.customer_key(customer.environment_id, customer.pk)

@@ -207,13 +207,13 @@ def test_an_update_changes_what_it_names_and_merges_metadata() -> None:
         metadata=MetadataChange({"a": "1", "b": "2"}),
     )
 
-    services.update_customer(customer=customer, email="", metadata=MetadataChange({"a": None, "c": "3"}))
+    services.update_customer(customer=customer, now=NOW, email="", metadata=MetadataChange({"a": None, "c": "3"}))
 
     customer.refresh_from_db()
     assert (customer.name, customer.email, customer.metadata) == ("Ada", "", {"b": "2", "c": "3"})
     assert customer.created_at == NOW
 
-    services.update_customer(customer=customer, metadata=MetadataChange({"d": "4"}, clear=True))
+    services.update_customer(customer=customer, now=NOW, metadata=MetadataChange({"d": "4"}, clear=True))
     customer.refresh_from_db()
     assert customer.metadata == {"d": "4"}
 
@@ -224,9 +224,9 @@ def test_metadata_has_at_most_fifty_keys_after_the_merge() -> None:
         environment=EnvironmentFactory.create(), now=NOW, metadata=MetadataChange(fifty)
     )
 
-    services.update_customer(customer=customer, metadata=MetadataChange({"0": None, "new": "x"}))
+    services.update_customer(customer=customer, now=NOW, metadata=MetadataChange({"0": None, "new": "x"}))
     with pytest.raises(TooManyMetadataKeys):
-        services.update_customer(customer=customer, name="Eve", metadata=MetadataChange({"newer": "x"}))
+        services.update_customer(customer=customer, now=NOW, name="Eve", metadata=MetadataChange({"newer": "x"}))
 
     customer.refresh_from_db()
     assert customer.name == ""
@@ -240,7 +240,7 @@ def test_a_deleted_customer_stays_as_it_was() -> None:
     with pytest.raises(CustomerDeleted):
         services.delete_customer(customer=customer, now=NOW + timedelta(days=1))
     with pytest.raises(CustomerDeleted):
-        services.update_customer(customer=customer, name="Eve")
+        services.update_customer(customer=customer, now=NOW, name="Eve")
 
     customer.refresh_from_db()
     assert (customer.name, customer.deleted_at) == ("Ada", NOW)

@@ -10,8 +10,8 @@ from django.db.models import Exists, OuterRef
 
 from accounts.models import Environment
 from usage.models import EventRejection
-from webhooks.models import Event
-from webhooks.services import record_event
+from webhooks.kinds import Kind
+from webhooks.services import record_report
 
 SAMPLES = 5
 _BATCH = 50_000
@@ -41,9 +41,9 @@ def _report(environment: Environment, now: datetime) -> tuple[int, int]:
     for meter_id, *columns in _take_up(environment, now):
         by_meter.setdefault(meter_id, []).append(_Group(*columns))
     for meter_id, groups in by_meter.items():
-        record_event(
+        record_report(
             environment=environment,
-            kind=Event.Kind.METER_ERROR_REPORT if meter_id else Event.Kind.NO_METER_FOUND,
+            kind=Kind.METER_ERROR_REPORT if meter_id else Kind.NO_METER_FOUND,
             subject_id=meter_id,
             data=_data(groups),
             now=now,

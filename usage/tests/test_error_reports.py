@@ -50,7 +50,7 @@ def test_given_workers_at_once_when_they_report_then_each_rejection_is_in_one_re
 @pytest.mark.django_db
 def test_given_a_failure_when_reporting_then_the_rejections_wait_for_the_next_run() -> None:
     reject(3)
-    with patch.object(error_reports, "record_event", side_effect=RuntimeError), pytest.raises(RuntimeError):
+    with patch.object(error_reports, "record_report", side_effect=RuntimeError), pytest.raises(RuntimeError):
         services.report_rejections(now=NOW)
     assert EventRejection.objects.filter(reported_at=None).count() == 3
     assert services.report_rejections(now=NOW) == 1

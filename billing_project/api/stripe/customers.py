@@ -125,7 +125,8 @@ class CustomerViewSet(StripeViewSet[Customer]):
 
     def update(self, request: Request, pk: str) -> Response:
         params = self.validated(CustomerParams)
-        return self.respond(accounts.update_customer(customer=self.present(pk), **params))
+        customer = self.present(pk)
+        return self.respond(accounts.update_customer(customer=customer, now=customer.now(self.now), **params))
 
     def destroy(self, request: Request, pk: str) -> Response:
         self.validated(RetrieveParams)

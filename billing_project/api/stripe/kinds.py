@@ -15,6 +15,7 @@ from core.ids import spell, unspell
 from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
 from subscriptions.models import Price, Product, Subscription, SubscriptionItem
+from webhooks.models import Event
 
 M = TypeVar("M", bound=Model)
 Shape = Callable[[M], Wire]
@@ -106,6 +107,7 @@ PRICE: Kind[Price] = Kind("price", "price", _prices, param="price")
 SUBSCRIPTION: Kind[Subscription] = Kind("subscription", "sub", Subscription.objects.of)
 SUBSCRIPTION_ITEM: Kind[SubscriptionItem] = Kind("subscription item", "si", _items)
 INVOICE: Kind[Invoice] = Kind("invoice", "in", Invoice.objects.of)
+EVENT: Kind[Event] = Kind("event", "evt", lambda environment: Event.objects.of(environment).snapshots())
 LINE: Kind[InvoiceLine] = Kind("line item", "il", _lines)
 
 # What a domain error calls by its noun and bare id, and a caller knows by its spelled one.

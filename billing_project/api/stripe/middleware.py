@@ -8,12 +8,10 @@ from django.http.response import HttpResponseBase
 
 from billing_project.api.stripe.errors import error_response, unexpected, unrecognized
 from billing_project.api.stripe.v2.errors import error_response as error_response_v2
-from billing_project.api.stripe.wire import StripeError, request_id
+from billing_project.api.stripe.wire import VERSION, StripeError, request_id
 
 # Each version of the grammar has a way of its own to say what went wrong.
 ROOTS = {"/v1": error_response, "/v2": error_response_v2}
-# The version whose shapes we answer with; a caller that names another gets that name back and the same shapes.
-VERSION = "2026-10-28.endive"
 
 _VERSION_TEXT = re.compile(r"[\w.;:= -]{1,200}", re.ASCII)
 _ECHOED_KEY = re.compile(r"[\x20-\x7e]{1,255}")

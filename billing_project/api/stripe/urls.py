@@ -10,6 +10,7 @@ from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 from billing_project.api.stripe.analytics import MeterUsageViewSet
 from billing_project.api.stripe.customers import CustomerViewSet
 from billing_project.api.stripe.errors import unrecognized
+from billing_project.api.stripe.events import EventViewSet
 from billing_project.api.stripe.invoices import InvoiceViewSet
 from billing_project.api.stripe.meter_event_adjustments import MeterEventAdjustmentViewSet
 from billing_project.api.stripe.meter_event_bulk import create_bulk
@@ -49,6 +50,7 @@ def no_such_address(request: HttpRequest, **_: Any) -> NoReturn:
 
 router = StripeRouter(trailing_slash=False)
 router.register("billing/meters", MeterViewSet, "meter")
+router.register("events", EventViewSet, "event")
 router.register("customers", CustomerViewSet, "customer")
 router.register("products", ProductViewSet, "product")
 router.register("prices", PriceViewSet, "price")

@@ -26,6 +26,7 @@ from billing_project.api.stripe.objects import expansion_of, not_expandable, wri
 from billing_project.api.stripe.pagination import NEWEST_FIRST, Page, page_of
 from billing_project.api.stripe.parsers import Tree, read_params
 from billing_project.api.stripe.wire import Wire, encode, json_response, request_id
+from webhooks.causes import Cause, caused_by
 
 M = TypeVar("M", bound=Model)
 
@@ -142,11 +143,13 @@ class StripeViewSet(GenericViewSet[M]):
     def _write(self, request: HttpRequest, handler: Callable[..., Response]) -> HttpResponse:
         """Do a POST or DELETE, once per idempotency key."""
 
+        key = idempotency_key(request)
+        cause = Cause(request_id(request), key or "")
+
         def respond() -> str:
-            with transaction.atomic():
+            with transaction.atomic(), caused_by(cause):
                 return encode(handler(self.request, *self.args, **self.kwargs).data)
 
-        key = idempotency_key(request)
         if key is None:
             return json_response(respond())
 

@@ -13,6 +13,9 @@ from core.money import plain
 
 Wire: TypeAlias = dict[str, Any]
 
+# The version whose shapes we answer with; a caller that names another gets that name back and the same shapes.
+VERSION = "2026-10-28.endive"
+
 INVALID_REQUEST = "invalid_request_error"
 API_ERROR = "api_error"
 IDEMPOTENCY_ERROR = "idempotency_error"

@@ -20,7 +20,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.services import create_company
-from billing_project.api.stripe.kinds import METER
+from billing_project.api.stripe.kinds import EVENT, METER
 from billing_project.api.stripe.tests.builders import (
     new_customer,
     new_meter,
@@ -29,11 +29,10 @@ from billing_project.api.stripe.tests.builders import (
     report,
 )
 from billing_project.api.stripe.tests.sdk import Account, sdk
-from billing_project.api.stripe.v2.core_events import EVENT
 from invoices.services import close_due_periods
 from usage.models import EventRejection, MeterEvent
-from webhooks.models import Event
-from webhooks.services import record_event
+from webhooks.kinds import Kind
+from webhooks.services import record_report
 
 DAY = 86400
 
@@ -59,9 +58,9 @@ def populate(account: Account, name: str) -> World:
     report(account, meter.event_name, customer.id, identifier="same everywhere")
     close_due_periods(wall=datetime.fromtimestamp(now + DAY, UTC))
     draft = account.v1.invoices.list({"status": "draft", "subscription": subscription.id}).data[0]
-    rejected = record_event(
+    rejected = record_report(
         environment=account.environment,
-        kind=Event.Kind.METER_ERROR_REPORT,
+        kind=Kind.METER_ERROR_REPORT,
         subject_id=METER.find(METER.rows(account.environment), meter.id).pk,  # type: ignore[union-attr]
         data={"first_received_at": "2026-01-01T00:00:00Z", "last_received_at": "2026-01-01T00:00:00Z", "errors": []},
         now=datetime.fromtimestamp(now, UTC),
@@ -78,6 +77,7 @@ def populate(account: Account, name: str) -> World:
         "draft": draft.id,
         "line": draft.lines.data[0].id,
         "event": EVENT.spell(rejected.pk),
+        "happened": account.v1.events.list({"type": "customer.created"}).data[0].id,
         "raw_event": account.sdk.raw_request("get", "/v1/billing/meter_events").data["data"][0]["id"],
         "name": name,
     }
@@ -185,6 +185,8 @@ CASES: dict[tuple[str, str], list[Case]] = {
         Case("/v2/core/events", {"page": "prev_{event}"}, status=400),
     ],
     ("v2-event-detail", "get"): [Case("/v2/core/events/{event}")],
+    ("event-list", "get"): cursors("events", "{happened}"),
+    ("event-detail", "get"): [Case("events/{happened}")],
     ("customer-list", "get"): cursors("customers", "{customer}"),
     ("customer-list", "post"): [],
     ("customer-detail", "get"): [Case("customers/{customer}")],

@@ -10,19 +10,18 @@ from accounts.models import ApiKey, Environment, Scope
 from billing_project.api.stripe.authentication import open_door, require_scope
 from billing_project.api.stripe.errors import missing
 from billing_project.api.stripe.fields import Array, Integer, Params, Text, checked
-from billing_project.api.stripe.kinds import METER, Kind
+from billing_project.api.stripe.kinds import EVENT, METER
 from billing_project.api.stripe.pagination import in_range, page_of
 from billing_project.api.stripe.parsers import read_params
 from billing_project.api.stripe.v2.fields import InstantRange
 from billing_project.api.stripe.v2.wire import rfc3339
 from billing_project.api.stripe.wire import StripeError, Wire, encode, json_response
-from webhooks.models import Event
-
-EVENT: Kind[Event] = Kind("event", "evt", Event.objects.of)
+from webhooks.kinds import Kind
+from webhooks.models import Event, EventQuerySet
 
 TYPES = {
-    Event.Kind.METER_ERROR_REPORT: "v1.billing.meter.error_report_triggered",
-    Event.Kind.NO_METER_FOUND: "v1.billing.meter.no_meter_found",
+    Kind.METER_ERROR_REPORT: "v1.billing.meter.error_report_triggered",
+    Kind.NO_METER_FOUND: "v1.billing.meter.no_meter_found",
 }
 # A page's name: which way to read, and from which event.
 _CURSORS = {"next": "starting_after", "prev": "ending_before"}
@@ -47,7 +46,7 @@ def shape_of_event(event: Event, environment: Environment) -> Wire:
         "reason": None,
         "related_object": _related_object(event),
         "snapshot_event": None,
-        "type": TYPES[Event.Kind(event.kind)],
+        "type": TYPES[Kind(event.kind)],
     }
 
 
@@ -79,14 +78,14 @@ def data_of_event(event: Event) -> Wire:
 def list_events(request: HttpRequest) -> HttpResponse:
     key = _opened(request)
     params = checked(EventListParams, read_params(request), key.environment)
-    rows = Event.objects.of(key.environment).filter(**in_range(params))
+    rows = _reports(key.environment).filter(**in_range(params))
     if "object_id" in params:
         subject = METER.find(METER.rows(key.environment), params["object_id"])
         rows = rows.filter(subject_id=subject.pk) if subject else rows.none()
     if "types" in params:
         rows = rows.filter(kind__in=[kind for kind, name in TYPES.items() if name in params["types"]])
     cursor = _cursor(params)
-    page = page_of(rows, params | cursor, kind=EVENT, cursors=Event.objects.of(key.environment))
+    page = page_of(rows, params | cursor, kind=EVENT, cursors=_reports(key.environment))
     backward = "ending_before" in cursor
     has_next = backward or page.has_more
     has_previous = page.has_more if backward else bool(cursor)
@@ -101,10 +100,15 @@ def list_events(request: HttpRequest) -> HttpResponse:
 def retrieve_event(request: HttpRequest, pk: str) -> HttpResponse:
     key = _opened(request)
     checked(Params, read_params(request), key.environment)
-    event = EVENT.find(Event.objects.of(key.environment), pk)
+    event = EVENT.find(_reports(key.environment), pk)
     if event is None:
         raise missing(EVENT.noun, pk, param=EVENT.param)
     return json_response(encode(shape_of_event(event, key.environment) | {"data": data_of_event(event)}))
+
+
+def _reports(environment: Environment) -> EventQuerySet:
+    # Those with a snapshot are told at /v1/events.
+    return Event.objects.of(environment).reports()
 
 
 def _opened(request: HttpRequest) -> ApiKey:

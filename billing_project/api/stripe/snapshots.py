@@ -1,0 +1,64 @@
+"""What happens is told in Stripe's words: the outbox's tellers, one for each model and noun."""
+
+from collections.abc import Callable, Collection
+from typing import TypeVar
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
+
+from accounts.models import Customer, Environment
+from billing_project.api.stripe.customers import shape_of_customer
+from billing_project.api.stripe.invoices import shape_of_invoice
+from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, METER, PRICE, PRODUCT, SUBSCRIPTION, Kind
+from billing_project.api.stripe.meters import shape_of_meter
+from billing_project.api.stripe.objects import write
+from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
+from billing_project.api.stripe.products import shape_of_product
+from billing_project.api.stripe.subscriptions import shape_of_subscription
+from billing_project.api.stripe.wire import Wire
+from invoices.models import Invoice
+from meters.models import Meter
+from subscriptions.models import Price, Product, Subscription
+from webhooks.snapshots import Snapshots, Teller, register
+
+M = TypeVar("M", bound=Model)
+
+
+def _everything(rows: "QuerySet[M]") -> "QuerySet[M]":
+    return rows
+
+
+def _tell(
+    model: type[M],
+    kind: Kind[M],
+    noun: str,
+    shape: Callable[[M], Wire],
+    among: "Callable[[QuerySet[M]], QuerySet[M]]" = _everything,
+) -> None:
+    """Have a model's rows told as objects of the API.
+
+    :param noun: what stands before the verb in a type of event
+    :param among: leaves the rows that the noun fits
+    """
+
+    def take(environment: Environment, pks: Collection[UUID]) -> Snapshots:
+        rows = among(kind.complete(environment).filter(pk__in=pks))
+        return {row.pk: write(shape(row), {}, livemode=environment.is_live) for row in rows}
+
+    register(model, Teller(noun, take))
+
+
+def _recurring(prices: QuerySet[Price]) -> QuerySet[Price]:
+    return prices.exclude(interval="")
+
+
+def tell_all() -> None:
+    """Called once, when a process starts."""
+    _tell(Meter, METER, "billing.meter", shape_of_meter)
+    _tell(Customer, CUSTOMER, "customer", shape_of_customer)
+    _tell(Product, PRODUCT, "product", shape_of_product)
+    _tell(Price, PRICE, "price", shape_of_price)
+    # The same row in older words, which know only what recurs.
+    _tell(Price, PRICE, "plan", shape_of_plan, _recurring)
+    _tell(Subscription, SUBSCRIPTION, "customer.subscription", shape_of_subscription)
+    _tell(Invoice, INVOICE, "invoice", shape_of_invoice)

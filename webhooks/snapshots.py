@@ -1,0 +1,66 @@
+"""Objects as callers see them, at an instant: who can take such a snapshot, and what differs between two.
+
+Nothing down here knows how a dialect writes an object. Each dialect registers a :class:`Teller` per model when the
+process starts.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+from django.db.models import Model
+
+if TYPE_CHECKING:
+    from accounts.models import Environment
+
+Snapshot: TypeAlias = dict[str, Any]
+Snapshots: TypeAlias = Mapping[UUID, Snapshot]
+
+# Decimals stay numbers, digit by digit, as answers have them.
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """One dialect's view on the rows of a model.
+
+    :ivar noun: what the dialect calls them in a type of event, such as ``customer.subscription``
+    :ivar take: reads the rows of these ids as they are now, however many, in as few queries as it takes; rows that the
+        dialect does not know by this noun are left out
+    """
+
+    noun: str
+    take: "Callable[[Environment, Collection[UUID]], Snapshots]"
+
+
+_TELLERS: dict[type[Model], list[Teller]] = {}
+
+
+def register(model: type[Model], teller: Teller) -> None:
+    """Have a dialect tell what happens to the rows of a model."""
+    _TELLERS.setdefault(model, []).append(teller)
+
+
+def tellers_of(model: type[Model]) -> list[Teller]:
+    """:raises LookupError: if nothing says how the model's rows are told"""
+    tellers = _TELLERS.get(model)
+    if not tellers:
+        raise LookupError(f"nothing says how a {model.__name__} is told")
+    return tellers
+
+
+def encode(snapshot: Snapshot) -> str:
+    return _ENCODER.encode(snapshot).decode()
+
+
+def previous(before: Snapshot, after: Snapshot) -> Snapshot:
+    """What stood there before, of all that differs: hashes by their keys, lists as a whole, null for what is new."""
+    differences: Snapshot = {}
+    for name in {**before, **after}:
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        differences[name] = previous(old, new) if isinstance(old, dict) and isinstance(new, dict) else old
+    return differences
