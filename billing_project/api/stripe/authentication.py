@@ -4,7 +4,6 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils import timezone
@@ -15,6 +14,7 @@ from rest_framework.views import APIView
 
 from accounts import services
 from accounts.models import ApiKey, Scope
+from billing_project.api.common.requests import address_of
 from billing_project.api.stripe.wire import StripeError, clipped
 
 if TYPE_CHECKING:
@@ -92,11 +92,3 @@ def secret_of(request: HttpRequest) -> str:
     if not credentials:
         raise StripeError(_NO_KEY, status=401)
     return credentials
-
-
-def address_of(request: HttpRequest) -> str:
-    """The caller's network address; behind a proxy, the one that the proxy saw."""
-    if settings.SECURE_PROXY_SSL_HEADER:
-        # Only the last entry was written by our own proxy; those before it are the caller's claim.
-        return str(request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip())
-    return str(request.META.get("REMOTE_ADDR", ""))

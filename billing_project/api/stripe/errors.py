@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from accounts import errors as accounts
+from billing_project.api.common.database import is_passing
 from billing_project.api.stripe import kinds
 from billing_project.api.stripe.wire import (
     API_ERROR,
@@ -35,9 +35,6 @@ logger = logging.getLogger(__name__)
 Saying = Callable[[Any], StripeError]
 
 _RETRY_AFTER_SECONDS = 1
-# Classes of PostgreSQL's conditions that pass: no connection, resources, operator intervention, system, and the
-# transactions that lost a race. 25006: a server that is only a standby yet.
-_PASSING_STATES = ("08", "53", "57", "58", "40", "55", "25006")
 
 
 def _refused(code: str = "", param: str = "", *, status: int = 400) -> Saying:
@@ -218,14 +215,6 @@ def unavailable() -> StripeError:
 
 def unexpected() -> StripeError:
     return StripeError("Something went wrong on our side.", status=500, kind=API_ERROR, begun=True)
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether the database could not do the work now, and may a moment later."""
-    if isinstance(error, (OperationalError, InterfaceError)):
-        return True
-    state = getattr(error.__cause__, "sqlstate", None) or ""
-    return isinstance(error, DatabaseError) and state.startswith(_PASSING_STATES)
 
 
 def envelope(error: StripeError) -> Wire:

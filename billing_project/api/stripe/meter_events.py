@@ -8,6 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import Environment, Scope
+from billing_project.api.common.requests import request_uuid
 from billing_project.api.stripe.authentication import open_door, require_scope
 from billing_project.api.stripe.errors import unrecognized
 from billing_project.api.stripe.fields import Array, Params, Text, TextHash, Timestamp, checked
@@ -18,7 +19,6 @@ from billing_project.api.stripe.wire import (
     Wire,
     encode,
     json_response,
-    request_uuid,
     timestamp,
 )
 from usage.events import AcceptedEvent, EventDraft

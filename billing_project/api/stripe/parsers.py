@@ -11,14 +11,15 @@ from itertools import pairwise
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from django.http import HttpRequest, UnreadablePostError
+from django.http import HttpRequest
 
+from billing_project.api.common import requests
+from billing_project.api.common.requests import MAX_BYTES
 from billing_project.api.stripe.wire import StripeError, clipped
 
 Value: TypeAlias = "str | list[Value] | dict[str, Value]"
 Tree: TypeAlias = dict[str, Value]
 
-MAX_BYTES = 1024 * 1024
 MAX_PAIRS = 1000
 MAX_DEPTH = 8
 
@@ -43,11 +44,10 @@ def read_body(request: HttpRequest, most: int = MAX_BYTES) -> bytes:
 
     :raises StripeError: if it has more than ``most`` bytes, or ended before it was complete
     """
-    chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
-    body = _chunked(request, most) if chunked else _sized(request, most)
-    if len(body) > most:
-        raise _too_large(most)
-    return body
+    try:
+        return requests.read_body(request, most)
+    except requests.BodyRefused as refusal:
+        raise StripeError(str(refusal)) from refusal
 
 
 def decode(encoded: bytes) -> Tree:
@@ -72,40 +72,6 @@ def decode(encoded: bytes) -> Tree:
 def spell_path(path: Sequence[str]) -> str:
     """Write a path as the wire does: ``items[0][price]``."""
     return path[0] + "".join(f"[{name}]" for name in path[1:]) if path else ""
-
-
-def _chunked(request: HttpRequest, most: int) -> bytes:
-    """A body without a Content-Length, of which Django by itself would see nothing."""
-    if not request.META.get("wsgi.input_terminated"):
-        # Nothing says where the body ends, and a lost parameter must not pass for one that was not given.
-        raise StripeError("Chunked requests are not accepted: send a Content-Length header.")
-    try:
-        return bytes(request.META["wsgi.input"].read(most + 1))
-    except OSError as error:
-        raise _cut_short() from error
-
-
-def _sized(request: HttpRequest, most: int) -> bytes:
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    # Asked before the body is read, so that nothing large ever is.
-    if not length.isdecimal() or int(length) > most:
-        raise _too_large(most)
-    try:
-        # Django holds its own limit against what it keeps, which is for forms.
-        body = request.body if most <= MAX_BYTES else request.read()
-    except UnreadablePostError as error:
-        raise _cut_short() from error
-    if len(body) < int(length):
-        raise _cut_short()
-    return body
-
-
-def _too_large(most: int) -> StripeError:
-    return StripeError(f"The request's body is too large: at most {most} bytes are accepted.")
-
-
-def _cut_short() -> StripeError:
-    return StripeError("The request's body ended before it was complete.")
 
 
 def _text(encoded: bytes) -> str:

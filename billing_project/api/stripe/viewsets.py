@@ -17,8 +17,10 @@ from rest_framework.viewsets import GenericViewSet
 from accounts import services
 from accounts.models import ApiKey, Environment, Scope
 from accounts.services import Answer
+from billing_project.api.common.database import is_passing
+from billing_project.api.common.negotiation import OnlyJson
 from billing_project.api.stripe.authentication import HasScope, StripeAuthentication
-from billing_project.api.stripe.errors import error_response, is_passing, missing, spoken, unrecognized
+from billing_project.api.stripe.errors import error_response, missing, spoken, unrecognized
 from billing_project.api.stripe.fields import Params, RetrieveParams, checked
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key, stored_response
 from billing_project.api.stripe.kinds import Kind
@@ -42,6 +44,7 @@ class StripeViewSet(GenericViewSet[M]):
 
     authentication_classes = (StripeAuthentication,)
     permission_classes = (HasScope,)
+    content_negotiation_class = OnlyJson
     lookup_value_regex = "[^/]+"
     kind: ClassVar[Kind[Any]]
     read_scope: ClassVar[Scope]

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 
-from core.ids import new_id, spell
+from billing_project.api.common.requests import request_uuid
+from core.ids import spell
 from core.money import plain
 
 Wire: TypeAlias = dict[str, Any]
@@ -21,7 +21,6 @@ API_ERROR = "api_error"
 IDEMPOTENCY_ERROR = "idempotency_error"
 SESSION_EXPIRED = "temporary_session_expired"
 
-_REQUEST_ID = "tollbook.request_id"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _SHOWN = 100
@@ -67,14 +66,6 @@ def encode(body: Wire) -> str:
 
 def json_response(body: str, status: int = 200) -> HttpResponse:
     return HttpResponse(body, status=status, content_type="application/json")
-
-
-def request_uuid(request: HttpRequest) -> UUID:
-    """The request's own id; made when first asked for."""
-    known = request.META.get(_REQUEST_ID)
-    if not isinstance(known, UUID):
-        known = request.META[_REQUEST_ID] = new_id()
-    return known
 
 
 def request_id(request: HttpRequest) -> str:

@@ -543,3 +543,12 @@ def test_last_use_of_the_key_is_noted(account: Account, call: Caller) -> None:
     assert before() is None
     call("GET", "/v1/customers")
     assert before() is not None
+
+
+@pytest.mark.parametrize(("accept", "query"), [("image/png", ""), ("text/html", ""), ("nonsense", "format=xml")])
+def test_answers_are_json_whatever_is_accepted(call: Caller, accept: str, query: str) -> None:
+    response = call("GET", "/v1/customers", query=query, headers={"Accept": accept})
+
+    # The query's word is no parameter of ours.
+    assert response.status_code == (400 if query else 200)
+    assert response.headers["Content-Type"] == "application/json"

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stripe._encode import _api_encode
 
-from billing_project.api.stripe.parsers import MAX_BYTES, MAX_DEPTH, MAX_PAIRS, Tree, decode
+from billing_project.api.common.requests import MAX_BYTES
+from billing_project.api.stripe.parsers import MAX_DEPTH, MAX_PAIRS, Tree, decode
 from billing_project.api.stripe.wire import StripeError
 
 

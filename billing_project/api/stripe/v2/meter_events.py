@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Environment, Scope
 from accounts.sessions import open_session, open_with_session
+from billing_project.api.common.requests import address_of, request_uuid
 from billing_project.api.stripe.authentication import (
-    address_of,
     hold_to_account,
     open_door,
     require_scope,
@@ -18,7 +18,7 @@ from billing_project.api.stripe.authentication import (
 )
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key, mark_replayed
 from billing_project.api.stripe.v2.wire import Body, NoFields, Time, instant, read_json, rfc3339
-from billing_project.api.stripe.wire import Wire, encode, json_response, request_uuid
+from billing_project.api.stripe.wire import Wire, encode, json_response
 from core.ids import spell
 from usage.events import AcceptedEvent, EventDraft
 from usage.models import Source

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import services
 from accounts.models import ApiKey
 from accounts.services import Answer
-from billing_project.api.stripe.errors import is_passing
+from billing_project.api.common.database import is_passing
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key, stored_response
 from billing_project.api.stripe.parsers import read_body
 from billing_project.api.stripe.v2.errors import error_response, spoken
