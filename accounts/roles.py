@@ -29,7 +29,15 @@ _USAGE = (
 _EVENTS = ("webhooks.event",)
 _CATALOGUE = ("subscriptions.product", "subscriptions.price")
 _SUBSCRIPTIONS = ("subscriptions.subscription", "subscriptions.subscriptionitem", "subscriptions.itemterm")
-_INVOICES = ("invoices.invoice", "invoices.invoiceline", "invoices.invoicenumbering", "invoices.billingfailure")
+_INVOICES = (
+    "invoices.invoice",
+    "invoices.invoiceline",
+    "invoices.invoiceitem",
+    "invoices.customerbalance",
+    "invoices.customerbalancetransaction",
+    "invoices.invoicenumbering",
+    "invoices.billingfailure",
+)
 _COMPANY = ("accounts.company", "accounts.environment", "accounts.license", "accounts.licensenotice")
 _ACCESS = ("accounts.apikey",)
 _PEOPLE = ("accounts.membership", "accounts.user")

@@ -127,15 +127,12 @@ def make_invoice(
 def add_up(invoice: Invoice, lines: Iterable[InvoiceLine]) -> None:
     """Set an invoice's totals from its lines, which are rounded already.
 
-    Quantities and prices are zero or more, and what a true-up gives back is no more than the other lines take: so
-    totals are zero or more.
+    With more given back than is charged the total is below zero, and nothing is due: the customer's balance takes it.
 
     :raises AmountTooLarge: if the total is beyond what an invoice can hold
     """
-    total = sum(line.amount for line in lines)
-    if total > _LARGEST_AMOUNT:
-        raise AmountTooLarge(Decimal(total))
-    invoice.subtotal = invoice.total = invoice.amount_due = total
+    invoice.subtotal = invoice.total = check_amount(sum(line.amount for line in lines))
+    invoice.amount_due = max(invoice.total, 0)
 
 
 def rated_usage(price: Price, usage: Usage) -> Rating:
@@ -168,9 +165,16 @@ def whole_amount(exact_amount: Decimal) -> int:
 
     :raises AmountTooLarge: if that is beyond what an invoice can hold
     """
-    amount = to_minor_units(exact_amount)
-    if amount > _LARGEST_AMOUNT:
-        raise AmountTooLarge(exact_amount)
+    return check_amount(to_minor_units(exact_amount))
+
+
+def check_amount(amount: int) -> int:
+    """An amount that can be kept.
+
+    :raises AmountTooLarge: if it cannot
+    """
+    if abs(amount) > _LARGEST_AMOUNT:
+        raise AmountTooLarge(Decimal(amount))
     return amount
 
 

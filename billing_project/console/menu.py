@@ -12,6 +12,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "Billing",
         (
             ("invoices.Invoice", "receipt_long"),
+            ("invoices.InvoiceItem", "pending_actions"),
             ("invoices.BillingFailure", "report"),
             ("subscriptions.Subscription", "autorenew"),
             ("accounts.Customer", "groups"),
@@ -44,6 +45,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "Records",
         (
             ("invoices.InvoiceLine", "list_alt"),
+            ("invoices.CustomerBalance", "account_balance"),
+            ("invoices.CustomerBalanceTransaction", "swap_vert"),
             ("subscriptions.SubscriptionItem", "format_list_bulleted"),
             ("subscriptions.ItemTerm", "history"),
             ("invoices.InvoiceNumbering", "tag"),

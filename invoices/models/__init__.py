@@ -1,5 +1,10 @@
 """Invoices, and what is kept beside them."""
 
+from invoices.models.balances import (
+    CustomerBalance,
+    CustomerBalanceTransaction,
+    CustomerBalanceTransactionQuerySet,
+)
 from invoices.models.documents import (
     Invoice,
     InvoiceLine,
@@ -8,11 +13,17 @@ from invoices.models.documents import (
     InvoiceQuerySet,
 )
 from invoices.models.failures import BillingFailure, BillingFailureQuerySet
+from invoices.models.items import InvoiceItem, InvoiceItemQuerySet
 
 __all__ = [
     "BillingFailure",
     "BillingFailureQuerySet",
+    "CustomerBalance",
+    "CustomerBalanceTransaction",
+    "CustomerBalanceTransactionQuerySet",
     "Invoice",
+    "InvoiceItem",
+    "InvoiceItemQuerySet",
     "InvoiceLine",
     "InvoiceLineQuerySet",
     "InvoiceNumbering",

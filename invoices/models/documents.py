@@ -63,8 +63,16 @@ class Invoice(models.Model):
     total = models.BigIntegerField(default=0)
     amount_due = models.BigIntegerField(default=0)
     amount_paid = models.BigIntegerField(default=0)
+    starting_balance = models.BigIntegerField(
+        default=0, help_text="The customer's balance before the invoice became final; below zero is to their credit."
+    )
+    ending_balance = models.BigIntegerField(
+        null=True, blank=True, help_text="The customer's balance after the invoice became final; empty for a draft."
+    )
     paid_out_of_band = models.BooleanField(default=False)
     description = models.TextField(blank=True)
+    footer = models.TextField(blank=True)
+    custom_fields = models.JSONField(default=list, blank=True, help_text="Up to four names and values, as printed.")
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
     finalizes_at = models.DateTimeField(
@@ -196,6 +204,14 @@ class InvoiceLine(models.Model):
         related_name="true_ups",
         help_text="The line of a final invoice whose period this one brings up to what was used in it after all.",
     )
+    invoice_item = models.ForeignKey(
+        "invoices.InvoiceItem",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="lines",
+        help_text="The proration, or the one-time charge, that the line puts onto its invoice.",
+    )
     description = models.CharField(max_length=500)
     quantity = ExactDecimalField()
     unit_amount = models.DecimalField(
@@ -225,6 +241,7 @@ class InvoiceLine(models.Model):
                 condition=Q(trues_up__isnull=False),
                 name="invoice_line_one_true_up_per_line",
             ),
+            UniqueConstraint(fields=["environment", "invoice_item"], name="invoice_line_one_per_invoice_item"),
             CheckConstraint(condition=Q(period_end__gte=F("period_start")), name="invoice_line_period_in_order"),
         ]
         indexes = [

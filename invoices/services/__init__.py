@@ -1,5 +1,6 @@
 """Every write to invoices, and to subscriptions where money is due for it."""
 
+from invoices.services.balances import adjust_balance, set_balance, update_balance_transaction
 from invoices.services.closing import GRACE, close_due_periods
 from invoices.services.finalizing import (
     finalize_due_drafts,
@@ -24,6 +25,7 @@ __all__ = [
     "PreviewedInvoice",
     "SubscriptionTerms",
     "Swept",
+    "adjust_balance",
     "cancel_subscription",
     "close_due_periods",
     "delete_customer",
@@ -33,6 +35,8 @@ __all__ = [
     "pay_invoice_out_of_band",
     "preview_invoice",
     "recount_invoiced_usage",
+    "set_balance",
     "start_subscription",
+    "update_balance_transaction",
     "void_invoice",
 ]

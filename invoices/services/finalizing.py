@@ -15,6 +15,7 @@ from core.ids import spell
 from invoices.drafting import Charge, add_up, make_lines
 from invoices.errors import InvoiceNotDraft, InvoiceNotOpen
 from invoices.models import BillingFailure, Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
+from invoices.services.balances import apply_balances, give_back_to_balance
 from invoices.services.sweeping import Swept, note_failure, sweep
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
@@ -72,6 +73,8 @@ def pay_invoice_out_of_band(*, invoice: Invoice, now: datetime) -> Invoice:
 def void_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     """Declare an open invoice to be none. It keeps its number and its amounts, and is not to be paid any more.
 
+    What it took from the customer's balance, or gave to it, is undone.
+
     :returns: the invoice as it is now
     :raises InvoiceNotOpen: if it is a draft, paid or void
     """
@@ -79,6 +82,7 @@ def void_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     invoice.status = Invoice.Status.VOID
     invoice.voided_at = now
     invoice.save(update_fields=["status", "voided_at"])
+    give_back_to_balance(invoice, now=now)
     return invoice
 
 
@@ -127,21 +131,37 @@ def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
 
     The caller holds their locks. A draft on a test clock that jumped ahead is final at the time that was set for it.
     """
+    for invoice in drafts:
+        invoice.finalized_at = _finalized_at(invoice, now)
+    apply_balances(drafts)
     # Locked last and until the commit: a rollback gives the numbers back, so that none is ever missing.
     numbering = _locked_numbering(drafts[0].environment_id)
     for invoice in drafts:
         numbering.last_number += 1
         invoice.number = str(numbering)
-        invoice.finalized_at = _finalized_at(invoice, now)
         if invoice.collection_method == Subscription.CollectionMethod.SEND_INVOICE:
-            invoice.due_at = invoice.finalized_at + timedelta(days=invoice.days_until_due or 0)
+            invoice.due_at = _finalized_at(invoice, now) + timedelta(days=invoice.days_until_due or 0)
         if invoice.amount_due == 0:
             invoice.status = Invoice.Status.PAID
             invoice.paid_at = invoice.finalized_at
         else:
             invoice.status = Invoice.Status.OPEN
     numbering.save(update_fields=["last_number"])
-    update_rows(drafts, ["subtotal", "total", "amount_due", "number", "finalized_at", "due_at", "status", "paid_at"])
+    update_rows(
+        drafts,
+        [
+            "subtotal",
+            "total",
+            "amount_due",
+            "starting_balance",
+            "ending_balance",
+            "number",
+            "finalized_at",
+            "due_at",
+            "status",
+            "paid_at",
+        ],
+    )
 
 
 def _finalize_due(drafts: list[Invoice], *, wall: datetime) -> None:
