@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -17,7 +18,15 @@ from core.console import cells
 from core.money import format_amount
 from core.periods import ceil_hour, floor_hour
 from invoices import services
-from invoices.models import BillingFailure, Invoice, InvoiceLine, InvoiceNumbering
+from invoices.models import (
+    BillingFailure,
+    CustomerBalance,
+    CustomerBalanceTransaction,
+    Invoice,
+    InvoiceItem,
+    InvoiceLine,
+    InvoiceNumbering,
+)
 from invoices.true_ups import late_usage
 from meters.models import LatePolicy
 
@@ -174,7 +183,7 @@ class InvoiceAdmin(ConsoleAdmin):
                     ("paid_at", "voided_at"),
                     ("billing_reason", "collection_method"),
                     ("days_until_due", "paid_out_of_band"),
-                    "subtotal_amount",
+                    ("subtotal_amount", "balance_column"),
                     "description",
                     "metadata_document",
                 ),
@@ -232,6 +241,17 @@ class InvoiceAdmin(ConsoleAdmin):
     @display(description="amount due")
     def due_amount(self, row: Invoice) -> SafeString:
         return cells.amount(row.amount_due, row.currency)
+
+    @display(description="customer's balance")
+    def balance_column(self, row: Invoice) -> str | SafeString:
+        if row.ending_balance is None:
+            return cells.EMPTY
+        return cells.facts(
+            {
+                "before": cells.amount(row.starting_balance, row.currency),
+                "after": cells.amount(row.ending_balance, row.currency),
+            }
+        )
 
     @display(description="paid")
     def paid_amount(self, row: Invoice) -> SafeString:
@@ -327,3 +347,123 @@ class BillingFailureAdmin(ConsoleAdmin):
     search_fields = ["reason"]
     search_help_text = "The id of a subscription (sub_…) or invoice (in_…)."
     fields = ["reason", "environment", "subscription", "invoice", "attempts", "failed_at", "retry_at"]
+
+
+class _AmountColumns:
+    """Whole minor units of the row's own currency."""
+
+    @display(description="amount", ordering="amount")
+    def amount_column(self, row: Any) -> SafeString:
+        return cells.amount(row.amount, row.currency)
+
+    @display(description="metadata")
+    def metadata_document(self, row: Any) -> str | SafeString:
+        return cells.document(row.metadata)
+
+
+@admin.register(InvoiceItem)
+class InvoiceItemAdmin(_AmountColumns, ConsoleAdmin):
+    """What waits for an invoice. It is made by changes of subscriptions, and through the API."""
+
+    wire_prefix = "ii"
+    wire_parents = {"cus": "customer", "sub": "subscription", "in": "invoice", "price": "price"}
+    list_display = ["description", "customer", "environment", "amount_column", "invoice", "created_at", "removed_at"]
+    list_filter = ["environment", "environment__mode", "is_proration", "created_at", "removed_at"]
+    list_select_related = [
+        "environment__company",
+        "customer",
+        "subscription__customer",
+        "subscription_item__price__product",
+        "invoice",
+        "price__product",
+    ]
+    search_fields = ["description__istartswith", "customer__name__istartswith", "customer__email__iexact"]
+    ordering = ["-created_at", "-pk"]
+    fields = [
+        "description",
+        "customer",
+        "environment",
+        "subscription",
+        "subscription_item",
+        "invoice",
+        "price",
+        "quantity_column",
+        "exact_amount_column",
+        "amount_column",
+        "period_column",
+        "is_proration",
+        "is_discountable",
+        "basis_facts",
+        "metadata_document",
+        "created_at",
+        "removed_at",
+    ]
+
+    @display(description="quantity")
+    def quantity_column(self, row: InvoiceItem) -> str | SafeString:
+        return cells.quantity(row.quantity)
+
+    @display(description="exact amount")
+    def exact_amount_column(self, row: InvoiceItem) -> str | SafeString:
+        return cells.exact_amount(row.exact_amount, row.currency)
+
+    @display(description="period")
+    def period_column(self, row: InvoiceItem) -> SafeString:
+        return cells.period(row.period)
+
+    @display(description="computed from")
+    def basis_facts(self, row: InvoiceItem) -> str | SafeString:
+        return cells.facts({name: value for name, value in row.basis.items() if isinstance(value, str)})
+
+
+class BalanceTransactionInline(_AmountColumns, ConsoleInline):
+    model = CustomerBalanceTransaction
+    verbose_name_plural = "history"
+    fields = ["page", "amount_column", "ending_column", "invoice", "description", "created_at"]
+    list_select_related = ["environment__company", "invoice"]
+    ordering = ["-position"]
+
+    @display(description="balance after")
+    def ending_column(self, row: CustomerBalanceTransaction) -> SafeString:
+        return cells.amount(row.ending_balance, row.currency)
+
+
+@admin.register(CustomerBalance)
+class CustomerBalanceAdmin(_AmountColumns, ConsoleAdmin):
+    """Below zero is to the customer's credit: the next invoices are paid from it."""
+
+    wire_parents = {"cus": "customer"}
+    list_display = ["customer", "environment", "currency", "amount_column"]
+    list_filter = ["environment", "environment__mode", "currency"]
+    list_select_related = ["environment__company", "customer"]
+    search_fields = ["customer__name__istartswith", "customer__email__iexact"]
+    ordering = ["-pk"]
+    fields = ["customer", "environment", "currency", "amount_column"]
+    inlines = [BalanceTransactionInline]
+
+
+@admin.register(CustomerBalanceTransaction)
+class CustomerBalanceTransactionAdmin(_AmountColumns, ConsoleAdmin):
+    wire_prefix = "cbtxn"
+    wire_parents = {"cus": "customer", "in": "invoice"}
+    list_display = ["kind", "customer", "environment", "amount_column", "ending_column", "invoice", "created_at"]
+    list_filter = ["environment", "environment__mode", "kind", "created_at"]
+    list_select_related = ["environment__company", "customer", "invoice", "balance__customer"]
+    search_fields = ["customer__name__istartswith", "customer__email__iexact"]
+    ordering = ["-created_at", "-pk"]
+    fields = [
+        "kind",
+        "customer",
+        "environment",
+        "balance",
+        "amount_column",
+        "ending_column",
+        "invoice",
+        "description",
+        "metadata_document",
+        "created_at",
+    ]
+
+    @display(description="balance after")
+    def ending_column(self, row: CustomerBalanceTransaction) -> SafeString:
+        return cells.amount(row.ending_balance, row.currency)

@@ -25,8 +25,8 @@ from accounts.models import (
 from accounts.services import create_api_key, create_company, create_customer
 from core.ids import new_id, spell
 from core.periods import HOUR, floor_hour
-from invoices.models import BillingFailure, Invoice, InvoiceNumbering
-from invoices.services import close_due_periods, start_subscription
+from invoices.models import BillingFailure, Invoice, InvoiceItem, InvoiceNumbering
+from invoices.services import adjust_balance, close_due_periods, start_subscription
 from meters.models import Meter
 from meters.services import create_meter
 from subscriptions.models import ItemTerm, Price, Product, Subscription
@@ -165,6 +165,20 @@ def add_rows(world: World) -> None:
         hours=[(world.meter.pk, world.customer.pk, USED_AT)],
         reason="test",
         now=NOW,
+    )
+    adjust_balance(customer=world.customer, amount=-500, currency="usd", now=NOW)
+    InvoiceItem.objects.create(
+        environment=environment,
+        customer=world.customer,
+        subscription=world.subscription,
+        currency="usd",
+        description=f"{world.company} setup {number}",
+        quantity=1,
+        exact_amount=700,
+        amount=700,
+        period_start=NOW,
+        period_end=NOW,
+        created_at=NOW,
     )
     BillingFailure.objects.create(
         environment=environment, invoice=world.invoice, reason="It was too large.", failed_at=NOW, retry_at=NOW + HOUR
