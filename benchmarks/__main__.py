@@ -6,7 +6,7 @@ A bar that is missed is printed and fails nothing: it is for people to judge, on
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks import dataset, reads, rollup, writes, wrk
+from benchmarks import billing, dataset, reads, rollup, writes, wrk
 from benchmarks.delay import Probe
 from benchmarks.instance import Instance, running_instance
 from benchmarks.options import BenchOptions
@@ -40,6 +40,9 @@ def main() -> None:
         if "reads" in options.only:
             _say("Reads ...")
             reads.measure(instance, options, report)
+        if "billing" in options.only:
+            _say("The billing run ...")
+            billing.measure(instance, options, report)
     report.write(options.output, described)
     _say("")
     for name, value in described.items():

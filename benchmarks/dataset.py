@@ -4,12 +4,14 @@ They come in the order of their time, as in real life, with claims under random 
 are as large and as scattered as if the events had come through the door.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from psycopg import sql
 from tqdm import tqdm
 
-from benchmarks.instance import HISTORY, Instance
+from benchmarks.instance import CUSTOMERS, HISTORY, Instance
+from core.ids import unspell
 from core.periods import Period
 
 DAYS = 30
@@ -22,7 +24,7 @@ CREATE TABLE IF NOT EXISTS bench.customer (number integer PRIMARY KEY, id uuid N
 
 _EVENTS = """
 WITH drawn AS MATERIALIZED (
-    SELECT %(start)s + number * %(step)s AS at, floor(random() * %(customers)s)::int AS customer,
+    SELECT %(start)s + number * %(step)s AS at, %(first_customer)s + floor(random() * %(customers)s)::int AS customer,
            1 + floor(random() * 1000)::int AS amount, uuidv7() AS id, gen_random_uuid()::text AS identifier
       FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS number
 ),
@@ -52,29 +54,53 @@ def prepare(instance: Instance) -> None:
     instance.run_inside("make_partitions")
     with instance.connect() as connection:
         connection.execute(_CUSTOMERS)
-        rows = zip(range(len(instance.customers)), instance.customer_ids(), instance.customers, strict=True)
-        with connection.cursor() as cursor:
-            cursor.executemany("INSERT INTO bench.customer VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", rows)
+    number_customers(instance, instance.customers, first=0)
 
 
 def load_history(instance: Instance, *, events: int) -> None:
     """Spread events evenly over :func:`month`, over all customers at random, and wait until they are rolled up."""
     span = month()
     load_events(instance, meter=HISTORY, start=span.start, step=(span.end - span.start) / events, events=events)
+    settle_tables(instance)
+
+
+def settle_tables(instance: Instance) -> None:
+    """Wait until all is rolled up, and do what autovacuum would do a little later."""
     instance.wait_until_rolled_up()
     with instance.connect() as connection:
         for table in _TABLES:
             connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(table)))
 
 
+def number_customers(instance: Instance, customers: Iterable[str], *, first: int) -> None:
+    """Let events be drawn for customers by number, from ``first`` on.
+
+    :param customers: as the API spells them
+    """
+    rows = [(number, unspell("cus", customer), customer) for number, customer in enumerate(customers, first)]
+    with instance.connect() as connection, connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO bench.customer VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", rows)
+
+
 def load_events(
-    instance: Instance, *, meter: str, start: datetime, step: timedelta, events: int, quiet: bool = False
+    instance: Instance,
+    *,
+    meter: str,
+    start: datetime,
+    step: timedelta,
+    events: int,
+    customers: range = range(CUSTOMERS),
+    quiet: bool = False,
 ) -> None:
-    """Write an event at each ``start + number * step``, a transaction for each 100,000."""
+    """Write an event at each ``start + number * step``, a transaction for each 100,000.
+
+    :param customers: the numbers that customers are drawn from
+    """
     parameters = {
         "environment": instance.environment_id,
         "meter": instance.meter_id(meter),
-        "customers": len(instance.customers),
+        "first_customer": customers.start,
+        "customers": len(customers),
         "start": start,
         "step": step,
     }

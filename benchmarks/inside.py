@@ -1,6 +1,6 @@
-"""What is measured below HTTP, in a process with the stack's own settings: the roll-up alone, and a billing run's read.
+"""What is measured below HTTP, in a process with the stack's own settings: the roll-up alone, and the billing run.
 
-``python -m benchmarks.inside roll_up`` and ``… meter_month METER START END REPEATS`` print one line of JSON.
+``python -m benchmarks.inside roll_up`` and the like print one line of JSON.
 """
 
 import json
@@ -18,6 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
 django.setup()
 
 from accounts.models import Customer  # noqa: E402 (models want Django's settings first)
+from benchmarks import book  # noqa: E402
 from core.periods import Period  # noqa: E402
 from meters.models import Meter  # noqa: E402
 from usage import services  # noqa: E402
@@ -58,6 +59,9 @@ def make_partitions() -> dict[str, object]:
 
 COMMANDS: Mapping[str, Callable[..., dict[str, object]]] = {
     "make_partitions": make_partitions,
+    "make_customers": book.make_customers,
+    "subscribe": book.subscribe,
+    "bill": book.bill,
     "roll_up": roll_up,
     "meter_month": meter_month,
 }

@@ -20,6 +20,7 @@ from tests.stack import FOREIGN_VARIABLES, PROJECT, RunningStack, new_folder, ne
 CUSTOMERS = 1000
 # Loaded history and live traffic have a meter each, so that what one adds does not change what the other reads.
 HISTORY, LIVE, PROBE = "bench_history", "bench_live", "bench_probe"
+BILLED = ("bench_calls", "bench_seconds", "bench_bytes")
 # The roll-up runs every second; a backlog after a burst takes a little longer.
 ROLL_UP_PATIENCE = 120.0
 # Longer than a transaction of a bulk request takes.
@@ -119,7 +120,7 @@ def _prepare(stack: RunningStack) -> Instance:
     stack.manage("create_company", "Bench", "--license", "metered_products", "--license", "subscription")
     key = stack.manage("create_api_key", "Bench", "--mode", "test", "--all-scopes").stdout.strip()
     with Client(stack.port, key) as client:
-        meters = {name: _make_meter(client, name) for name in (HISTORY, LIVE, PROBE)}
+        meters = {name: _make_meter(client, name) for name in (HISTORY, LIVE, PROBE, *BILLED)}
         customers = [
             str(succeed(client.post("/v1/customers", {"name": f"Customer {number}"}))["id"])
             for number in range(CUSTOMERS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-WORKLOADS = ("single", "stream", "bulk", "rollup", "delay", "reads")
+WORKLOADS = ("single", "stream", "bulk", "rollup", "delay", "reads", "billing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +14,14 @@ class BenchOptions:
     :param rounds: how often product and raw database take turns
     :param seconds: how long each turn is
     :param events: how many events the reads have under them
+    :param subscriptions: how many the billing run has before it
     :param only: the workloads to run
     """
 
     rounds: int
     seconds: int
     events: int
+    subscriptions: int
     only: tuple[str, ...]
     output: Path
 
@@ -33,6 +35,7 @@ class BenchOptions:
             rounds=int(os.environ.get("BENCH_ROUNDS", "5")),
             seconds=int(os.environ.get("BENCH_SECONDS", "8")),
             events=int(os.environ.get("BENCH_EVENTS", "5000000")),
+            subscriptions=int(os.environ.get("BENCH_SUBSCRIPTIONS", "10000")),
             only=only,
             output=Path(os.environ.get("BENCH_OUTPUT", "bench.json")),
         )

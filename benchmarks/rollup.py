@@ -34,9 +34,7 @@ def rate_of_live(instance: Instance) -> float:
 
 def _rate(instance: Instance, start: datetime, step: timedelta, events: int) -> float:
     instance.wait_until_rolled_up()
-    with _paused(instance):
-        # A run that had begun comes to its end.
-        settle(2.0)
+    with paused(instance):
         dataset.load_events(instance, meter=LIVE, start=start, step=step, events=events, quiet=True)
         before = instance.counted()
         seconds = json.loads(instance.run_inside("roll_up"))["seconds"]
@@ -47,11 +45,13 @@ def _rate(instance: Instance, start: datetime, step: timedelta, events: int) -> 
 
 
 @contextmanager
-def _paused(instance: Instance) -> Iterator[None]:
-    """Stop the timetable, so that no roll-up begins but ours."""
+def paused(instance: Instance) -> Iterator[None]:
+    """Stop the timetable, so that no run begins but ours."""
     beats = [process for part, process in parts(instance.stack) if part == "beat"]
     for beat in beats:
         beat.suspend()
+    # What had begun comes to its end.
+    settle(2.0)
     try:
         yield
     finally:
