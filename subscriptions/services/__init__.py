@@ -11,9 +11,8 @@ from subscriptions.services.catalog import (
     update_price,
     update_product,
 )
+from subscriptions.services.items import MAX_ITEMS, NewItem
 from subscriptions.services.lifecycle import (
-    MAX_ITEMS,
-    NewItem,
     advance_subscriptions,
     create_subscription,
     end_subscription,

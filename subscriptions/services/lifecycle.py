@@ -1,7 +1,6 @@
 """The life of a subscription: it starts, moves from period to period, and ends. What is owed for it is not known here."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
@@ -18,36 +17,12 @@ from subscriptions.errors import (
     AnchorTooFar,
     CancelAtInPast,
     CancellationsExclusive,
-    CurrencyMismatch,
     DaysUntilDueMissing,
     DaysUntilDueNotAllowed,
-    IntervalMismatch,
-    ItemsMissing,
-    MeterRepeated,
-    PriceInactive,
-    PriceNotRecurring,
-    PriceRepeated,
-    QuantityInvalid,
-    QuantityNotAllowed,
     StartNotInPast,
-    TooManyItems,
 )
 from subscriptions.models import Price, Subscription, SubscriptionItem
-
-MAX_ITEMS = 20
-_MAX_QUANTITY = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class NewItem:
-    """A price to be put into a subscription.
-
-    :ivar quantity: units of a licensed price, 1 if not given; a metered price takes none
-    """
-
-    price: Price
-    quantity: int | None = None
-    metadata: MetadataChange | None = None
+from subscriptions.services.items import NewItem, check_new_items
 
 
 @transaction.atomic
@@ -88,7 +63,7 @@ def create_subscription(
     second = now.replace(microsecond=0)
     start_at = second if backdated_to is None else backdated_to
     anchor = second if anchor_at is None else anchor_at
-    _check_items(items, environment)
+    check_new_items(items, environment.pk)
     _check_collection(collection_method, days_until_due)
     if start_at > second:
         raise StartNotInPast(start_at)
@@ -211,43 +186,3 @@ def _check_collection(collection_method: str, days_until_due: int | None) -> Non
         raise DaysUntilDueMissing
     if not sends and days_until_due is not None:
         raise DaysUntilDueNotAllowed
-
-
-def _check_items(items: Sequence[NewItem], environment: Environment) -> None:
-    if not items:
-        raise ItemsMissing
-    if len(items) > MAX_ITEMS:
-        raise TooManyItems(MAX_ITEMS)
-    prices, meters = set(), set()
-    for position, item in enumerate(items):
-        price = item.price
-        if price.environment_id != environment.pk:
-            raise NotFound("price", str(price.pk))
-        _check_terms(position, price, items[0].price)
-        _check_quantity(position, item)
-        if price.pk in prices:
-            raise PriceRepeated(position)
-        if price.meter_id is not None and price.meter_id in meters:
-            raise MeterRepeated(position)
-        prices.add(price.pk)
-        meters.add(price.meter_id)
-
-
-def _check_terms(position: int, price: Price, first: Price) -> None:
-    if not price.active:
-        raise PriceInactive(position)
-    if not price.interval:
-        raise PriceNotRecurring(position)
-    if price.currency != first.currency:
-        raise CurrencyMismatch(position, first.currency)
-    if (price.interval, price.interval_count) != (first.interval, first.interval_count):
-        raise IntervalMismatch(position)
-
-
-def _check_quantity(position: int, item: NewItem) -> None:
-    if item.quantity is None:
-        return
-    if item.price.is_metered:
-        raise QuantityNotAllowed(position)
-    if not 0 <= item.quantity <= _MAX_QUANTITY:
-        raise QuantityInvalid(position, item.quantity)

@@ -1,0 +1,99 @@
+"""What may be put into a subscription: each item by itself, and all of them together."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from core.errors import NotFound
+from core.metadata import MetadataChange
+from subscriptions.errors import (
+    CurrencyMismatch,
+    IntervalMismatch,
+    ItemsMissing,
+    MeterRepeated,
+    PriceInactive,
+    PriceNotRecurring,
+    PriceRepeated,
+    QuantityInvalid,
+    QuantityNotAllowed,
+    TooManyItems,
+)
+from subscriptions.models import Price
+
+MAX_ITEMS = 20
+_MAX_QUANTITY = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A price to be put into a subscription.
+
+    :ivar quantity: units of a licensed price, 1 if not given; a metered price takes none
+    """
+
+    price: Price
+    quantity: int | None = None
+    metadata: MetadataChange | None = None
+
+
+def check_new_items(items: Sequence[NewItem], environment_id: UUID) -> None:
+    """
+    :raises NotFound: if a price is not the environment's
+    :raises ItemsMissing: :raises TooManyItems: :raises ItemRefused: with one of its subclasses for what is wrong
+    """
+    for position, item in enumerate(items):
+        check_price(position, item.price, environment_id)
+        check_quantity(position, item.price, item.quantity)
+    check_together([(position, item.price) for position, item in enumerate(items)])
+
+
+def check_price(position: int, price: Price, environment_id: UUID) -> None:
+    """
+    :param position: the item's place in the caller's list
+    :raises NotFound: if the price is not the environment's
+    :raises PriceInactive: :raises PriceNotRecurring: what they say
+    """
+    if price.environment_id != environment_id:
+        raise NotFound("price", str(price.pk))
+    if not price.active:
+        raise PriceInactive(position)
+    if not price.interval:
+        raise PriceNotRecurring(position)
+
+
+def check_quantity(position: int, price: Price, quantity: int | None) -> None:
+    """
+    :raises QuantityNotAllowed: :raises QuantityInvalid: what they say
+    """
+    if quantity is None:
+        return
+    if price.is_metered:
+        raise QuantityNotAllowed(position)
+    if not 0 <= quantity <= _MAX_QUANTITY:
+        raise QuantityInvalid(position, quantity)
+
+
+def check_together(prices: Iterable[tuple[int, Price]]) -> None:
+    """Hold the prices of a subscription's items against each other, each with its place in the caller's list.
+
+    :raises ItemsMissing: :raises TooManyItems: if there are none, or more than 20
+    :raises CurrencyMismatch: :raises IntervalMismatch: :raises PriceRepeated: :raises MeterRepeated: what they say
+    """
+    prices = list(prices)
+    if not prices:
+        raise ItemsMissing
+    if len(prices) > MAX_ITEMS:
+        raise TooManyItems(MAX_ITEMS)
+    first = prices[0][1]
+    seen, meters = set(), set()
+    for position, price in prices:
+        if price.currency != first.currency:
+            raise CurrencyMismatch(position, first.currency)
+        if (price.interval, price.interval_count) != (first.interval, first.interval_count):
+            raise IntervalMismatch(position)
+        if price.pk in seen:
+            raise PriceRepeated(position)
+        if price.meter_id is not None and price.meter_id in meters:
+            raise MeterRepeated(position)
+        seen.add(price.pk)
+        meters.add(price.meter_id)
