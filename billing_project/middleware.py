@@ -8,8 +8,8 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-# Vendors' addresses begin with the version of their API.
-_PROGRAMS = ("/v1/", "/v2/")
+# Vendors' addresses begin with the version of their API, or say what they are.
+_PROGRAMS = ("/v1/", "/v2/", "/api/")
 
 
 class _ForPages:

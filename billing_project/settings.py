@@ -51,8 +51,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that whatever happens below /v1 is answered in Stripe's shape.
+    # First, so that whatever happens at a dialect's addresses is answered in its shape.
     "billing_project.api.stripe.middleware.StripeMiddleware",
+    "billing_project.api.ledgerbee.middleware.LedgerBeeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "billing_project.middleware.Sessions",

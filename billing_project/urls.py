@@ -13,4 +13,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", healthz),
     path("", include("billing_project.api.stripe.urls")),
+    path("", include("billing_project.api.ledgerbee.urls")),
 ]

@@ -10,6 +10,7 @@ from django.db.models.functions import Greatest
 from accounts.models import Customer, Environment, TestClock
 from core.ids import new_id
 from core.periods import Period
+from meters.models import Meter
 from subscriptions import statuses
 from subscriptions.models.catalog import Price
 
@@ -150,6 +151,22 @@ class SubscriptionItemQuerySet(models.QuerySet["SubscriptionItem"]):
     def present(self) -> Self:
         """Items that were not removed."""
         return self.filter(removed_at__isnull=True)
+
+    def reporting_to(self, meter: Meter, *, wall: datetime) -> Self:
+        """Items that bill their customers' usage of a meter now: of subscriptions that have begun, and are not paused.
+
+        :param wall: the wall's time; customers on a test clock live at theirs
+        """
+        begun = Q(subscription__customer__test_clock__isnull=True, subscription__start_at__lte=wall) | Q(
+            subscription__start_at__lte=F("subscription__customer__test_clock__frozen_at")
+        )
+        return self.present().filter(
+            begun,
+            environment=meter.environment_id,
+            price__meter=meter,
+            subscription__pause_behavior="",
+            subscription__status__in=sorted(set(statuses.Status) - statuses.OVER - {statuses.Status.PAUSED}),
+        )
 
 
 class SubscriptionItem(models.Model):
