@@ -268,7 +268,7 @@ def test_a_body_beyond_a_mebibyte_is_refused(call: Caller, body: dict[str, Any])
 
 
 def test_a_body_that_ends_too_early_is_refused(call: Caller, body: dict[str, Any]) -> None:
-    short = {"CONTENT_LENGTH": "5000", "wsgi.input": BytesIO(json.dumps(body).encode())}
+    short: dict[str, Any] = {"CONTENT_LENGTH": "5000", "wsgi.input": BytesIO(json.dumps(body).encode())}
 
     assert problems_of(call.report(body, **short)) == {"": ["isComplete"]}
     assert nothing_stored()

@@ -120,7 +120,7 @@ def test_subscriptions_and_products_come_once_and_without_what_is_not_metered_he
     second = MeteredPriceFactory.create(environment=environment, meter=meter, product=price.product, nickname="Extra")
     third = MeteredPriceFactory.create(environment=environment, meter=meter, product__name="More", currency="eur")
     flat = PriceFactory.create(environment=environment, product=price.product)
-    other = MeteredPriceFactory.create(environment=environment, product=ProductFactory(environment=environment))
+    other = MeteredPriceFactory.create(environment=environment, product=ProductFactory.create(environment=environment))
     subscribe(customer, flat, price, third, other, second)
     subscribe(customer, other, flat)
 
