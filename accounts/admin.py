@@ -94,9 +94,9 @@ class CompanyAdmin(ConsoleAdmin):
     search_fields = ["name"]
     fieldsets = (
         (None, {"fields": ("name", "created_at", "api_keys")}),
-        ("Billing", {"fields": ("billing_zone", ("overdue_days", "overdue_outcome"))}),
+        ("Billing", {"fields": ("billing_zone", ("overdue_days", "overdue_outcome"), "flat_fee_at_zero")}),
     )
-    editable = ("name", "billing_zone", "overdue_days", "overdue_outcome")
+    editable = ("name", "billing_zone", "overdue_days", "overdue_outcome", "flat_fee_at_zero")
     add_fieldsets = ((None, {"fields": ("name", "licenses")}),)
     inlines = [EnvironmentInline, LicenseInline, MembershipInline]
 

@@ -47,6 +47,12 @@ class Company(models.Model):
         default=OverdueOutcome.PAST_DUE,
         help_text="What becomes of a subscription whose invoice stays open for so long. Until then it is past due.",
     )
+    flat_fee_at_zero = models.BooleanField(
+        "flat fee at zero usage",
+        default=True,
+        help_text="Whether the flat fee of a price's first tier is due for a period in which nothing was used. It is "
+        "kept with each price as it is made: a change holds for prices made from then on.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

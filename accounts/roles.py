@@ -27,7 +27,7 @@ _USAGE = (
     "usage.recountdifference",
 )
 _EVENTS = ("webhooks.event",)
-_CATALOGUE = ("subscriptions.product", "subscriptions.price")
+_CATALOGUE = ("subscriptions.product", "subscriptions.price", "subscriptions.pricetier")
 _SUBSCRIPTIONS = ("subscriptions.subscription", "subscriptions.subscriptionitem", "subscriptions.itemterm")
 _INVOICES = (
     "invoices.invoice",

@@ -89,6 +89,7 @@ class BillingRules(TypedDict, total=False):
     billing_zone: str
     overdue_days: int | None
     overdue_outcome: str
+    flat_fee_at_zero: bool
 
 
 @transaction.atomic

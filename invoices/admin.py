@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -84,6 +85,24 @@ def _summaries_behind(line: InvoiceLine) -> str:
     return f"{reverse('admin:usage_usagesummary_changelist')}?{urlencode(query)}"
 
 
+def _tier_steps(line: InvoiceLine) -> str | SafeString:
+    """What each tier of a tiered price came to; nothing for other prices."""
+    if not line.basis.get("tiers"):
+        return ""
+    currency = line.invoice.currency
+    return cells.facts(
+        {
+            f"tier {step['tier']}": format_html(
+                "{} at {} and {} flat",
+                cells.quantity(Decimal(step["quantity"])),
+                cells.exact_amount(Decimal(step["unit_amount"]), currency),
+                cells.exact_amount(Decimal(step["flat_amount"]), currency),
+            )
+            for step in line.basis["tiers"]
+        }
+    )
+
+
 class InvoiceLineColumns:
     """A line as a sum that can be checked by eye: quantity x unit price = exact amount, rounded once."""
 
@@ -96,11 +115,11 @@ class InvoiceLineColumns:
         return cells.quantity(row.quantity)
 
     @display(description="unit price")
-    def unit_price_amount(self, row: InvoiceLine) -> SafeString:
+    def unit_price_amount(self, row: InvoiceLine) -> str | SafeString:
         return cells.exact_amount(row.unit_amount, row.invoice.currency)
 
     @display(description="exact amount")
-    def exact_amount_column(self, row: InvoiceLine) -> SafeString:
+    def exact_amount_column(self, row: InvoiceLine) -> str | SafeString:
         return cells.exact_amount(row.exact_amount, row.invoice.currency)
 
     @display(description="amount")
@@ -109,12 +128,14 @@ class InvoiceLineColumns:
 
     @display(description="computed from")
     def basis_facts(self, row: InvoiceLine) -> str | SafeString:
+        steps = _tier_steps(row)
         if "meter" not in row.basis:
-            return cells.facts(row.basis)
+            told = {name: value for name, value in row.basis.items() if name not in {"price", "tiers"}}
+            return format_html("{}{}", cells.facts(told), steps)
         counted = int(row.basis["event_count"])
         return format_html(
             '<span class="facts"><span>{} of <a href="{}">{}</a></span><span>over <a href="{}">{} event{}</a></span>'
-            "<span>read {}</span></span>",
+            "<span>read {}</span></span>{}",
             row.basis["formula"],
             reverse("admin:meters_meter_change", args=[row.basis["meter"]]),
             row.basis["event_name"],
@@ -122,6 +143,7 @@ class InvoiceLineColumns:
             f"{counted:,}",
             "" if counted == 1 else "s",
             cells.moment(datetime.fromisoformat(row.basis["read_at"])),
+            steps,
         )
 
 

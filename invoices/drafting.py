@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
 
-from core.money import format_unit_amount, plain, share, to_minor_units
+from core.money import plain, share, to_minor_units
 from core.periods import Interval, Period, full_periods
 from invoices.errors import AmountTooLarge
+from invoices.explaining import described, price_basis, rated_words, units_at_price
 from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
 from subscriptions.models import Price, Subscription, SubscriptionItem
-from subscriptions.pricing import PriceTerms, Rating, billable_quantity, rate
+from subscriptions.pricing import Rating, billable_quantity, rate
 from subscriptions.services import next_period
 from usage.reports import Usage, UsageQuestion, quantities
 
 _LARGEST_AMOUNT = 2**63 - 1
-_TIMES = "\N{MULTIPLICATION SIGN}"
 
 Answers = Mapping[UsageQuestion, Usage]
 
@@ -137,10 +137,10 @@ def add_up(invoice: Invoice, lines: Iterable[InvoiceLine]) -> None:
 
 def rated_usage(price: Price, usage: Usage) -> Rating:
     """What metered usage of a period costs: never less than nothing."""
-    return rate(PriceTerms(price.unit_amount), billable_quantity(usage.value))
+    return rate(price.terms, billable_quantity(usage.value))
 
 
-def usage_basis(charge: Charge, usage: Usage, rating: Rating, read_at: datetime) -> dict[str, str]:
+def usage_basis(charge: Charge, usage: Usage, rating: Rating, read_at: datetime) -> dict[str, Any]:
     """What a metered line was computed from, all as text, so that no reader of the JSON takes it for floats.
 
     ``used`` differs from ``quantity`` where corrections took the total below zero.
@@ -154,9 +154,8 @@ def usage_basis(charge: Charge, usage: Usage, rating: Rating, read_at: datetime)
         "customer": str(charge.subscription.customer_id),
         "event_count": str(usage.event_count),
         "used": plain(usage.value),
-        "quantity": plain(rating.quantity),
-        "unit_amount": plain(charge.price.unit_amount),
         "read_at": read_at.isoformat(),
+        **price_basis(charge.price, rating),
     }
 
 
@@ -178,13 +177,6 @@ def check_amount(amount: int) -> int:
     return amount
 
 
-def units_at_price(price: Price, quantity: Decimal) -> str:
-    """As a payer reads it: "18,059,974 (times) 0.0000025 USD per token"."""
-    unit = f" per {price.product.unit_label}" if price.product.unit_label else ""
-    units = f"{Decimal(plain(quantity)):,f}"
-    return f"{units} {_TIMES} {format_unit_amount(price.unit_amount, price.currency)}{unit}"
-
-
 def _items(subscription: Subscription) -> Iterable[SubscriptionItem]:
     return subscription.items.all()
 
@@ -199,26 +191,24 @@ def _charge(subscription: Subscription, item: SubscriptionItem, period: Period) 
 
 def _metered_line(charge: Charge, position: int, usage: Usage, read_at: datetime) -> InvoiceLine:
     rating = rated_usage(charge.price, usage)
-    basis = usage_basis(charge, usage, rating, read_at)
-    return _line(charge, position, rating.quantity, rating.amount, basis)
+    return _line(charge, position, rating, rating.amount, usage_basis(charge, usage, rating, read_at))
 
 
 def _licensed_line(charge: Charge, position: int) -> InvoiceLine:
     price = charge.price
-    quantity = Decimal(charge.item.quantity or 0)
-    rating = rate(PriceTerms(price.unit_amount), quantity)
+    rating = rate(price.terms, Decimal(charge.item.quantity or 0))
     interval = cast("Interval", price.interval)
     periods = full_periods(charge.subscription.anchor_at, interval, price.interval_count, charge.period)
-    basis = {"quantity": plain(quantity), "unit_amount": plain(price.unit_amount), "full_periods": str(periods)}
-    return _line(charge, position, quantity, share(rating.amount, periods), basis, periods=periods)
+    basis = price_basis(price, rating) | {"full_periods": str(periods)}
+    return _line(charge, position, rating, share(rating.amount, periods), basis, periods=periods)
 
 
 def _line(
     charge: Charge,
     position: int,
-    quantity: Decimal,
+    rating: Rating,
     exact_amount: Decimal,
-    basis: dict[str, str],
+    basis: dict[str, Any],
     *,
     periods: Fraction = Fraction(1),
 ) -> InvoiceLine:
@@ -227,8 +217,8 @@ def _line(
         position=position,
         subscription_item=charge.item,
         price=charge.price,
-        description=_describe(charge.price, quantity, periods),
-        quantity=quantity,
+        description=_describe(charge.price, rating, periods),
+        quantity=rating.quantity,
         unit_amount=charge.price.unit_amount,
         exact_amount=exact_amount,
         amount=whole_amount(exact_amount),
@@ -238,9 +228,10 @@ def _line(
     )
 
 
-def _describe(price: Price, quantity: Decimal, periods: Fraction) -> str:
+def _describe(price: Price, rating: Rating, periods: Fraction) -> str:
     """Tell the payer what this is, as in "Context tokens: 18,059,974 (times) 0.0000025 USD per token"."""
     part = ""
     if periods != 1:
         part = f" (for {periods} periods)" if periods.denominator == 1 else " (prorated)"
-    return f"{price.product.name}: {units_at_price(price, quantity)}{part}"
+    in_short = f"{units_at_price(price, rating.quantity)}{part}"
+    return described(price, f"{rated_words(price, rating)}{part}", in_short)

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from core.money import EXACT, plain
-from invoices.drafting import units_at_price, whole_amount
+from invoices.drafting import whole_amount
+from invoices.explaining import described, price_basis, rated_words, units_at_price
 from invoices.models import InvoiceItem, InvoiceLine
 from subscriptions.models import Price
-from subscriptions.pricing import PriceTerms, rate
+from subscriptions.pricing import rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class ItemCost:
     quantity: Decimal
     unit_amount: Decimal | None
     exact_amount: Decimal
-    basis: Mapping[str, str]
+    basis: Mapping[str, Any]
 
     @property
     def amount(self) -> int:
@@ -40,13 +42,12 @@ class ItemCost:
 
     @classmethod
     def of_price(cls, price: Price, quantity: Decimal) -> "ItemCost":
-        rating = rate(PriceTerms(price.unit_amount), quantity)
-        basis = {"quantity": plain(quantity), "unit_amount": plain(price.unit_amount)}
-        return cls(quantity, price.unit_amount, rating.amount, basis)
+        rating = rate(price.terms, quantity)
+        return cls(quantity, price.unit_amount, rating.amount, price_basis(price, rating))
 
 
 def describe_price(price: Price, quantity: Decimal) -> str:
-    return f"{price.product.name}: {units_at_price(price, quantity)}"
+    return described(price, rated_words(price, rate(price.terms, quantity)), units_at_price(price, quantity))
 
 
 def make_item_lines(items: Iterable[InvoiceItem], *, start: int) -> list[InvoiceLine]:
@@ -62,7 +63,8 @@ def copy_to_line(item: InvoiceItem, line: InvoiceLine) -> None:
     line.price_id = item.price_id
     line.description = item.description
     line.quantity = item.quantity
-    line.unit_amount = item.amount if item.unit_amount is None else item.unit_amount
+    # A sum is one unit of itself. A price with tiers has no unit's amount.
+    line.unit_amount = Decimal(item.amount) if item.price_id is None and item.unit_amount is None else item.unit_amount
     line.exact_amount, line.amount = item.exact_amount, item.amount
     line.period_start, line.period_end = item.period_start, item.period_end
     line.basis = item.basis

@@ -15,7 +15,8 @@ from uuid import UUID
 
 from core.money import EXACT, plain
 from core.periods import Period, boundary
-from invoices.drafting import Answers, Charge, rated_usage, read_usage, units_at_price, usage_basis, whole_amount
+from invoices.drafting import Answers, Charge, rated_usage, read_usage, usage_basis, whole_amount
+from invoices.explaining import described, units_at_price
 from invoices.models import InvoiceLine, InvoiceLineQuerySet
 from meters.models import LatePolicy
 from subscriptions.models import Price, Subscription
@@ -232,9 +233,9 @@ def _describe(price: Price, quantity: Decimal, period: Period) -> str:
     start, end = (instant.astimezone(UTC) for instant in (period.start, period.end))
     span = f"{start.day} {start:%b %Y} \N{EN DASH} {end.day} {end:%b %Y}"
     if quantity == 0:
-        return f"{price.product.name}: rest of the correction for {span}"
+        return described(price, f"rest of the correction for {span}")
     what = "late usage" if quantity > 0 else "correction"
-    return f"{price.product.name}: {what} of {span}: {units_at_price(price, quantity)}"
+    return described(price, f"{what} of {span}: {units_at_price(price, quantity)}")
 
 
 def _trued_up_by_policy(environment_id: UUID) -> InvoiceLineQuerySet:
@@ -244,7 +245,12 @@ def _trued_up_by_policy(environment_id: UUID) -> InvoiceLineQuerySet:
 
 
 def _with_all(lines: InvoiceLineQuerySet) -> InvoiceLineQuerySet:
-    return lines.billed_usage().with_true_ups().select_related("price__product", "price__meter", "subscription_item")
+    return (
+        lines.billed_usage()
+        .with_true_ups()
+        .select_related("price__product", "price__meter", "subscription_item")
+        .prefetch_related("price__tiers")
+    )
 
 
 def _overlap(one: Period, other: Period) -> bool:

@@ -6,12 +6,13 @@ from django.contrib import admin
 from django.contrib.admin import display
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from core.console import cells
 from subscriptions import services
-from subscriptions.models import ItemTerm, Price, Product, Subscription, SubscriptionItem
+from subscriptions.models import ItemTerm, Price, PriceTier, Product, Subscription, SubscriptionItem
 
 
 class _Columns:
@@ -26,6 +27,14 @@ def _recurrence(price: Price) -> str:
     return f"every {price.interval}" if price.interval_count == 1 else f"every {price.interval_count} {price.interval}s"
 
 
+def _unit_price(price: Price) -> str | SafeString:
+    """What a unit costs; of a package what it costs and holds, of tiers only that there are some."""
+    if price.unit_amount is None:
+        return f"{price.tiers_mode} tiers"
+    amount = cells.exact_amount(price.unit_amount, price.currency)
+    return amount if price.divide_by is None else format_html("{} per {}", amount, cells.quantity(price.divide_by))
+
+
 class PriceInline(ConsoleInline):
     model = Price
     fields = ["page", "unit_price_amount", "recurrence", "usage_type", "meter", "active"]
@@ -33,8 +42,8 @@ class PriceInline(ConsoleInline):
     ordering = ["-created_at"]
 
     @display(description="unit price")
-    def unit_price_amount(self, row: Price) -> SafeString:
-        return cells.exact_amount(row.unit_amount, row.currency)
+    def unit_price_amount(self, row: Price) -> str | SafeString:
+        return _unit_price(row)
 
     @display(description="recurs")
     def recurrence(self, row: Price) -> str:
@@ -57,6 +66,7 @@ class ProductAdmin(_Columns, ConsoleAdmin):
         "active",
         "environment",
         "slug",
+        "default_price",
         "metadata_document",
         "created_at",
         "updated_at",
@@ -74,6 +84,38 @@ class ProductAdmin(_Columns, ConsoleAdmin):
     def update(self, row: Any, form: Any) -> None:
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         services.update_product(product=row, now=timezone.now(), **changes)
+
+
+class PriceTierInline(ConsoleInline):
+    model = PriceTier
+    verbose_name_plural = "tiers"
+    fields = ["units", "unit_price_amount", "flat_fee_amount"]
+    list_select_related = ["environment__company", "price"]
+
+    @display(description="units")
+    def units(self, row: PriceTier) -> str | SafeString:
+        return "and above" if row.up_to is None else format_html("up to {}", cells.quantity(row.up_to))
+
+    @display(description="per unit")
+    def unit_price_amount(self, row: PriceTier) -> str | SafeString:
+        return cells.exact_amount(row.unit_amount, row.price.currency)
+
+    @display(description="flat fee")
+    def flat_fee_amount(self, row: PriceTier) -> str | SafeString:
+        return cells.exact_amount(row.flat_amount, row.price.currency)
+
+
+@admin.register(PriceTier)
+class PriceTierAdmin(ConsoleAdmin):
+    wire_parents = {"price": "price"}
+    searches_text = False
+    list_display = ["price", "position", "up_to", "unit_amount", "flat_amount", "environment"]
+    list_filter = ["environment", "environment__mode"]
+    list_select_related = ["environment__company", "price__product"]
+    search_fields = ["price__nickname"]
+    search_help_text = "The id of a price (price_…)."
+    ordering = ["-pk"]
+    fields = ["price", "environment", "position", "up_to", "unit_amount", "flat_amount"]
 
 
 @admin.register(Price)
@@ -103,21 +145,30 @@ class PriceAdmin(_Columns, ConsoleAdmin):
         "nickname",
         "active",
         "unit_price_amount",
+        "rounding",
         "recurrence",
         "usage_type",
         "meter",
+        "tax_behavior",
+        "flat_fee_at_zero",
         "lookup_key",
+        "slug",
         "metadata_document",
         "created_at",
+        "deleted_at",
     ]
     editable = ("nickname", "active")
+    inlines = [PriceTierInline]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:  # noqa: ARG002 (Django's signature)
+        return self.inlines if obj is not None and obj.tiers_mode else []
 
     def update(self, row: Any, form: Any) -> None:
         services.update_price(price=row, **{name: form.cleaned_data[name] for name in form.changed_data})
 
     @display(description="unit price", ordering="unit_amount")
-    def unit_price_amount(self, row: Price) -> SafeString:
-        return cells.exact_amount(row.unit_amount, row.currency)
+    def unit_price_amount(self, row: Price) -> str | SafeString:
+        return _unit_price(row)
 
     @display(description="recurs")
     def recurrence(self, row: Price) -> str:
@@ -131,8 +182,8 @@ class SubscriptionItemInline(ConsoleInline):
     ordering = ["created_at", "pk"]
 
     @display(description="unit price")
-    def unit_price_amount(self, row: SubscriptionItem) -> SafeString:
-        return cells.exact_amount(row.price.unit_amount, row.price.currency)
+    def unit_price_amount(self, row: SubscriptionItem) -> str | SafeString:
+        return _unit_price(row.price)
 
     @display(description="quantity")
     def quantity_column(self, row: SubscriptionItem) -> str | SafeString:

@@ -35,6 +35,81 @@ class UnitAmountInvalid(BillingError):
         super().__init__(f"Not an amount from zero up with at most 12 decimal places: {unit_amount}")
 
 
+class UnitAmountMissing(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A price needs the amount of a unit, unless it has tiers.")
+
+
+class UnitAmountNotAllowed(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A price with tiers has no amount of its own: each tier has one.")
+
+
+class TiersMissing(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A tiered price needs its tiers.")
+
+
+class TiersModeMissing(BillingError):
+    def __init__(self) -> None:
+        super().__init__("Tiers need a mode: graduated or volume.")
+
+
+class TooManyTiers(BillingError):
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"A price has at most {limit} tiers.")
+
+
+class TierInvalid(BillingError):
+    """:ivar position: the tier's place in the caller's list, from 0"""
+
+    def __init__(self, position: int, message: str) -> None:
+        self.position = position
+        super().__init__(message)
+
+
+class PackageInvalid(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A package has at least one unit, and is rounded up or down where it is not full.")
+
+
+class PackageNotAllowed(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A price with tiers cannot be sold in packages.")
+
+
+class PlanNotRecurring(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A plan is billed period by period: it needs an interval.")
+
+
+class PriceIdTaken(BillingError):
+    def __init__(self, slug: str) -> None:
+        self.slug = slug
+        super().__init__(f"Plan already exists: '{slug}'")
+
+
+class TaxBehaviorFixed(BillingError):
+    """Whether taxes are in a price can be said once."""
+
+    def __init__(self, tax_behavior: str) -> None:
+        self.tax_behavior = tax_behavior
+        super().__init__(f"The price's tax behavior is {tax_behavior} and cannot be changed any more.")
+
+
+class DefaultPriceInUse(BillingError):
+    def __init__(self, price_id: UUID) -> None:
+        self.price_id = price_id
+        super().__init__("The price is its product's default price: give the product another one first.")
+
+
+class DefaultPriceUnusable(BillingError):
+    def __init__(self, price_id: UUID) -> None:
+        self.price_id = price_id
+        super().__init__("A product's default price is an active price of its own.")
+
+
 class IntervalInvalid(BillingError):
     """No known interval, a count below one, or more than three years in all."""
 

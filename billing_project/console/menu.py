@@ -47,6 +47,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("invoices.InvoiceLine", "list_alt"),
             ("invoices.CustomerBalance", "account_balance"),
             ("invoices.CustomerBalanceTransaction", "swap_vert"),
+            ("subscriptions.PriceTier", "stacked_bar_chart"),
             ("subscriptions.SubscriptionItem", "format_list_bulleted"),
             ("subscriptions.ItemTerm", "history"),
             ("invoices.InvoiceNumbering", "tag"),

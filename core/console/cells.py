@@ -26,8 +26,10 @@ def amount(minor_units: int, currency: str) -> SafeString:
     return format_html('<span class="amount">{}</span>', format_amount(minor_units, currency))
 
 
-def exact_amount(minor_units: Decimal, currency: str) -> SafeString:
+def exact_amount(minor_units: Decimal | None, currency: str) -> str | SafeString:
     """Minor units with their fraction, in the currency's main unit: 0.00025 US cents are ``0.0000025 USD``."""
+    if minor_units is None:
+        return EMPTY
     return format_html('<span class="amount">{}</span>', format_unit_amount(minor_units, currency))
 
 

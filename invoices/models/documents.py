@@ -215,7 +215,11 @@ class InvoiceLine(models.Model):
     description = models.CharField(max_length=500)
     quantity = ExactDecimalField()
     unit_amount = models.DecimalField(
-        max_digits=30, decimal_places=12, help_text="Minor units per unit, with fraction."
+        max_digits=30,
+        decimal_places=12,
+        null=True,
+        blank=True,
+        help_text="Minor units per unit or package, with fraction; empty if the price has tiers.",
     )
     exact_amount = ExactDecimalField(help_text="Minor units before rounding.")
     amount = models.BigIntegerField(

@@ -36,7 +36,11 @@ def close_due_periods(*, wall: datetime, chunk: int = _CHUNK) -> Swept:
 
 def subscriptions_with_items() -> SubscriptionQuerySet:
     """Subscriptions with all that billing them reads."""
-    items = SubscriptionItem.objects.present().select_related("price__product", "price__meter")
+    items = (
+        SubscriptionItem.objects.present()
+        .select_related("price__product", "price__meter")
+        .prefetch_related("price__tiers")
+    )
     return Subscription.objects.select_related("customer__test_clock").prefetch_related(Prefetch("items", items))
 
 

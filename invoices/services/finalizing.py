@@ -97,6 +97,7 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
     for line in (
         InvoiceLine.objects.filter(invoice__in=drafts)
         .select_related("price__product", "price__meter", "subscription_item")
+        .prefetch_related("price__tiers")
         .order_by("invoice", "position")
     ):
         lines[line.invoice_id].append(line)

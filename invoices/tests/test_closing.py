@@ -85,6 +85,8 @@ def test_the_real_hour_comes_to_4761_cents(customer: Customer) -> None:
         "event_count": "2",
         "used": "18059974",
         "quantity": "18059974",
+        "price": str(context.pk),
+        "scheme": "per_unit",
         "unit_amount": "0.00025",
         "read_at": FIRST_END.isoformat(),
     }

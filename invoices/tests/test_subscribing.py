@@ -59,7 +59,13 @@ def test_licensed_items_are_billed_in_advance_at_once(customer: Customer, metere
     assert line.exact_amount == line.amount == 3000
     assert line.period == subscription.items.get(price=licensed).current_period
     assert line.description == "Seats: 3 × 10.00 USD per seat"  # noqa: RUF001
-    assert line.basis == {"quantity": "3", "unit_amount": "1000", "full_periods": "1"}
+    assert line.basis == {
+        "price": str(line.price_id),
+        "scheme": "per_unit",
+        "quantity": "3",
+        "unit_amount": "1000",
+        "full_periods": "1",
+    }
 
 
 def test_nothing_to_pay_is_paid_at_once(customer: Customer, licensed: Price) -> None:

@@ -1,6 +1,16 @@
 """What is sold and to whom: products, prices, subscriptions and their items."""
 
-from subscriptions.models.catalog import Interval, Price, PriceQuerySet, Product, ProductQuerySet, UsageType
+from subscriptions.models.catalog import (
+    Interval,
+    Price,
+    PriceQuerySet,
+    PriceTier,
+    Product,
+    ProductQuerySet,
+    TaxBehavior,
+    TiersMode,
+    UsageType,
+)
 from subscriptions.models.subscriptions import (
     ItemTerm,
     Subscription,
@@ -14,11 +24,14 @@ __all__ = [
     "ItemTerm",
     "Price",
     "PriceQuerySet",
+    "PriceTier",
     "Product",
     "ProductQuerySet",
     "Subscription",
     "SubscriptionItem",
     "SubscriptionItemQuerySet",
     "SubscriptionQuerySet",
+    "TaxBehavior",
+    "TiersMode",
     "UsageType",
 ]

@@ -234,7 +234,7 @@ def _shape_of_pricing(line: InvoiceLine) -> Wire | None:
             "product": PRODUCT.id_of(price.product),
         },
         "type": "price_details",
-        "unit_amount_decimal": plain(line.unit_amount),
+        "unit_amount_decimal": None if line.unit_amount is None else plain(line.unit_amount),
     }
 
 

@@ -83,8 +83,29 @@ class ProductKind(Kind[Product]):
         return named or super().find(rows.filter(slug=""), text)
 
 
+class PriceKind(Kind[Price]):
+    """A price that was made as a plan is named as one, wherever it is looked at; it may have an id of the caller's own."""
+
+    def id_of(self, row: Price) -> str:
+        return row.slug or spell("plan" if row.is_plan else "price", row.pk)
+
+    def find(self, rows: QuerySet[Price], text: str) -> Price | None:
+        named = rows.filter(slug=text).first() if text and "\0" not in text else None
+        if named is not None:
+            return named
+        for prefix, is_plan in (("price", False), ("plan", True)):
+            pk = unspell(prefix, text)
+            if pk is not None:
+                return rows.filter(pk=pk, slug="", is_plan=is_plan).first()
+        return None
+
+
 def _prices(environment: Environment) -> QuerySet[Price]:
-    return Price.objects.of(environment).select_related("product")
+    return Price.objects.of(environment).present().select_related("product")
+
+
+def _plans(environment: Environment) -> QuerySet[Price]:
+    return _prices(environment).exclude(interval="")
 
 
 def _items(environment: Environment) -> QuerySet[SubscriptionItem]:
@@ -103,7 +124,9 @@ TEST_CLOCK: Kind[TestClock] = Kind(
     "test clock", "clock", lambda environment: TestClock.objects.filter(environment=environment)
 )
 PRODUCT = ProductKind("product", "prod", Product.objects.of)
-PRICE: Kind[Price] = Kind("price", "price", _prices, param="price")
+PRICE = PriceKind("price", "price", _prices, param="price")
+# The same rows in older words.
+PLAN = PriceKind("plan", "plan", _plans, param="plan")
 SUBSCRIPTION: Kind[Subscription] = Kind("subscription", "sub", Subscription.objects.of)
 SUBSCRIPTION_ITEM: Kind[SubscriptionItem] = Kind("subscription item", "si", _items)
 INVOICE: Kind[Invoice] = Kind("invoice", "in", Invoice.objects.of)

@@ -1,6 +1,6 @@
 """How objects are written: a shape per kind, ids that expand into objects, lists within objects.
 
-A shape is a plain dict that may hold :class:`Reference`, :class:`Embedded` and :class:`Sublist`. :func:`write` turns it
+A shape is a plain dict that may hold :class:`Reference`, :class:`Embedded`, :class:`Sublist` and :class:`Hidden`. :func:`write` turns it
 into JSON values, following the caller's ``expand`` paths.
 """
 
@@ -44,6 +44,13 @@ class Sublist:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What is left out unless the caller asks for it."""
+
+    load: Callable[[], Any]
+
+
 def expansion_of(paths: Iterable[str]) -> Expansion:
     """The tree that ``expand[]`` paths make: ``a.b`` and ``a.c`` are ``{"a": {"b": {}, "c": {}}}``.
 
@@ -82,7 +89,19 @@ class _Writer:
         for name in expansion:
             if name not in shape:
                 raise not_expandable(path, name)
-        return {name: self._value(value, expansion.get(name), f"{path}.{name}") for name, value in shape.items()}
+        written = {}
+        for name, value in shape.items():
+            if not isinstance(value, Hidden):
+                written[name] = self._value(value, expansion.get(name), f"{path}.{name}")
+            elif name in expansion:
+                written[name] = self._asked_for(value, expansion[name], f"{path}.{name}")
+        return written
+
+    @staticmethod
+    def _asked_for(value: Hidden, expansion: Expansion, path: str) -> Any:
+        if expansion:
+            raise not_expandable(path, next(iter(expansion)))
+        return value.load()
 
     def _value(self, value: Any, expansion: Expansion | None, path: str) -> Any:
         if isinstance(value, Reference):

@@ -1,5 +1,6 @@
 """/v1/prices. A plan is the same row in older words."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,6 @@ from rest_framework.response import Response
 
 from accounts.models import Scope
 from billing_project.api.stripe.fields import (
-    UNKNOWN,
     Array,
     Choice,
     CreatedListParams,
@@ -25,17 +25,21 @@ from billing_project.api.stripe.fields import (
     required,
 )
 from billing_project.api.stripe.kinds import METER, PRICE, PRODUCT
-from billing_project.api.stripe.objects import Reference
+from billing_project.api.stripe.objects import Hidden, Reference
 from billing_project.api.stripe.pagination import in_range
+from billing_project.api.stripe.parsers import Value
 from billing_project.api.stripe.products import ProductParams
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp
 from core.money import plain
 from subscriptions import services
-from subscriptions.models import Interval, Price, UsageType
+from subscriptions.models import Interval, Price, TaxBehavior, TiersMode, UsageType
+from subscriptions.pricing import Rounding
+from subscriptions.services import NewTier
+from subscriptions.services.prices import MAX_TIERS
 
 _PLACES = 12
-_UNSERVED = ("currency_options", "custom_unit_amount", "tax_behavior", "tiers", "tiers_mode", "transform_quantity")
+_UNSERVED = ("currency_options", "custom_unit_amount")
 
 
 @PRICE.shaped
@@ -44,21 +48,23 @@ def shape_of_price(price: Price) -> Wire:
         "id": PRICE.id_of(price),
         "object": "price",
         "active": price.active,
-        "billing_scheme": "per_unit",
+        "billing_scheme": _billing_scheme(price),
         "created": timestamp(price.created_at),
         "currency": price.currency,
+        "currency_options": Hidden(lambda: {price.currency: _shape_of_currency_option(price)}),
         "custom_unit_amount": None,
         "lookup_key": price.lookup_key or None,
         "metadata": price.metadata,
         "nickname": price.nickname or None,
         "product": product_reference(price),
         "recurring": _shape_of_recurring(price) if price.interval else None,
-        "tax_behavior": "unspecified",
-        "tiers_mode": None,
-        "transform_quantity": None,
+        "tax_behavior": price.tax_behavior,
+        "tiers": Hidden(lambda: _shape_of_tiers(price)),
+        "tiers_mode": price.tiers_mode or None,
+        "transform_quantity": _shape_of_package(price),
         "type": "recurring" if price.interval else "one_time",
         "unit_amount": _whole(price.unit_amount),
-        "unit_amount_decimal": plain(price.unit_amount),
+        "unit_amount_decimal": _in_full(price.unit_amount),
     }
 
 
@@ -69,8 +75,8 @@ def shape_of_plan(price: Price) -> Wire:
         "object": "plan",
         "active": price.active,
         "amount": _whole(price.unit_amount),
-        "amount_decimal": plain(price.unit_amount),
-        "billing_scheme": "per_unit",
+        "amount_decimal": _in_full(price.unit_amount),
+        "billing_scheme": _billing_scheme(price),
         "created": timestamp(price.created_at),
         "currency": price.currency,
         "interval": price.interval,
@@ -79,8 +85,9 @@ def shape_of_plan(price: Price) -> Wire:
         "meter": _meter(price),
         "nickname": price.nickname or None,
         "product": product_reference(price),
-        "tiers_mode": None,
-        "transform_usage": None,
+        "tiers": Hidden(lambda: _shape_of_tiers(price)),
+        "tiers_mode": price.tiers_mode or None,
+        "transform_usage": _shape_of_package(price),
         "trial_period_days": None,
         "usage_type": price.usage_type,
     }
@@ -100,13 +107,51 @@ def _shape_of_recurring(price: Price) -> Wire:
     }
 
 
+def _billing_scheme(price: Price) -> str:
+    return "tiered" if price.tiers_mode else "per_unit"
+
+
+def _shape_of_tiers(price: Price) -> list[Wire] | None:
+    if not price.tiers_mode:
+        return None
+    return [
+        {
+            "flat_amount": _whole(tier.flat_amount),
+            "flat_amount_decimal": _in_full(tier.flat_amount),
+            "unit_amount": _whole(tier.unit_amount),
+            "unit_amount_decimal": _in_full(tier.unit_amount),
+            "up_to": _whole(tier.up_to),
+        }
+        for tier in price.tiers.all()
+    ]
+
+
+def _shape_of_currency_option(price: Price) -> Wire:
+    """The one currency that a price has, as the table of currencies says it."""
+    return {
+        "custom_unit_amount": None,
+        "tax_behavior": price.tax_behavior,
+        "tiers": _shape_of_tiers(price),
+        "unit_amount": _whole(price.unit_amount),
+        "unit_amount_decimal": _in_full(price.unit_amount),
+    }
+
+
+def _shape_of_package(price: Price) -> Wire | None:
+    return None if price.divide_by is None else {"divide_by": price.divide_by, "round": price.rounding}
+
+
 def _meter(price: Price) -> str | None:
     return METER.spell(price.meter_id) if price.meter_id else None
 
 
-def _whole(unit_amount: Decimal) -> int | None:
+def _whole(amount: Decimal | None) -> int | None:
     """Null for an amount with a fraction, which only the decimal field can say."""
-    return int(unit_amount) if unit_amount == int(unit_amount) else None
+    return int(amount) if amount is not None and amount == int(amount) else None
+
+
+def _in_full(amount: Decimal | None) -> str | None:
+    return None if amount is None else plain(amount)
 
 
 class RecurringParams(Params):
@@ -129,6 +174,74 @@ class ProductDataParams(ProductParams):
         return fields
 
 
+class TierEnd(Integer):
+    """A whole number of units, or ``inf`` for the tier that has no end."""
+
+    def to_internal_value(self, data: Value) -> Decimal | None:  # type: ignore[override]
+        return None if data == "inf" else Decimal(super().to_internal_value(data))
+
+
+class TierParams(Params):
+    up_to = TierEnd(least=1, required=True)
+    unit_amount = Integer(least=0)
+    unit_amount_decimal = DecimalText(places=_PLACES)
+    flat_amount = Integer(least=0)
+    flat_amount_decimal = DecimalText(places=_PLACES)
+
+    def validate(self, attrs: dict[str, Any]) -> NewTier:
+        return NewTier(attrs["up_to"], one_amount(attrs, "unit_amount"), one_amount(attrs, "flat_amount"))
+
+
+class PackageParams(Params):
+    divide_by = Integer(least=1, required=True)
+    round = Choice(*Rounding, required=True)
+
+
+def one_amount(attrs: Mapping[str, Any], name: str) -> Decimal | None:
+    """An amount that may be said in whole minor units or as a decimal, not both.
+
+    :raises ValidationError: if both are there
+    """
+    exclusive(attrs, name, f"{name}_decimal")
+    if name in attrs:
+        return Decimal(attrs[name])
+    amount: Decimal | None = attrs.get(f"{name}_decimal")
+    return amount
+
+
+def tiered_or_not(attrs: dict[str, Any]) -> None:
+    """Tiers go with the billing scheme of that name; without it they would be a surprise.
+
+    :raises ValidationError: for the first of them that does not fit
+    """
+    if attrs.pop("billing_scheme", "per_unit") == "tiered":
+        required(attrs, "tiers_mode")
+        required(attrs, "tiers")
+        return
+    for name in ("tiers", "tiers_mode"):
+        if name in attrs:
+            message = f"You may only specify `{name}` if `billing_scheme` is set to `tiered`."
+            raise ValidationError({name: [ErrorDetail(message)]})
+
+
+def price_terms(attrs: dict[str, Any]) -> dict[str, Any]:
+    """What :func:`subscriptions.services.create_price` is told, from the parameters of a price wherever they stand.
+
+    :raises ValidationError: if they do not fit together
+    """
+    tiered_or_not(attrs)
+    if "tiers" not in attrs:
+        required(attrs, "unit_amount", "unit_amount_decimal")
+    attrs["unit_amount"] = one_amount(attrs, "unit_amount")
+    attrs.pop("unit_amount_decimal", None)
+    package = attrs.pop("transform_quantity", None)
+    if package is not None:
+        attrs["divide_by"], attrs["rounding"] = package["divide_by"], package["round"]
+    attrs["currency"] = attrs["currency"].lower()
+    recurring: dict[str, Any] = attrs.pop("recurring", {})
+    return attrs | recurring
+
+
 class PriceParams(RetrieveParams):
     currency = Text(3, required=True)
     product = Ref(PRODUCT)
@@ -137,6 +250,10 @@ class PriceParams(RetrieveParams):
     unit_amount_decimal = DecimalText(places=_PLACES)
     recurring = RecurringParams()
     billing_scheme = Choice("per_unit", "tiered")
+    tiers_mode = Choice(*TiersMode.values)
+    tiers = Array(TierParams(), most=MAX_TIERS)
+    transform_quantity = PackageParams()
+    tax_behavior = Choice(*TaxBehavior.values)
     lookup_key = Text(200)
     transfer_lookup_key = Flag(default=False)
     nickname = Text(5000)
@@ -146,24 +263,20 @@ class PriceParams(RetrieveParams):
     unserved = _UNSERVED
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs.pop("billing_scheme", "per_unit") != "per_unit":
-            message = "Tiered prices are not supported yet"
-            raise ValidationError({"billing_scheme": [ErrorDetail(message, UNKNOWN)]})
         required(attrs, "product", "product_data")
         exclusive(attrs, "product", "product_data")
-        required(attrs, "unit_amount", "unit_amount_decimal")
-        exclusive(attrs, "unit_amount", "unit_amount_decimal")
-        return attrs
+        return price_terms(attrs)
 
 
 class PriceUpdateParams(RetrieveParams):
     active = Flag()
+    tax_behavior = Choice(*TaxBehavior.values)
     nickname = Text(5000, clearable="")
     lookup_key = Text(200, clearable="")
     transfer_lookup_key = Flag(default=False)
     metadata = Metadata()
 
-    unserved = ("currency_options", "tax_behavior")
+    unserved = ("currency_options",)
 
 
 class RecurringFilterParams(Params):
@@ -209,15 +322,7 @@ class PriceViewSet(StripeViewSet[Price]):
             params["product"] = services.create_product(
                 environment=self.environment, now=self.now, slug=slug, **product_data
             )
-        unit_amount = Decimal(params.pop("unit_amount", 0))
-        price = services.create_price(
-            environment=self.environment,
-            now=self.now,
-            currency=params.pop("currency").lower(),
-            unit_amount=params.pop("unit_amount_decimal", unit_amount),
-            **params.pop("recurring", {}),
-            **params,
-        )
+        price = services.create_price(environment=self.environment, now=self.now, **params)
         return self.respond(self.row(PRICE.id_of(price)))
 
     def update(self, request: Request, pk: str) -> Response:

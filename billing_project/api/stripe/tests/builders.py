@@ -22,7 +22,7 @@ def new_price(account: Account, *, meter: str = "", **fields: Any) -> Any:
     """A monthly price: metered if a meter is given."""
     recurring = {"interval": "month"} | ({"usage_type": "metered", "meter": meter} if meter else {})
     params: dict[str, Any] = {"currency": "usd", "recurring": recurring}
-    if not {"unit_amount", "unit_amount_decimal"} & fields.keys():
+    if not {"unit_amount", "unit_amount_decimal", "tiers"} & fields.keys():
         params["unit_amount"] = 1000
     if not {"product", "product_data"} & fields.keys():
         params["product_data"] = {"name": "Plan"}

@@ -136,6 +136,67 @@ def test_a_one_time_price(account: Account) -> None:
     assert (price.type, price.recurring, price.currency) == ("one_time", None, "jpy")
 
 
+def test_a_tiered_price_shows_its_tiers_when_asked(account: Account) -> None:
+    tiers = [
+        {"up_to": 5, "unit_amount": 700, "flat_amount": 1000},
+        {"up_to": 10, "unit_amount_decimal": "650.5"},
+        {"up_to": "inf", "flat_amount_decimal": "12.25"},
+    ]
+    price = new_price(account, billing_scheme="tiered", tiers_mode="graduated", tiers=tiers)
+    assert (price.billing_scheme, price.tiers_mode) == ("tiered", "graduated")
+    assert (price.unit_amount, price.unit_amount_decimal, price.transform_quantity) == (None, None, None)
+    assert "tiers" not in price.to_dict()
+    assert "currency_options" not in price.to_dict()
+
+    asked = account.v1.prices.retrieve(price.id, {"expand": ["tiers"]})
+    assert [tier.up_to for tier in asked.tiers] == [5, 10, None]
+    assert [(tier.unit_amount, tier.unit_amount_decimal) for tier in asked.tiers] == [
+        (700, Decimal(700)),
+        (None, Decimal("650.5")),
+        (None, None),
+    ]
+    assert [(tier.flat_amount, tier.flat_amount_decimal) for tier in asked.tiers] == [
+        (1000, Decimal(1000)),
+        (None, None),
+        (None, Decimal("12.25")),
+    ]
+    listed = account.v1.prices.list({"expand": ["data.tiers", "data.currency_options"]})
+    assert listed.data[0].tiers == asked.tiers
+    options = listed.data[0].currency_options.usd
+    assert [(tier.up_to, tier.unit_amount) for tier in options.tiers] == [(5, 700), (10, None), (None, None)]
+    assert refused(lambda: account.v1.prices.retrieve(price.id, {"expand": ["tiers.up_to"]})).param == "expand"
+
+
+def test_the_tiers_of_an_item_s_price_are_shown_when_asked(account: Account) -> None:
+    price = new_price(account, **tiered({"up_to": 1, "unit_amount": 9}, FALLBACK, mode="volume"))
+    customer = account.v1.customers.create({})
+    expand = ["items.data.price.tiers"]
+    made = account.v1.subscriptions.create({"customer": customer.id, "items": [{"price": price.id}], "expand": expand})
+    [item] = made["items"].data
+    assert [tier.unit_amount for tier in item.price.tiers] == [9, 1]
+    assert "tiers" not in item.plan.to_dict()
+    assert (item.plan.billing_scheme, item.plan.tiers_mode, item.plan.amount) == ("tiered", "volume", None)
+
+
+def test_a_price_by_the_package(account: Account) -> None:
+    price = new_price(account, unit_amount=500, transform_quantity={"divide_by": 1000, "round": "up"})
+    assert price.transform_quantity.to_dict() == {"divide_by": 1000, "round": "up"}
+    assert (price.billing_scheme, price.unit_amount) == ("per_unit", 500)
+
+
+def test_taxes_are_said_to_be_in_a_price_or_not_once(account: Account) -> None:
+    prices = account.v1.prices
+    price = new_price(account)
+    assert price.tax_behavior == "unspecified"
+    assert prices.update(price.id, {"tax_behavior": "inclusive"}).tax_behavior == "inclusive"
+    assert prices.update(price.id, {"tax_behavior": "inclusive"}).tax_behavior == "inclusive"
+    error = refused(lambda: prices.update(price.id, {"tax_behavior": "exclusive", "nickname": "N"}))
+    assert error.param == "tax_behavior"
+    kept = prices.retrieve(price.id)
+    assert (kept.tax_behavior, kept.nickname) == ("inclusive", None)
+    assert new_price(account, tax_behavior="exclusive").tax_behavior == "exclusive"
+
+
 def test_a_price_can_bring_its_product(account: Account) -> None:
     data = {"name": "Tokens", "unit_label": "token", "metadata": {"a": "1"}, "active": True, "id": "tokens"}
     price = new_price(account, product_data=data, expand=["product"])
@@ -143,7 +204,13 @@ def test_a_price_can_bring_its_product(account: Account) -> None:
     assert (price.product.name, price.product.unit_label) == ("Tokens", "token")
 
 
+def tiered(*tiers: dict[str, Any], mode: str = "graduated") -> dict[str, Any]:
+    return {"billing_scheme": "tiered", "tiers_mode": mode, "tiers": list(tiers), "unit_amount": None}
+
+
 METER = "METER"
+FALLBACK = {"up_to": "inf", "unit_amount": 1}
+VOLUME = tiered(FALLBACK, mode="volume")
 
 
 @pytest.mark.parametrize(
@@ -174,10 +241,25 @@ METER = "METER"
         ({"recurring": {"interval": "month", "meter": METER}}, "recurring[meter]", None),
         ({"recurring": {"interval": "month", "usage_type": "metered", "meter": "mtr_x"}}, "recurring[meter]", "resource_missing"),
         ({"recurring": {"interval": "month", "aggregate_usage": "sum"}}, "recurring[aggregate_usage]", "parameter_unknown"),
-        ({"billing_scheme": "tiered"}, "billing_scheme", "parameter_unknown"),
-        ({"tiers": [{"up_to": "inf", "unit_amount": 5}]}, "tiers", "parameter_unknown"),
-        ({"tiers_mode": "volume"}, "tiers_mode", "parameter_unknown"),
-        ({"transform_quantity": {"divide_by": 10, "round": "up"}}, "transform_quantity", "parameter_unknown"),
+        ({"billing_scheme": "tiered"}, "tiers_mode", "parameter_missing"),
+        ({"billing_scheme": "tiered", "tiers_mode": "volume"}, "tiers", "parameter_missing"),
+        ({"billing_scheme": "tiered", "tiers_mode": "volume", "tiers": []}, "tiers", "parameter_missing"),
+        ({**VOLUME, "unit_amount": 5}, "unit_amount", None),
+        ({**VOLUME, "unit_amount": None, "transform_quantity": {"divide_by": 10, "round": "up"}}, "transform_quantity", None),
+        (tiered({"up_to": 5}), "tiers[0]", None),
+        (tiered({"up_to": 5, "unit_amount": 5}), "tiers[0]", None),
+        (tiered({"up_to": 5, "unit_amount": 5}, {"up_to": 5, "unit_amount": 4}, FALLBACK), "tiers[1]", None),
+        (tiered(FALLBACK, FALLBACK), "tiers[0]", None),
+        (tiered({"unit_amount": 5}), "tiers[0][up_to]", "parameter_missing"),
+        (tiered({"up_to": 0, "unit_amount": 5}), "tiers[0][up_to]", "parameter_invalid_integer"),
+        (tiered({"up_to": "inf", "unit_amount": 5, "unit_amount_decimal": "5"}), "tiers[0][unit_amount]", "parameters_exclusive"),
+        (tiered({"up_to": "inf", "flat_amount": -1}), "tiers[0][flat_amount]", "parameter_invalid_integer"),
+        ({"tiers": [{"up_to": "inf", "unit_amount": 5}]}, "tiers", None),
+        ({"tiers_mode": "volume"}, "tiers_mode", None),
+        ({"transform_quantity": {"divide_by": 10}}, "transform_quantity[round]", "parameter_missing"),
+        ({"transform_quantity": {"divide_by": 0, "round": "up"}}, "transform_quantity[divide_by]", "parameter_invalid_integer"),
+        ({"transform_quantity": {"divide_by": 10, "round": "half"}}, "transform_quantity[round]", None),
+        ({"tax_behavior": "none"}, "tax_behavior", None),
         ({"custom_unit_amount": {"enabled": True}}, "custom_unit_amount", "parameter_unknown"),
         ({"lookup_key": "x" * 201}, "lookup_key", None),
         ({"lookup_key": "taken"}, "lookup_key", "resource_already_exists"),
