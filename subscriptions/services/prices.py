@@ -40,6 +40,8 @@ from subscriptions.errors import (
 from subscriptions.models import Interval, Price, PriceTier, Product, TaxBehavior, TiersMode, UsageType
 from subscriptions.pricing import Rounding
 from subscriptions.services.products import locked_product
+from webhooks.kinds import Kind
+from webhooks.services import record
 
 # Three years, in each interval.
 _MAX_INTERVAL_COUNT = {Interval.DAY: 1095, Interval.WEEK: 156, Interval.MONTH: 36, Interval.YEAR: 3}
@@ -215,6 +217,7 @@ def delete_plan(*, price: Price, now: datetime) -> None:
     price = _locked_price(price)
     if price.product.default_price_id == price.pk:
         raise DefaultPriceInUse(price.pk)
+    record(Kind.PRICE_DELETED, rows=[price], now=now)
     price.active, price.lookup_key, price.deleted_at = False, "", now
     price.save(update_fields=["active", "lookup_key", "deleted_at"])
 

@@ -123,7 +123,9 @@ CUSTOMER: Kind[Customer] = Kind(
 TEST_CLOCK: Kind[TestClock] = Kind(
     "test clock", "clock", lambda environment: TestClock.objects.filter(environment=environment)
 )
-PRODUCT = ProductKind("product", "prod", Product.objects.of)
+PRODUCT = ProductKind(
+    "product", "prod", lambda environment: Product.objects.of(environment).select_related("default_price")
+)
 PRICE = PriceKind("price", "price", _prices, param="price")
 # The same rows in older words.
 PLAN = PriceKind("plan", "plan", _plans, param="plan")

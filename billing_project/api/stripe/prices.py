@@ -1,10 +1,8 @@
 """/v1/prices. A plan is the same row in older words."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -24,21 +22,19 @@ from billing_project.api.stripe.fields import (
     exclusive,
     required,
 )
-from billing_project.api.stripe.kinds import METER, PRICE, PRODUCT
+from billing_project.api.stripe.kinds import METER, PLAN, PRICE, PRODUCT
 from billing_project.api.stripe.objects import Hidden, Reference
 from billing_project.api.stripe.pagination import in_range
-from billing_project.api.stripe.parsers import Value
+from billing_project.api.stripe.price_terms import PLACES, PackageParams, RecurringParams, TierParams, price_terms
 from billing_project.api.stripe.products import ProductParams
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp
 from core.money import plain
 from subscriptions import services
 from subscriptions.models import Interval, Price, TaxBehavior, TiersMode, UsageType
-from subscriptions.pricing import Rounding
-from subscriptions.services import NewTier
 from subscriptions.services.prices import MAX_TIERS
 
-_PLACES = 12
+_NOT_WITH_A_PRICE = ("expand", "description", "default_price_data")
 _UNSERVED = ("currency_options", "custom_unit_amount")
 
 
@@ -68,6 +64,7 @@ def shape_of_price(price: Price) -> Wire:
     }
 
 
+@PLAN.shaped
 def shape_of_plan(price: Price) -> Wire:
     """A recurring price in the words of /v1/plans."""
     return {
@@ -154,92 +151,14 @@ def _in_full(amount: Decimal | None) -> str | None:
     return None if amount is None else plain(amount)
 
 
-class RecurringParams(Params):
-    interval = Choice(*Interval.values, required=True)
-    # How long a period may be depends on the interval, and is the domain's to say.
-    interval_count = Integer(least=1)
-    usage_type = Choice(*UsageType.values)
-    meter = Ref(METER)
-
-    unserved = ("aggregate_usage", "trial_period_days")
-
-
 class ProductDataParams(ProductParams):
-    unserved = (*ProductParams.unserved, "expand", "description")
+    unserved = (*ProductParams.unserved, *_NOT_WITH_A_PRICE)
 
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
-        for name in ("expand", "description"):
+        for name in _NOT_WITH_A_PRICE:
             del fields[name]
         return fields
-
-
-class TierEnd(Integer):
-    """A whole number of units, or ``inf`` for the tier that has no end."""
-
-    def to_internal_value(self, data: Value) -> Decimal | None:  # type: ignore[override]
-        return None if data == "inf" else Decimal(super().to_internal_value(data))
-
-
-class TierParams(Params):
-    up_to = TierEnd(least=1, required=True)
-    unit_amount = Integer(least=0)
-    unit_amount_decimal = DecimalText(places=_PLACES)
-    flat_amount = Integer(least=0)
-    flat_amount_decimal = DecimalText(places=_PLACES)
-
-    def validate(self, attrs: dict[str, Any]) -> NewTier:
-        return NewTier(attrs["up_to"], one_amount(attrs, "unit_amount"), one_amount(attrs, "flat_amount"))
-
-
-class PackageParams(Params):
-    divide_by = Integer(least=1, required=True)
-    round = Choice(*Rounding, required=True)
-
-
-def one_amount(attrs: Mapping[str, Any], name: str) -> Decimal | None:
-    """An amount that may be said in whole minor units or as a decimal, not both.
-
-    :raises ValidationError: if both are there
-    """
-    exclusive(attrs, name, f"{name}_decimal")
-    if name in attrs:
-        return Decimal(attrs[name])
-    amount: Decimal | None = attrs.get(f"{name}_decimal")
-    return amount
-
-
-def tiered_or_not(attrs: dict[str, Any]) -> None:
-    """Tiers go with the billing scheme of that name; without it they would be a surprise.
-
-    :raises ValidationError: for the first of them that does not fit
-    """
-    if attrs.pop("billing_scheme", "per_unit") == "tiered":
-        required(attrs, "tiers_mode")
-        required(attrs, "tiers")
-        return
-    for name in ("tiers", "tiers_mode"):
-        if name in attrs:
-            message = f"You may only specify `{name}` if `billing_scheme` is set to `tiered`."
-            raise ValidationError({name: [ErrorDetail(message)]})
-
-
-def price_terms(attrs: dict[str, Any]) -> dict[str, Any]:
-    """What :func:`subscriptions.services.create_price` is told, from the parameters of a price wherever they stand.
-
-    :raises ValidationError: if they do not fit together
-    """
-    tiered_or_not(attrs)
-    if "tiers" not in attrs:
-        required(attrs, "unit_amount", "unit_amount_decimal")
-    attrs["unit_amount"] = one_amount(attrs, "unit_amount")
-    attrs.pop("unit_amount_decimal", None)
-    package = attrs.pop("transform_quantity", None)
-    if package is not None:
-        attrs["divide_by"], attrs["rounding"] = package["divide_by"], package["round"]
-    attrs["currency"] = attrs["currency"].lower()
-    recurring: dict[str, Any] = attrs.pop("recurring", {})
-    return attrs | recurring
 
 
 class PriceParams(RetrieveParams):
@@ -247,7 +166,7 @@ class PriceParams(RetrieveParams):
     product = Ref(PRODUCT)
     product_data = ProductDataParams()
     unit_amount = Integer(least=0)
-    unit_amount_decimal = DecimalText(places=_PLACES)
+    unit_amount_decimal = DecimalText(places=PLACES)
     recurring = RecurringParams()
     billing_scheme = Choice("per_unit", "tiered")
     tiers_mode = Choice(*TiersMode.values)

@@ -6,20 +6,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
-from billing_project.api.stripe.fields import Array, CreatedListParams, Flag, Metadata, RetrieveParams, Text
-from billing_project.api.stripe.kinds import PRODUCT
+from billing_project.api.stripe.fields import Array, CreatedListParams, Flag, Metadata, Ref, RetrieveParams, Text
+from billing_project.api.stripe.kinds import PRICE, PRODUCT
+from billing_project.api.stripe.objects import Reference
 from billing_project.api.stripe.pagination import in_range
+from billing_project.api.stripe.price_terms import DefaultPriceParams
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp
 from core.ids import unspell
 from subscriptions import services
-from subscriptions.models import Product
+from subscriptions.models import Price, Product
 
 # An id goes into addresses as it is.
-_OWN_ID = r"[\w.:@-]+"
+OWN_ID = r"[\w.:@-]+"
 _UNSERVED: tuple[str, ...] = (
-    "default_price",
-    "default_price_data",
     "images",
     "marketing_features",
     "package_dimensions",
@@ -39,7 +39,7 @@ def shape_of_product(product: Product) -> Wire:
         "object": "product",
         "active": product.active,
         "created": timestamp(product.created_at),
-        "default_price": None,
+        "default_price": _default_price(product),
         "description": product.description or None,
         "images": [],
         "marketing_features": [],
@@ -56,19 +56,38 @@ def shape_of_product(product: Product) -> Wire:
     }
 
 
+def _default_price(product: Product) -> Reference | None:
+    price = product.default_price
+    return None if price is None else Reference(PRICE, PRICE.id_of(price), lambda: _with_product(price, product))
+
+
+def _with_product(price: Price, product: Product) -> Price:
+    price.product = product
+    return price
+
+
 class ProductUpdateParams(RetrieveParams):
     name = Text(250)
     description = Text(40_000, clearable="")
     unit_label = Text(40, clearable="")
     active = Flag()
+    default_price = Ref(PRICE, clearable=None)
     metadata = Metadata()
 
     unserved: ClassVar[tuple[str, ...]] = _UNSERVED
 
 
-class ProductParams(ProductUpdateParams):
-    id = Text(255, pattern=_OWN_ID)
+class ProductParams(RetrieveParams):
+    id = Text(255, pattern=OWN_ID)
     name = Text(250, required=True)
+    description = Text(40_000, clearable="")
+    unit_label = Text(40, clearable="")
+    active = Flag()
+    default_price_data = DefaultPriceParams()
+    metadata = Metadata()
+
+    # A product that does not exist yet has no price to name.
+    unserved: ClassVar[tuple[str, ...]] = (*_UNSERVED, "default_price")
 
 
 class ProductListParams(CreatedListParams):
@@ -96,8 +115,11 @@ class ProductViewSet(StripeViewSet[Product]):
 
     def create(self, request: Request) -> Response:
         params = self.validated(ProductParams)
-        slug = params.pop("id", "")
+        slug, price_data = params.pop("id", ""), params.pop("default_price_data", None)
         product = services.create_product(environment=self.environment, now=self.now, slug=slug, **params)
+        if price_data is not None:
+            price = services.create_price(environment=self.environment, product=product, now=self.now, **price_data)
+            product = services.update_product(product=product, now=self.now, default_price=price)
         return self.respond(product)
 
     def update(self, request: Request, pk: str) -> Response:

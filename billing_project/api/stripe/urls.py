@@ -18,6 +18,7 @@ from billing_project.api.stripe.meter_event_list import MeterEventViewSet
 from billing_project.api.stripe.meter_events import meter_events
 from billing_project.api.stripe.meters import MeterViewSet
 from billing_project.api.stripe.plain import by_method
+from billing_project.api.stripe.plans import PlanViewSet
 from billing_project.api.stripe.prices import PriceViewSet
 from billing_project.api.stripe.products import ProductViewSet
 from billing_project.api.stripe.subscriptions import SubscriptionItemViewSet, SubscriptionViewSet
@@ -54,6 +55,7 @@ router.register("events", EventViewSet, "event")
 router.register("customers", CustomerViewSet, "customer")
 router.register("products", ProductViewSet, "product")
 router.register("prices", PriceViewSet, "price")
+router.register("plans", PlanViewSet, "plan")
 router.register("subscriptions", SubscriptionViewSet, "subscription")
 router.register("subscription_items", SubscriptionItemViewSet, "subscription_item")
 router.register("invoices", InvoiceViewSet, "invoice")

@@ -81,7 +81,9 @@ def test_products_are_listed(account: Account) -> None:
         ({"id": "a/b"}, "id", None),
         ({"id": "a b"}, "id", None),
         ({"active": "yes"}, "active", None),
-        ({"default_price_data": {"currency": "usd"}}, "default_price_data", "parameter_unknown"),
+        ({"default_price_data": {"currency": "usd"}}, "default_price_data[unit_amount]", "parameter_missing"),
+        ({"default_price_data": {"currency": "xyz", "unit_amount": 1}}, "currency", None),
+        ({"default_price": "price_nope"}, "default_price", "parameter_unknown"),
     ],
 )
 def test_what_makes_no_product(account: Account, fields: dict[str, Any], param: str, code: str | None) -> None:

@@ -16,6 +16,7 @@ from billing_project.api.stripe import (
     meter_event_list,
     meter_events,
     meters,
+    plans,
     prices,
     products,
     subscriptions,
@@ -28,6 +29,7 @@ from billing_project.api.stripe.tests.test_tenancy import CASES, World, populate
 RANGE = {"start_time": "1735689600", "end_time": "1735776000"}
 NEW_METER = {"display_name": "M", "event_name": "m", "default_aggregation[formula]": "sum"}
 EVENT = {"event_name": "calls_x", "payload[stripe_customer_id]": "{customer}", "payload[value]": "1"}
+NEW_PLAN = {"currency": "usd", "product": "{product}", "amount": "1", "interval": "month"}
 NEW_PRICE = {"currency": "usd", "product": "{product}", "unit_amount": "1", "recurring[interval]": "month"}
 NEW_SUBSCRIPTION = {"customer": "{customer}", "items[0][price]": "{price}"}
 
@@ -74,6 +76,11 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
     ("price-list", "post"): ("prices", prices.PriceParams, NEW_PRICE),
     ("price-detail", "get"): ("prices/{price}", RetrieveParams, {}),
     ("price-detail", "post"): ("prices/{price}", prices.PriceUpdateParams, {}),
+    ("plan-list", "get"): ("plans", plans.PlanListParams, {}),
+    ("plan-list", "post"): ("plans", plans.PlanParams, NEW_PLAN),
+    ("plan-detail", "get"): ("plans/{price}", RetrieveParams, {}),
+    ("plan-detail", "post"): ("plans/{price}", plans.PlanUpdateParams, {}),
+    ("plan-detail", "delete"): ("plans/{price}", RetrieveParams, {}),
     ("subscription-list", "get"): ("subscriptions", subscriptions.SubscriptionListParams, {}),
     ("subscription-list", "post"): ("subscriptions", subscriptions.SubscriptionParams, NEW_SUBSCRIPTION),
     ("subscription-detail", "get"): ("subscriptions/{subscription}", RetrieveParams, {}),

@@ -206,6 +206,23 @@ CASES: dict[tuple[str, str], list[Case]] = {
         reference("prices", "product", "{product}", **CURRENCY),
         reference("prices", "recurring[meter]", "{meter}", **METERED),
     ],
+    ("plan-list", "get"): [*cursors("plans", "{price}"), reference("plans", "product", "{product}")],
+    ("plan-list", "post"): [
+        reference("plans", "product", "{product}", currency="usd", interval="month", amount="1"),
+        reference(
+            "plans",
+            "meter",
+            "{meter}",
+            currency="usd",
+            interval="month",
+            amount="1",
+            product="{own.product}",
+            usage_type="metered",
+        ),
+    ],
+    ("plan-detail", "get"): [Case("plans/{price}", param="plan")],
+    ("plan-detail", "post"): [Case("plans/{price}", {"nickname": "stolen"}, param="plan")],
+    ("plan-detail", "delete"): [Case("plans/{price}", param="plan")],
     ("price-detail", "get"): [Case("prices/{price}", param="price")],
     ("price-detail", "post"): [Case("prices/{price}", {"nickname": "stolen"}, param="price")],
     ("subscription-list", "get"): [
