@@ -48,6 +48,17 @@ def ceil_hour(instant: datetime) -> datetime:
     return floor if floor == instant else floor + HOUR
 
 
+def floor_day(instant: datetime) -> datetime:
+    """The start of the UTC day that holds the instant."""
+    return instant.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def ceil_day(instant: datetime) -> datetime:
+    """The first UTC day's start that is not before the instant."""
+    floor = floor_day(instant)
+    return floor if floor == instant else floor + DAY
+
+
 def boundary(anchor: datetime, interval: Interval, interval_count: int, index: int) -> datetime:
     """The ``index``-th period boundary, counted from the anchor (which is number 0).
 

@@ -1,8 +1,8 @@
 """The console's pages of usage. Events, rejections and summaries are facts: nobody edits them.
 
-``EventClaim`` and ``UniqueValue`` are not here: Django's admin takes no model with a composite primary key. A claim says
-nothing that the event or rejection behind it does not say (the search for an identifier reads it), and different values
-are counted on the page of their summary.
+``EventClaim``, ``UniqueValue`` and ``DailySummary`` are not here: Django's admin takes no model with a composite primary
+key. A claim says nothing that the event or rejection behind it does not say (the search for an identifier reads it),
+different values are counted on the page of their summary, and a day is the sum of its hours.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from accounts.console.commands import Command
 from accounts.console.walls import environments_granting, person_of
 from accounts.models import User
 from core.console import cells
-from core.periods import HOUR, Period
+from core.periods import DAY, HOUR, Period
 from meters.models import Formula
 from usage import services
 from usage.console import ENVIRONMENT, UsageAdmin
@@ -343,10 +343,10 @@ def _resolved(differences: Sequence[RecountDifference]) -> str:
 
 @admin.register(RecountDifference)
 class RecountDifferenceAdmin(UsageAdmin):
-    """Alarms: summaries that did not agree with their events. Each should be explained, for there should be none."""
+    """Alarms: summaries that did not agree with their events, or a day's with its hours. Each should be explained, for there should be none."""
 
     wire_parents = {"mtr": "meter", "cus": "customer"}
-    list_display = ["hour", "meter", "customer", "said", "found", "found_at", "resolved_at"]
+    list_display = ["hour", "is_of_day", "meter", "customer", "said", "found", "found_at", "resolved_at"]
     list_filter = ["environment", "meter", ("resolved_at", admin.EmptyFieldListFilter)]
     beside = ("environment__company", "meter", "customer")
     search_fields = ["meter"]
@@ -379,7 +379,7 @@ class RecountDifferenceAdmin(UsageAdmin):
 
     @display(description="period")
     def period(self, row: RecountDifference) -> SafeString:
-        return cells.period(Period(row.hour, row.hour + HOUR))
+        return cells.period(Period(row.hour, row.hour + (DAY if row.is_of_day else HOUR)))
 
     @display(description="events by the summary")
     def said(self, row: RecountDifference) -> str | SafeString:

@@ -220,6 +220,36 @@ class UsageSummary(models.Model):
         return f"{self.meter} {self.hour:%Y-%m-%d %H}:00"
 
 
+class DailySummary(models.Model):
+    """The hourly summaries of one UTC day, added up: what reads of whole days look at.
+
+    Whoever changes summaries of hours changes that of their day in the same transaction. It has no last value, which
+    the day's latest hour tells, and no different values, which do not add up.
+    """
+
+    pk = models.CompositePrimaryKey("environment", "meter", "customer", "day", "dimensions")
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    day = models.DateTimeField(help_text="The UTC day's start; it covers [day, day + 24 h).")
+    dimensions = models.JSONField(default=dict)
+    event_count = models.BigIntegerField()
+    value_sum = models.DecimalField(max_digits=80, decimal_places=30, null=True)
+    value_min = models.DecimalField(max_digits=60, decimal_places=30, null=True)
+    value_max = models.DecimalField(max_digits=60, decimal_places=30, null=True)
+
+    class Meta:
+        verbose_name_plural = "daily summaries"
+        constraints = [CheckConstraint(condition=Q(event_count__gt=0), name="daily_summary_not_empty")]
+
+    def __str__(self) -> str:
+        return f"{self.meter} {self.day:%Y-%m-%d}"
+
+
 class UniqueValue(models.Model):
     """That a customer's events of one hour had this value, for meters that count different values.
 
@@ -290,7 +320,7 @@ class RecountDifferenceQuerySet(models.QuerySet["RecountDifference"]):
 
 
 class RecountDifference(models.Model):
-    """A summary that did not agree with its events when they were counted again: an alarm, and the record of it.
+    """A summary that did not agree with what it is made from when that was counted again: an alarm, and its record.
 
     The hour is computed again within seconds. What remains is the question how it came about, until a person says that
     it is settled.
@@ -305,6 +335,11 @@ class RecountDifference(models.Model):
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
     hour = models.DateTimeField(help_text="The hour's start; it covers [hour, hour + 1 h).")
+    is_of_day = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether a UTC day's summary differs from those of its hours, and not an hour's from its events.",
+    )
     dimensions = models.JSONField(default=dict)
     summarized = models.JSONField(null=True, help_text="What the summary said; empty where there was none.")
     counted = models.JSONField(null=True, help_text="What the events say; empty where there are none.")

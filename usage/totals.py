@@ -1,8 +1,8 @@
 """The exact read: what the events of many spans amount to, in one statement and so in one snapshot.
 
-Whole hours come from the summaries. Three things come from the events: hours that a span cuts, hours that wait to be
-computed again, and whatever lies beyond the roll-up's watermark. So an answer is right at any moment, however far the
-roll-up has come.
+Whole UTC days come from the daily summaries, and what is left of whole hours from the hourly ones. Three things come from
+the events: hours that a span cuts, hours that wait to be computed again (the rest of their day is read by the hour), and
+whatever lies beyond the roll-up's watermark. So an answer is right at any moment, however far the roll-up has come.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from core.periods import Period, ceil_hour, floor_hour
+from core.periods import Period, ceil_day, ceil_hour, floor_day, floor_hour
 from meters.models import Formula, Meter
 from usage.aggregation import ZERO, Totals
 from usage.models import Watermark
@@ -88,19 +88,20 @@ def _read(
     environment_id: UUID, spans: Sequence[tuple[int, Span]], dimensions: Dimensions, statement: str
 ) -> dict[tuple[int, Group], Totals]:
     has_last = any(span.meter.formula == Formula.LAST for _, span in spans)
-    sql = (_ASKED + statement).format(
-        event_group=_group("event.payload", dimensions),
-        summary_group=_group("summary.dimensions", dimensions),
-        event_filter=_filter("event.payload", dimensions),
-        summary_filter=_filter("summary.dimensions", dimensions),
-        from_summaries=_OF_SPAN.format(table="usage_usagesummary"),
-        from_unique_values=_OF_SPAN.format(table="usage_uniquevalue"),
-        counts=COUNTS,
-        within_all=_WITHIN_ALL,
+    words = {
+        "event_group": _group("event.payload", dimensions),
+        "summary_group": _group("summary.dimensions", dimensions),
+        "event_filter": _filter("event.payload", dimensions),
+        "summary_filter": _filter("summary.dimensions", dimensions),
+        "counts": COUNTS,
+        "within_all": _WITHIN_ALL,
+        "event_columns": _EVENT_COLUMNS,
         # Ordering costs as much as all the rest, so only those who ask for the last value pay for it.
-        last=_LATEST.format(column="last_value") if has_last else "NULL::numeric",
-        last_event=_LATEST.format(column="last_event_id") if has_last else "NULL::uuid",
-    )
+        "last": _LAST if has_last else "NULL::numeric",
+        "latest": (_LATEST_OF_GROUPS if dimensions.group_by else _LATEST) if has_last else "",
+    }
+    words["latest"] = words["latest"].format(**words)
+    sql = (_ASKED + statement).format(**words)
     parameters = _columns(spans, dimensions) | {"environment": environment_id}
     for place, key in enumerate(dimensions.group_by):
         parameters[f"group_{place}"] = key
@@ -123,17 +124,21 @@ def _read(
 
 
 def _columns(spans: Sequence[tuple[int, Span]], dimensions: Dimensions) -> dict[str, Any]:
-    """The spans as arrays, each with the whole hours in it that summaries can answer for."""
-    whole = [_whole_hours(span, dimensions) for _, span in spans]
+    """The spans as arrays, each with the whole hours, and in these the whole days, that summaries can answer for."""
+    hours = [_whole_hours(span, dimensions) for _, span in spans]
+    days = [_whole_days(period) for period in hours]
     return {
         "numbers": [number for number, _ in spans],
         "meters": [span.meter.pk for _, span in spans],
         "customers": [span.customer_id for _, span in spans],
         "starts": [span.period.start for _, span in spans],
         "ends": [span.period.end for _, span in spans],
-        "whole_starts": [period.start for period in whole],
-        "whole_ends": [period.end for period in whole],
+        "hour_starts": [period.start for period in hours],
+        "hour_ends": [period.end for period in hours],
+        "day_starts": [period.start for period in days],
+        "day_ends": [period.end for period in days],
         "windows": [span.meter.event_time_window for _, span in spans],
+        "lasts": [span.meter.formula == Formula.LAST for _, span in spans],
         "first": min(span.period.start for _, span in spans),
         "last": max(span.period.end for _, span in spans),
     }
@@ -145,6 +150,11 @@ def _whole_hours(span: Span, dimensions: Dimensions) -> Period:
     if start >= end or span.meter.event_time_window or not dimensions.are_declared(span.meter):
         return Period(span.period.end, span.period.end)
     return Period(start, end)
+
+
+def _whole_days(hours: Period) -> Period:
+    start, end = ceil_day(hours.start), floor_day(hours.end)
+    return Period(start, end) if start < end else Period(hours.end, hours.end)
 
 
 def _group(column: str, dimensions: Dimensions) -> str:
@@ -160,90 +170,137 @@ def _filter(column: str, dimensions: Dimensions) -> str:
 
 # The statements. Each answers with rows of: watermark, number, group, event count, sum, min, max, last, unique count.
 
+# "OFFSET 0" keeps the planner from joining: of many spans' edges it would think that reading all events is cheaper.
 _ASKED = """
 WITH asked AS (
     SELECT * FROM unnest(
         %(numbers)s::int[], %(meters)s::uuid[], %(customers)s::uuid[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
-        %(whole_starts)s::timestamptz[], %(whole_ends)s::timestamptz[], %(windows)s::text[])
-    AS asked (number, meter_id, customer_id, "start", "end", whole_start, whole_end, "window")
+        %(hour_starts)s::timestamptz[], %(hour_ends)s::timestamptz[], %(day_starts)s::timestamptz[],
+        %(day_ends)s::timestamptz[], %(windows)s::text[], %(lasts)s::bool[])
+    AS asked (number, meter_id, customer_id, "start", "end", hour_start, hour_end, day_start, day_end, "window", has_last)
 ),
 dirty AS (
-    SELECT DISTINCT asked.number, asked.meter_id, asked.customer_id, mark.hour
+    SELECT DISTINCT asked.number, asked.meter_id, asked.customer_id, mark.hour, date_trunc('day', mark.hour, 'UTC') AS day
       FROM asked JOIN usage_dirtyhour AS mark
         ON mark.environment_id = %(environment)s AND mark.meter_id = asked.meter_id
        AND mark.customer_id = asked.customer_id
-       AND mark.hour >= asked.whole_start AND mark.hour < asked.whole_end
+       AND mark.hour >= asked.hour_start AND mark.hour < asked.hour_end
 ),
 event AS (
-    SELECT asked.number, asked."window", event.environment_id, event.id, event."timestamp", event.value,
-           event.unique_value, event.payload
+    SELECT asked.number, asked."window", event.*
       FROM asked
-     CROSS JOIN LATERAL (VALUES (asked."start", asked.whole_start), (asked.whole_end, asked."end")) AS edge ("start", "end")
-      JOIN usage_meterevent AS event
-        ON event.environment_id = %(environment)s AND event.meter_id = asked.meter_id
-       AND event.customer_id = asked.customer_id
-       AND event."timestamp" >= edge."start" AND event."timestamp" < edge."end"
-     WHERE edge."start" < edge."end" AND {within_all}
+     CROSS JOIN LATERAL (VALUES (asked."start", asked.hour_start), (asked.hour_end, asked."end")) AS edge ("start", "end")
+     CROSS JOIN LATERAL (
+            SELECT {event_columns} FROM usage_meterevent AS event
+             WHERE event.environment_id = %(environment)s AND event.meter_id = asked.meter_id
+               AND event.customer_id = asked.customer_id
+               AND event."timestamp" >= edge."start" AND event."timestamp" < edge."end" AND {within_all} OFFSET 0) AS event
+     WHERE edge."start" < edge."end"
     UNION ALL
-    SELECT asked.number, asked."window", event.environment_id, event.id, event."timestamp", event.value,
-           event.unique_value, event.payload
+    SELECT asked.number, asked."window", {event_columns}
       FROM asked JOIN usage_meterevent AS event
         ON event.meter_id = asked.meter_id AND event.customer_id = asked.customer_id
-       AND event."timestamp" >= asked.whole_start AND event."timestamp" < asked.whole_end
+       AND event."timestamp" >= asked.hour_start AND event."timestamp" < asked.hour_end
      WHERE event.environment_id = %(environment)s AND event.xid >= %(mark)s AND {within_all}
        AND NOT EXISTS (SELECT 1 FROM dirty WHERE dirty.number = asked.number
                           AND dirty.hour = date_trunc('hour', event."timestamp", 'UTC'))
     UNION ALL
-    SELECT dirty.number, '', event.environment_id, event.id, event."timestamp", event.value,
-           event.unique_value, event.payload
-      FROM dirty JOIN usage_meterevent AS event
-        ON event.environment_id = %(environment)s AND event.meter_id = dirty.meter_id
-       AND event.customer_id = dirty.customer_id
-       AND event."timestamp" >= dirty.hour AND event."timestamp" < dirty.hour + interval '1 hour' AND {within_all}
+    SELECT dirty.number, '', event.*
+      FROM dirty CROSS JOIN LATERAL (
+            SELECT {event_columns} FROM usage_meterevent AS event
+             WHERE event.environment_id = %(environment)s AND event.meter_id = dirty.meter_id
+               AND event.customer_id = dirty.customer_id
+               AND event."timestamp" >= dirty.hour AND event."timestamp" < dirty.hour + interval '1 hour'
+               AND {within_all} OFFSET 0) AS event
 )
 """
+_EVENT_COLUMNS = """event.environment_id, event.id, event."timestamp", event.value, event.unique_value, event.payload"""
 
-# Summaries are added up span by span: sorting the hours of all spans together would cost more than reading them.
-# A span's marked hours are one array, made once, since an anti-join would look into an empty list at every hour.
-_OF_SPAN = """
+# Summaries are added up span by span: sorting the rows of all spans together would cost more than reading them.
+# A span's marked hours are one array, made once, since an anti-join would look into an empty list at every row.
+_OF_PIECE = """
       FROM {table} AS summary
-     WHERE summary.environment_id = %(environment)s AND summary.meter_id = asked.meter_id
-       AND summary.customer_id = asked.customer_id
-       AND summary.hour >= asked.whole_start AND summary.hour < asked.whole_end
-       AND summary.hour <> ALL (ARRAY(SELECT dirty.hour FROM dirty WHERE dirty.number = asked.number))
+     WHERE summary.environment_id = %(environment)s AND summary.meter_id = piece.meter_id
+       AND summary.customer_id = piece.customer_id
+       AND summary.{unit} >= piece."start" AND summary.{unit} < piece."end"
+       AND summary.{unit} <> ALL (ARRAY(SELECT dirty.{unit} FROM dirty WHERE dirty.number = piece.number))
+       {{summary_filter}}
 """
+_OF_DAYS = _OF_PIECE.format(table="usage_dailysummary", unit="day")
+_OF_HOURS = _OF_PIECE.format(table="usage_usagesummary", unit="hour")
+_VALUES_OF_HOURS = _OF_PIECE.format(table="usage_uniquevalue", unit="hour")
 
-_TOTALS = """,
-part AS (
-    SELECT asked.number, summary.*
-      FROM asked CROSS JOIN LATERAL (
-            SELECT {summary_group} AS "group", sum(event_count) AS event_count, sum(value_sum) AS value_sum,
-                   min(value_min) AS value_min, max(value_max) AS value_max,
-                   {last} AS last_value, max(last_timestamp) AS last_timestamp, {last_event} AS last_event_id
-                   {from_summaries} {summary_filter}
-             GROUP BY 1) AS summary
+# All the whole hours of a span, for what days cannot tell.
+_HOURS = (
+    """(SELECT number, meter_id, customer_id, hour_start AS "start", hour_end AS "end", has_last FROM asked) AS piece"""
+)
+
+# What a piece amounts to, by group.
+_SUMS = """
+            SELECT {{summary_group}} AS "group", sum(event_count) AS event_count, sum(value_sum) AS value_sum,
+                   min(value_min) AS value_min, max(value_max) AS value_max {rows}
+             GROUP BY 1"""
+
+# Beside a marked hour, the other hours of its day are read one by one.
+_TOTALS = f""",
+days AS (
+    SELECT number, meter_id, customer_id, day_start AS "start", day_end AS "end" FROM asked WHERE day_start < day_end
+),
+hours AS (
+    SELECT number, meter_id, customer_id, piece."start", piece."end"
+      FROM asked CROSS JOIN LATERAL (VALUES (hour_start, day_start), (day_end, hour_end)) AS piece ("start", "end")
+     WHERE piece."start" < piece."end"
     UNION ALL
-    SELECT number, {event_group}, 1, value, value, value, value, "timestamp", id
-      FROM event WHERE {counts} {event_filter}
+    SELECT DISTINCT number, dirty.meter_id, dirty.customer_id, day, day + interval '24 hours'
+      FROM dirty JOIN asked USING (number) WHERE day >= day_start AND day < day_end
+),
+part AS (
+    SELECT piece.number, summary.*, NULL::numeric AS last_value, NULL::timestamptz AS at, NULL::uuid AS id
+      FROM days AS piece CROSS JOIN LATERAL ({_SUMS.format(rows=_OF_DAYS)}) AS summary
+    UNION ALL
+    SELECT piece.number, summary.*, NULL, NULL, NULL
+      FROM hours AS piece CROSS JOIN LATERAL ({_SUMS.format(rows=_OF_HOURS)}) AS summary
+    {{latest}}
+    UNION ALL
+    SELECT number, {{event_group}}, 1, value, value, value, value, "timestamp", id
+      FROM event WHERE {{counts}} {{event_filter}}
 )
 SELECT coalesce((SELECT xid FROM usage_watermark WHERE id = 1), 0), number, "group",
-       sum(event_count), sum(value_sum), min(value_min), max(value_max), {last}, 0
+       sum(event_count), sum(value_sum), min(value_min), max(value_max), {{last}}, 0
   FROM part GROUP BY number, "group"
-"""
-_LATEST = "(array_agg({column} ORDER BY last_timestamp DESC, last_event_id DESC))[1]"
+"""  # noqa: S608 (statements of ours, as all below)
+_LAST = "(array_agg(last_value ORDER BY at DESC, id DESC) FILTER (WHERE id IS NOT NULL))[1]"
 
-_UNIQUE_VALUES = """,
-part AS (
-    SELECT asked.number, summary.*
-      FROM asked CROSS JOIN LATERAL (
-            SELECT DISTINCT {summary_group} AS "group", summary.value {from_unique_values} {summary_filter}) AS summary
+# The last value is that of the latest hour: one step into the index, however long the span is.
+_LATEST = f"""
     UNION ALL
-    SELECT number, {event_group}, unique_value FROM event WHERE {counts} {event_filter}
+    SELECT piece.number, summary.* FROM {_HOURS} CROSS JOIN LATERAL (
+            SELECT {{summary_group}}, 0, NULL::numeric, NULL::numeric, NULL::numeric, last_value, last_timestamp, last_event_id
+            {_OF_HOURS}
+             ORDER BY hour DESC, last_timestamp DESC, last_event_id DESC LIMIT 1) AS summary
+     WHERE has_last"""  # noqa: S608
+# Each group has a latest hour of its own.
+_LATEST_OF_GROUPS = f"""
+    UNION ALL
+    SELECT piece.number, summary.* FROM {_HOURS} CROSS JOIN LATERAL (
+            SELECT DISTINCT ON (1) {{summary_group}}, 0, NULL::numeric, NULL::numeric, NULL::numeric, last_value,
+                   last_timestamp, last_event_id
+            {_OF_HOURS}
+             ORDER BY 1, last_timestamp DESC, last_event_id DESC) AS summary
+     WHERE has_last"""  # noqa: S608
+
+_UNIQUE_VALUES = f""",
+part AS (
+    SELECT piece.number, summary.*
+      FROM {_HOURS} CROSS JOIN LATERAL (
+            SELECT DISTINCT {{summary_group}} AS "group", summary.value {_VALUES_OF_HOURS}) AS summary
+    UNION ALL
+    SELECT number, {{event_group}}, unique_value FROM event WHERE {{counts}} {{event_filter}}
 )
 SELECT coalesce((SELECT xid FROM usage_watermark WHERE id = 1), 0), number, "group",
        0, NULL, NULL, NULL, NULL, count(DISTINCT value)
   FROM part GROUP BY number, "group"
-"""
+"""  # noqa: S608
 
 # Which event of a window counts is decided before anything is filtered or grouped, so that groups add up to what is billed.
 _WINDOWED = """,

@@ -1,6 +1,6 @@
-"""Counting summaries again: what they say, against what their events say. A difference is an alarm.
+"""Counting summaries again: an hour's against its events, and a day's against its hours. A difference is an alarm.
 
-Roll-up, cancellations and repairs each keep the two equal. This is how it would come to light if one of them did not.
+Roll-up, cancellations and repairs each keep them equal. This is how it would come to light if one of them did not.
 """
 
 import json
@@ -102,20 +102,18 @@ def _recount(environment: Environment, hours: Sequence[_Hours], now: datetime) -
         parts = _with_events(hours)
         if not parts:
             return 0
-        cursor.execute(
-            _DIFFERENCES,
-            {
-                "environment": environment.pk,
-                "meters": [part.meter_id for part in parts],
-                "customers": [part.customer_id for part in parts],
-                "starts": [part.period.start for part in parts],
-                "ends": [part.period.end for part in parts],
-            },
+        asked = {
+            "environment": environment.pk,
+            "meters": [part.meter_id for part in parts],
+            "customers": [part.customer_id for part in parts],
+            "starts": [part.period.start for part in parts],
+            "ends": [part.period.end for part in parts],
+        }
+        # The days last: those of hours that are marked by now wait for their repair as well.
+        return sum(
+            _raise_alarm(environment, _differences(cursor, statement, asked), now)
+            for statement in (_DIFFERENCES_OF_HOURS, _DIFFERENCES_OF_DAYS)
         )
-        found = [_difference(row) for row in cursor.fetchall()]
-    if found:
-        _raise_alarm(environment, found, now)
-    return len(found)
 
 
 def _with_events(hours: Sequence[_Hours]) -> list[_Hours]:
@@ -129,37 +127,43 @@ def _with_events(hours: Sequence[_Hours]) -> list[_Hours]:
     ]
 
 
-def _difference(row: Sequence[Any]) -> dict[str, Any]:
-    """A row of the statement as fields of a difference. Django's raw cursors leave JSON as text."""
-    meter_id, customer_id, hour, *documents = row
-    dimensions, summarized, counted = (document and json.loads(document) for document in documents)
-    return {
-        "meter_id": meter_id,
-        "customer_id": customer_id,
-        "hour": hour,
-        "dimensions": dimensions,
-        "summarized": summarized,
-        "counted": counted,
-    }
+def _differences(cursor: Any, statement: str, asked: Mapping[str, Any]) -> list[RecountDifference]:
+    cursor.execute(statement, asked)
+    # Django's raw cursors leave JSON as text.
+    return [
+        RecountDifference(
+            meter_id=meter_id,
+            customer_id=customer_id,
+            hour=hour,
+            is_of_day=statement == _DIFFERENCES_OF_DAYS,
+            dimensions=json.loads(dimensions),
+            summarized=summarized and json.loads(summarized),
+            counted=counted and json.loads(counted),
+        )
+        for meter_id, customer_id, hour, dimensions, summarized, counted in cursor.fetchall()
+    ]
 
 
-def _raise_alarm(environment: Environment, found: Sequence[Mapping[str, Any]], now: datetime) -> None:
-    RecountDifference.objects.bulk_create(
-        RecountDifference(environment=environment, found_at=now, **difference) for difference in found
-    )
-    hours = [(row["meter_id"], row["customer_id"], row["hour"]) for row in found]
+def _raise_alarm(environment: Environment, found: Sequence[RecountDifference], now: datetime) -> int:
+    """:returns: how many differences there are"""
+    for difference in found:
+        difference.environment, difference.found_at = environment, now
+    RecountDifference.objects.bulk_create(found)
+    # A day is added up anew whichever of its hours is.
+    hours = [(difference.meter_id, difference.customer_id, difference.hour) for difference in found]
     mark_dirty(environment=environment, hours=hours, reason="recount found a difference", now=now)
     by_meter = groupby(sorted(hours), key=lambda hour: hour[0])
     for meter_id, rows in by_meter:
         wrong = list(rows)
         logger.error(
-            "%d summaries of meter %s (%s) do not agree with their events, the earliest of %s. They are computed again; "
-            "the console has what they said.",
+            "%d summaries of meter %s (%s) do not agree with what they are made from, the earliest of %s. They are "
+            "computed again; the console has what they said.",
             len(wrong),
             meter_id,
             environment,
             min(hour for _, _, hour in wrong).isoformat(),
         )
+    return len(found)
 
 
 # Decimals as text: equal ones are spelled alike, and whoever reads them makes no float of them.
@@ -174,9 +178,15 @@ _DOCUMENT = """jsonb_strip_nulls(jsonb_build_object(
     'unique_values', unique_values,
     'unique_values_hash', unique_values_hash::text)) AS document"""
 
+_DOCUMENT_OF_DAY = """jsonb_strip_nulls(jsonb_build_object(
+    'event_count', event_count,
+    'value_sum', trim_scale(value_sum)::text,
+    'value_min', trim_scale(value_min)::text,
+    'value_max', trim_scale(value_max)::text)) AS document"""
+
 # One statement, and so one snapshot: the watermark in it is the one that its summaries were made at. A marked hour is
 # known to be wrong and waits for its repair.
-_DIFFERENCES = f"""
+_DIFFERENCES_OF_HOURS = f"""
 WITH asked AS (
     SELECT * FROM unnest(%(meters)s::uuid[], %(customers)s::uuid[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
         AS asked (meter_id, customer_id, "start", "end")
@@ -225,3 +235,37 @@ SELECT meter_id, customer_id, hour, dimensions, summarized, counted FROM compare
                       AND mark.customer_id = compared.customer_id AND mark.hour = compared.hour)
  ORDER BY hour, customer_id
 """  # noqa: S608 (statements of ours)
+
+# The same of the days that the hours lie in. Both levels change in one transaction, and one statement sees both.
+_DIFFERENCES_OF_DAYS = """
+WITH asked AS (
+    SELECT DISTINCT meter_id, customer_id, day
+      FROM unnest(%(meters)s::uuid[], %(customers)s::uuid[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+           AS asked (meter_id, customer_id, "start", "end")
+     CROSS JOIN LATERAL generate_series(date_trunc('day', "start", 'UTC'), "end" - interval '1 hour', interval '24 hours')
+           AS day
+),
+compared AS (
+    SELECT meter_id, customer_id, day, dimensions, summarized.document AS summarized, counted.document AS counted
+      FROM (SELECT summary.meter_id, summary.customer_id, day, dimensions, {document}
+              FROM asked JOIN usage_dailysummary AS summary USING (meter_id, customer_id, day)
+             WHERE summary.environment_id = %(environment)s) AS summarized
+      FULL JOIN (
+            SELECT meter_id, customer_id, day, dimensions, {document}
+              FROM (SELECT summary.meter_id, summary.customer_id, day, dimensions, sum(event_count) AS event_count,
+                           sum(value_sum) AS value_sum, min(value_min) AS value_min, max(value_max) AS value_max
+                      FROM asked JOIN usage_usagesummary AS summary
+                        ON summary.environment_id = %(environment)s AND summary.meter_id = asked.meter_id
+                       AND summary.customer_id = asked.customer_id
+                       AND hour >= day AND hour < day + interval '24 hours'
+                     GROUP BY 1, 2, 3, 4) AS hours) AS counted
+     USING (meter_id, customer_id, day, dimensions)
+)
+SELECT meter_id, customer_id, day, dimensions, summarized, counted FROM compared
+ WHERE summarized IS DISTINCT FROM counted
+   AND NOT EXISTS (SELECT 1 FROM usage_dirtyhour AS mark
+                    WHERE mark.environment_id = %(environment)s AND mark.meter_id = compared.meter_id
+                      AND mark.customer_id = compared.customer_id
+                      AND mark.hour >= day AND mark.hour < day + interval '24 hours')
+ ORDER BY day, customer_id
+""".replace("{document}", _DOCUMENT_OF_DAY)

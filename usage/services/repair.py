@@ -10,11 +10,11 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from accounts.models import Environment
-from core.periods import Period, ceil_hour, floor_hour
+from core.periods import Period, ceil_day, ceil_hour, floor_day, floor_hour
 from meters.models import Meter
 from usage.models import DirtyHour, DroppedMonth, UsageSummary
 from usage.services.partitions import month_of, recountable_months
-from usage.services.rollup import AGGREGATES, SUMMARY_COLUMNS, UNIQUE_COLUMNS, roll_up
+from usage.services.rollup import AGGREGATES, DAILY_COLUMNS, SUMMARY_COLUMNS, UNIQUE_COLUMNS, roll_up
 from usage.totals import COUNTS
 
 # A slice of a rebuild holds the roll-up back for as long as it takes: some tenths of a second.
@@ -29,6 +29,13 @@ _MARKED_EVENTS = f"""
            AND event.customer_id = mark.customer_id
            AND event."timestamp" >= mark.hour AND event."timestamp" < mark.hour + interval '1 hour'
          WHERE event.xid < %s AND {COUNTS}"""
+
+
+# What a day's summaries are by definition: those of its hours, added up.
+_ADDED_UP = f"""
+    INSERT INTO usage_dailysummary ({DAILY_COLUMNS})
+    SELECT summary.environment_id, summary.meter_id, summary.customer_id, date_trunc('day', summary.hour, 'UTC'), dimensions,
+           sum(event_count), sum(value_sum), min(value_min), max(value_max)"""
 
 
 @transaction.atomic
@@ -119,6 +126,32 @@ def _recompute(cursor: Any, marks: list[tuple[UUID, UUID, UUID, datetime]], xid:
           {_MARKED_EVENTS} AND unique_value IS NOT NULL
         """,
         [*columns, xid],
+    )
+    _add_up_days(cursor, marks)
+
+
+def _add_up_days(cursor: Any, marks: list[tuple[UUID, UUID, UUID, datetime]]) -> None:
+    """Make the summaries of the days that hold these hours anew from those of all their hours."""
+    days = {(*owner, floor_day(hour)) for *owner, hour in marks}
+    columns = [list(column) for column in zip(*days, strict=True)]
+    cursor.execute(
+        f"""
+        DELETE FROM usage_dailysummary AS summary USING {_MARKS}
+         WHERE summary.environment_id = mark.environment_id AND summary.meter_id = mark.meter_id
+           AND summary.customer_id = mark.customer_id AND summary.day = mark.hour
+        """,  # noqa: S608 (table names of ours)
+        columns,
+    )
+    cursor.execute(
+        f"""
+        {_ADDED_UP}
+          FROM {_MARKS} JOIN usage_usagesummary AS summary
+            ON summary.environment_id = mark.environment_id AND summary.meter_id = mark.meter_id
+           AND summary.customer_id = mark.customer_id
+           AND summary.hour >= mark.hour AND summary.hour < mark.hour + interval '24 hours'
+         GROUP BY 1, 2, 3, 4, 5
+        """,
+        columns,
     )
 
 
@@ -266,4 +299,18 @@ def _rebuild(meter: Meter, span: Period, start: _Cut, end: _Cut) -> Rebuilt:
             """,
             [*scope, xid],
         )
+        _add_up_days_between(cursor, meter, span, start, end)
     return Rebuilt(summaries, int(counted))
+
+
+def _add_up_days_between(cursor: Any, meter: Meter, span: Period, start: _Cut, end: _Cut) -> None:
+    """The same for the days between two cuts. Those that a cut or the span goes through are added up as a whole."""
+    scope: list[Any] = [meter.environment_id, meter.pk, floor_day(span.start), ceil_day(span.end)]
+    scope += [start[0], floor_day(start[1]), end[0], ceil_day(end[1])]
+    where = """
+         WHERE environment_id = %s AND meter_id = %s AND {column} >= %s AND {column} < %s
+           AND (customer_id, {column}) >= (%s, %s) AND (customer_id, {column}) < (%s, %s)"""
+    cursor.execute(f"DELETE FROM usage_dailysummary {where.format(column='day')}", scope)  # noqa: S608 (names of ours)
+    cursor.execute(
+        f"{_ADDED_UP} FROM usage_usagesummary AS summary {where.format(column='hour')} GROUP BY 1, 2, 3, 4, 5", scope
+    )

@@ -1,18 +1,21 @@
 """Events for tests: all of them through the accept service, as they come in real life."""
 
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from accounts.models import Customer
 from accounts.tests.factories import NOW
 from core.ids import spell
+from core.periods import floor_day
 from meters.models import Meter
 from usage import services
 from usage.events import AcceptedEvent, EventDraft
-from usage.models import MeterEvent, Source
+from usage.models import DailySummary, MeterEvent, Source, UsageSummary
 from usage.totals import watermark
 
 
@@ -73,3 +76,33 @@ def roll_up_all(*, patience: float = 60) -> None:
             return
         assert time.monotonic() < deadline, "the watermark does not move: is a transaction left open?"
         time.sleep(0.02)
+
+
+def assert_days_add_up() -> None:
+    """Hold the summaries of all days against those of their hours, in Python."""
+    hours: dict[tuple[object, ...], list[UsageSummary]] = defaultdict(list)
+    for row in UsageSummary.objects.all():
+        hours[row.meter_id, row.customer_id, floor_day(row.hour), str(sorted(row.dimensions.items()))].append(row)
+    days = {
+        (row.meter_id, row.customer_id, row.day, str(sorted(row.dimensions.items()))): (
+            row.event_count,
+            row.value_sum,
+            row.value_min,
+            row.value_max,
+        )
+        for row in DailySummary.objects.all()
+    }
+    assert days == {
+        day: (
+            sum(row.event_count for row in rows),
+            _of(sum, [row.value_sum for row in rows]),
+            _of(min, [row.value_min for row in rows]),
+            _of(max, [row.value_max for row in rows]),
+        )
+        for day, rows in hours.items()
+    }
+
+
+def _of(function: Callable[[list[Decimal]], Any], values: list[Decimal | None]) -> Any:
+    known = [value for value in values if value is not None]
+    return function(known) if known else None

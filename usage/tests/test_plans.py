@@ -1,5 +1,6 @@
 """What PostgreSQL makes of the real statements: other months' partitions are not even looked at."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -122,3 +123,20 @@ def test_when_spans_lie_in_two_months_then_those_between_the_first_and_the_last_
     assert [answer.event_count for answer in answers] == [1, 1]
     (plan,) = plans
     assert [f"2025_{month:02}" in plan for month in range(1, 8)] == [False, False, True, True, True, False, False]
+
+
+def test_when_spans_cut_their_hours_then_each_reads_its_own_events_and_no_month_is_read_whole() -> None:
+    """A billing run's periods begin at any second. Joined, they would be held against all events of the month."""
+    meter, customer = meter_with_history()
+    others = CustomerFactory.create_batch(3, environment=meter.environment)
+    with connection.cursor() as cursor:
+        for way in ("seqscan", "nestloop"):
+            cursor.execute(f"SET LOCAL enable_{way} = off")
+
+    with explained() as plans:
+        quantities(meter.environment_id, [UsageQuestion(meter.pk, one.pk, CUT) for one in (customer, *others)])
+
+    (plan,) = plans
+    scans = re.findall(r"on usage_meterevent_\d+_\d+ event\w*\s.*\n\s+Index Cond: (.*)", plan)
+    # Of edges, and of marked hours; what lies beyond the watermark is looked for in one go.
+    assert ["customer_id = " in scan for scan in scans].count(True) == 2, scans

@@ -21,7 +21,7 @@ from meters.tests.factories import MeterFactory
 from usage import services
 from usage.reports import MeterQuestion, UsageQuestion, meter_usage, quantities, summaries
 from usage.services import repair
-from usage.tests.factories import accepted, draft, report
+from usage.tests.factories import accepted, assert_days_add_up, draft, report
 from usage.tests.oracle import Seen, buckets, expected
 from usage.totals import Dimensions, Span
 
@@ -79,6 +79,7 @@ class TestAgainstOracle(TransactionTestCase):
         history.cancel(canceled)
         history.then(steps[-1])
 
+        assert_days_add_up()
         history.check_range(period)
         history.check_windows(period, window, ZoneInfo(zone))
         history.check_dimensions(period)
