@@ -24,7 +24,7 @@ from accounts.models import (
 )
 from accounts.services import create_api_key, create_company, create_customer
 from core.ids import new_id, spell
-from core.periods import HOUR, floor_hour
+from core.periods import HOUR, floor_day, floor_hour
 from invoices.models import BillingFailure, Invoice, InvoiceItem, InvoiceNumbering
 from invoices.services import adjust_balance, close_due_periods, start_subscription
 from meters.models import Meter
@@ -32,7 +32,7 @@ from meters.services import create_meter
 from subscriptions.models import ItemTerm, Price, Product, Subscription
 from subscriptions.services import NewItem, create_price, create_product
 from usage.events import EventDraft
-from usage.models import EventAdjustment, MeterEvent, RecountDifference, UsageSummary, Watermark
+from usage.models import DailySummary, EventAdjustment, MeterEvent, RecountDifference, UsageSummary, Watermark
 from usage.services import UnknownCustomer, accept_events, mark_dirty, report_rejections
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -116,20 +116,17 @@ def add_rows(world: World) -> None:
     # The roll-up takes what is committed, and a test's transaction never is: this is what it would write.
     event = MeterEvent.objects.get(environment=environment, customer=world.customer)
     Watermark.objects.update_or_create(pk=Watermark.SINGLETON, defaults={"xid": event.xid + 1, "read_at": NOW})
+    amounts = {"event_count": 1, "value_sum": 40, "value_min": 40, "value_max": 40}
+    used = {"environment": environment, "meter": world.meter, "customer": world.customer, **amounts}
     UsageSummary.objects.create(
         id=new_id(),
-        environment=environment,
-        meter=world.meter,
-        customer=world.customer,
         hour=floor_hour(USED_AT),
-        event_count=1,
-        value_sum=40,
-        value_min=40,
-        value_max=40,
         last_value=40,
         last_timestamp=USED_AT,
         last_event_id=event.pk,
+        **used,
     )
+    DailySummary.objects.create(day=floor_day(USED_AT), **used)
     EventAdjustment.objects.create(
         environment=environment,
         meter=world.meter,

@@ -42,7 +42,7 @@ def reference(model: str) -> models.ForeignKey:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("usage", "0005_claims_know_their_request")]
+    dependencies = [("usage", "0006_report_keys")]
 
     operations = [
         migrations.SeparateDatabaseAndState(
