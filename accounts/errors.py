@@ -1,5 +1,6 @@
 """Every refusal of the accounts."""
 
+from datetime import datetime
 from uuid import UUID
 
 from core.errors import BillingError
@@ -103,6 +104,43 @@ class CustomerDeleted(BillingError):
     def __init__(self, customer_id: UUID) -> None:
         self.customer_id = customer_id
         super().__init__("the customer was deleted")
+
+
+class ClocksOnlyInTest(BillingError):
+    """Live customers live by the wall."""
+
+    def __init__(self) -> None:
+        super().__init__("Test clocks are for test environments only.")
+
+
+class ClockAdvancing(BillingError):
+    """Nothing that lives by the clock can be changed until it has arrived."""
+
+    def __init__(self, clock_id: UUID) -> None:
+        self.clock_id = clock_id
+        super().__init__("The test clock is advancing. Wait until it is ready, and try again.")
+
+
+class ClockNotAhead(BillingError):
+    """A clock goes forward only, and not too far at once.
+
+    :ivar furthest: how far it may go now
+    """
+
+    def __init__(self, frozen_at: datetime, target_at: datetime, furthest: datetime) -> None:
+        self.frozen_at = frozen_at
+        self.target_at = target_at
+        self.furthest = furthest
+        super().__init__(
+            "A test clock is advanced to a time after the one it shows, by at most two intervals of its customers' "
+            f"shortest subscription: until {furthest:%Y-%m-%d %H:%M:%S} UTC for now."
+        )
+
+
+class TooManyCustomers(BillingError):
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"A test clock has at most {limit} customers.")
 
 
 class IdempotencyKeyInUse(BillingError):

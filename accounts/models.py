@@ -300,7 +300,7 @@ class TestClock(models.Model):
         null=True, blank=True, help_text="What it is advancing to; step by step, so it may lie between for a while."
     )
     failure = models.TextField(blank=True, help_text="Why the last advance stopped before its target.")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField()
     deletes_at = models.DateTimeField(help_text="When it is deleted by itself, with its customers, by the wall's time.")
     deleted_at = models.DateTimeField(null=True, blank=True)
 

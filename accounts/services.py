@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts import known
+from accounts.clocks import hold_clock, join_clock
 from accounts.errors import (
     AddressNotAllowed,
     ApiKeyExpired,
@@ -254,8 +255,13 @@ def create_customer(
 ) -> Customer:
     """Make a customer.
 
+    :param now: the wall's time; a customer on a test clock begins at the clock's
     :raises TooManyMetadataKeys: if the metadata has more than 50 keys
+    :raises NotFound: if the test clock is not the environment's, or was deleted
+    :raises ClockAdvancing: :raises TooManyCustomers: if the test clock takes in nobody
     """
+    if test_clock is not None:
+        now = join_clock(test_clock, environment)
     customer = Customer.objects.create(
         environment=environment,
         metadata=(metadata or MetadataChange()).applied_to({}),
@@ -274,8 +280,10 @@ def update_customer(
     """Change what is given, leave the rest.
 
     :raises CustomerDeleted: if the customer was deleted
+    :raises ClockAdvancing: if the customer's test clock is on the move
     :raises TooManyMetadataKeys: if the metadata would have more than 50 keys
     """
+    hold_clock(customer, now=now)
     # Locked, since metadata is merged into what stands there: two merges at once must both be seen.
     customer = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if customer.deleted_at is not None:

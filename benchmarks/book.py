@@ -65,10 +65,10 @@ def bill() -> dict[str, object]:
     """Close every period that is over, then finalize every draft that this made, as the beat jobs do."""
     wall = timezone.now()
     began = time.perf_counter()
-    closed = services.close_due_periods(wall=wall)
+    closed = services.close_due_periods(now=wall)
     between = time.perf_counter()
     # When their grace is over.
-    finalized = services.finalize_due_drafts(wall=wall + timedelta(hours=2))
+    finalized = services.finalize_due_drafts(now=wall + timedelta(hours=2))
     ended = time.perf_counter()
     lines = InvoiceLine.objects.filter(invoice__billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE)
     return {

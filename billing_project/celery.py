@@ -27,6 +27,13 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    # Whoever sets a clock in motion wakes a worker at once; this is for what was left on its way.
+    "run test clocks": {"task": "invoices.tasks.run_test_clocks", "schedule": 5.0, "options": {"expires": 5}},
+    "delete expired test clocks": {
+        "task": "invoices.tasks.delete_expired_test_clocks",
+        "schedule": crontab(minute="45"),
+        "options": {"expires": 3000},
+    },
     "report rejected events": {
         "task": "usage.tasks.report_rejections",
         "schedule": 60.0,

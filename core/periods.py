@@ -59,55 +59,65 @@ def ceil_day(instant: datetime) -> datetime:
     return floor if floor == instant else floor + DAY
 
 
-def boundary(anchor: datetime, interval: Interval, interval_count: int, index: int) -> datetime:
+def floor_midnight(instant: datetime, zone: tzinfo) -> datetime:
+    """The start of the day of a time zone's calendar that holds the instant."""
+    return _midnight(instant.astimezone(zone).date(), zone)
+
+
+def boundary(
+    anchor: datetime, interval: Interval, interval_count: int, index: int, zone: tzinfo | None = None
+) -> datetime:
     """The ``index``-th period boundary, counted from the anchor (which is number 0).
 
     Months clamp to their last day, each counted from the anchor and never from the boundary before it:
     31 January is followed by 28 February and then 31 March. Days and months are UTC's.
+
+    :param zone: have boundaries fall on the midnights of this zone instead, counted from the anchor's day there; number 0
+        is the beginning of that day. Days are the zone's calendar days, of 23, 24 or 25 hours.
     """
-    anchor = anchor.astimezone(UTC)
     steps = interval_count * index
-    if interval == "day":
-        return anchor + timedelta(days=steps)
-    if interval == "week":
-        return anchor + timedelta(weeks=steps)
-    months = steps * (12 if interval == "year" else 1)
-    year, month0 = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
-    day = min(anchor.day, calendar.monthrange(year, month0 + 1)[1])
-    return anchor.replace(year=year, month=month0 + 1, day=day)
+    if zone is not None:
+        return _midnight(_day_after(anchor.astimezone(zone).date(), interval, steps), zone)
+    anchor = anchor.astimezone(UTC)
+    return datetime.combine(_day_after(anchor.date(), interval, steps), anchor.timetz())
 
 
-def next_index(anchor: datetime, interval: Interval, interval_count: int, after: datetime) -> int:
+def next_index(
+    anchor: datetime, interval: Interval, interval_count: int, after: datetime, zone: tzinfo | None = None
+) -> int:
     """The number of the first period boundary strictly later than ``after``."""
-    anchor, after = anchor.astimezone(UTC), after.astimezone(UTC)
+    first, last = (instant.astimezone(zone or UTC).date() for instant in (anchor, after))
     # Start from an estimate that is never late, then walk: at most a couple of steps.
     if interval in ("day", "week"):
-        length = interval_count * (DAY if interval == "day" else 7 * DAY)
-        index = (after - anchor) // length
+        index = (last - first).days // (interval_count * (1 if interval == "day" else 7))
     else:
         months = interval_count * (12 if interval == "year" else 1)
-        elapsed = (after.year - anchor.year) * 12 + after.month - anchor.month
-        index = elapsed // months
-    while boundary(anchor, interval, interval_count, index) <= after:
+        index = ((last.year - first.year) * 12 + last.month - first.month) // months
+    while boundary(anchor, interval, interval_count, index, zone) <= after:
         index += 1
     return index
 
 
-def next_boundary(anchor: datetime, interval: Interval, interval_count: int, after: datetime) -> datetime:
+def next_boundary(
+    anchor: datetime, interval: Interval, interval_count: int, after: datetime, zone: tzinfo | None = None
+) -> datetime:
     """The first period boundary strictly later than ``after``."""
-    return boundary(anchor, interval, interval_count, next_index(anchor, interval, interval_count, after))
+    index = next_index(anchor, interval, interval_count, after, zone)
+    return boundary(anchor, interval, interval_count, index, zone)
 
 
-def full_periods(anchor: datetime, interval: Interval, interval_count: int, span: Period) -> Fraction:
+def full_periods(
+    anchor: datetime, interval: Interval, interval_count: int, span: Period, zone: tzinfo | None = None
+) -> Fraction:
     """How many full periods a span is long: 1 between two neighboring boundaries, exact parts of it in between.
 
     Parts count against the period that they lie in: 14 days are a half of a 28-day February and 14/31 of March.
     """
 
     def position(instant: datetime) -> Fraction:
-        index = next_index(anchor, interval, interval_count, instant)
-        start = boundary(anchor, interval, interval_count, index - 1)
-        end = boundary(anchor, interval, interval_count, index)
+        index = next_index(anchor, interval, interval_count, instant, zone)
+        start = boundary(anchor, interval, interval_count, index - 1, zone)
+        end = boundary(anchor, interval, interval_count, index, zone)
         return index - 1 + Fraction((instant - start) // _MICROSECOND, (end - start) // _MICROSECOND)
 
     return position(span.end) - position(span.start)
@@ -159,6 +169,15 @@ def _next_window(start: datetime, window: Window, zone: tzinfo) -> datetime:
     return _midnight(day, zone)
 
 
+def _day_after(day: date, interval: Interval, steps: int) -> date:
+    """So many days, weeks, months or years on; the month's last day where it has no such day."""
+    if interval in ("day", "week"):
+        return day + timedelta(days=steps * (1 if interval == "day" else 7))
+    months = steps * (12 if interval == "year" else 1)
+    year, month0 = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return day.replace(year=year, month=month0 + 1, day=min(day.day, calendar.monthrange(year, month0 + 1)[1]))
+
+
 def _midnight(day: date, zone: tzinfo) -> datetime:
-    """When a day begins: where midnight is skipped, at the instant of the change."""
+    """When a day begins: where midnight is skipped, at the instant of the change; where it comes twice, the first time."""
     return datetime.combine(day, time(), zone).astimezone(UTC)

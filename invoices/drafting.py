@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 from uuid import UUID
 
 from core.money import plain, share, to_minor_units
-from core.periods import Interval, Period, full_periods
+from core.periods import Period
 from invoices.errors import AmountTooLarge
 from invoices.explaining import described, price_basis, rated_words, units_at_price
 from invoices.models import Invoice, InvoiceLine
@@ -17,6 +17,7 @@ from meters.models import Meter
 from subscriptions.models import Price, Subscription, SubscriptionItem
 from subscriptions.pricing import Rating, billable_quantity, rate
 from subscriptions.services import next_period
+from subscriptions.statuses import Status
 from usage.reports import Usage, UsageQuestion, quantities
 
 _LARGEST_AMOUNT = 2**63 - 1
@@ -33,12 +34,16 @@ class Asking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One line to be: an item's price over a period."""
+    """One line to be: an item's price over a period.
+
+    :ivar is_trial: nothing is asked for it
+    """
 
     subscription: Subscription
     item: SubscriptionItem
     price: Price
     period: Period
+    is_trial: bool = False
 
     @property
     def question(self) -> UsageQuestion | None:
@@ -49,14 +54,25 @@ class Charge:
 
 
 def first_charges(subscription: Subscription) -> list[Charge]:
-    """What is billed when a subscription begins: its licensed items, in advance."""
-    return [_charge(subscription, item, item.current_period) for item in _items(subscription) if not _is_metered(item)]
+    """What is billed when a period begins out of turn: its licensed items, in advance; a trial's, for nothing."""
+    is_trial = subscription.status == Status.TRIALING
+    return [
+        Charge(subscription, item, item.price, item.current_period, is_trial=is_trial)
+        for item in _items(subscription)
+        if not _is_metered(item)
+    ]
 
 
 def cycle_charges(subscription: Subscription) -> list[Charge]:
-    """What is billed when the current period ends: metered usage of that one, licensed items for the next."""
+    """What is billed when the current period ends: metered usage of that one, licensed items for the next.
+
+    What was used in a trial is not billed.
+    """
     charges = []
+    is_trial = subscription.status == Status.TRIALING
     for item in _items(subscription):
+        if is_trial and _is_metered(item):
+            continue
         period = item.current_period if _is_metered(item) else next_period(item, subscription)
         if period is not None:
             charges.append(_charge(subscription, item, period))
@@ -64,7 +80,9 @@ def cycle_charges(subscription: Subscription) -> list[Charge]:
 
 
 def unbilled_charges(subscription: Subscription, until: datetime) -> list[Charge]:
-    """The metered usage of the current period that came before an instant."""
+    """The metered usage of the current period that came before an instant; none of a trial's."""
+    if subscription.status == Status.TRIALING:
+        return []
     return [
         _charge(subscription, item, Period(item.current_period_start, until))
         for item in _items(subscription)
@@ -84,12 +102,7 @@ def make_lines(charges: Sequence[Charge], answers: Answers, *, read_at: datetime
 
     :raises AmountTooLarge: if a line's amount is beyond what an invoice can hold
     """
-    return [
-        _licensed_line(charge, position)
-        if charge.question is None
-        else _metered_line(charge, position, answers[charge.question], read_at)
-        for position, charge in enumerate(charges)
-    ]
+    return [_make_line(charge, position, answers, read_at) for position, charge in enumerate(charges)]
 
 
 def make_invoice(
@@ -103,6 +116,8 @@ def make_invoice(
 ) -> Invoice:
     """Draft an invoice around lines and make it theirs.
 
+    :param finalizes_at: when it becomes final by itself; it does not while the subscription is unpaid, or where the
+        pause of its collection keeps drafts
     :raises AmountTooLarge: if the total is beyond what an invoice can hold
     """
     invoice = Invoice(
@@ -116,12 +131,18 @@ def make_invoice(
         period_start=period.start,
         period_end=period.end,
         created_at=created_at,
-        finalizes_at=finalizes_at,
+        finalizes_at=None if _stays_draft(subscription) else finalizes_at,
+        pause_behavior=subscription.pause_behavior,
     )
     for line in lines:
         line.invoice = invoice
     add_up(invoice, lines)
     return invoice
+
+
+def _stays_draft(subscription: Subscription) -> bool:
+    keeps = subscription.pause_behavior == Subscription.PausedCollection.KEEP_AS_DRAFT
+    return keeps or subscription.status == Status.UNPAID
 
 
 def add_up(invoice: Invoice, lines: Iterable[InvoiceLine]) -> None:
@@ -189,6 +210,31 @@ def _charge(subscription: Subscription, item: SubscriptionItem, period: Period) 
     return Charge(subscription=subscription, item=item, price=item.price, period=period)
 
 
+def _make_line(charge: Charge, position: int, answers: Answers, read_at: datetime) -> InvoiceLine:
+    if charge.is_trial:
+        return _trial_line(charge, position)
+    if charge.question is None:
+        return _licensed_line(charge, position)
+    return _metered_line(charge, position, answers[charge.question], read_at)
+
+
+def _trial_line(charge: Charge, position: int) -> InvoiceLine:
+    return InvoiceLine(
+        environment_id=charge.subscription.environment_id,
+        position=position,
+        subscription_item=charge.item,
+        price=charge.price,
+        description=f"Trial period for {charge.price.product.name}",
+        quantity=Decimal(charge.item.quantity or 0),
+        unit_amount=Decimal(0),
+        exact_amount=Decimal(0),
+        amount=0,
+        period_start=charge.period.start,
+        period_end=charge.period.end,
+        basis={"trial": "true"},
+    )
+
+
 def _metered_line(charge: Charge, position: int, usage: Usage, read_at: datetime) -> InvoiceLine:
     rating = rated_usage(charge.price, usage)
     return _line(charge, position, rating, rating.amount, usage_basis(charge, usage, rating, read_at))
@@ -197,8 +243,7 @@ def _metered_line(charge: Charge, position: int, usage: Usage, read_at: datetime
 def _licensed_line(charge: Charge, position: int) -> InvoiceLine:
     price = charge.price
     rating = rate(price.terms, Decimal(charge.item.quantity or 0))
-    interval = cast("Interval", price.interval)
-    periods = full_periods(charge.subscription.anchor_at, interval, price.interval_count, charge.period)
+    periods = charge.subscription.full_periods(price, charge.period)
     basis = price_basis(price, rating) | {"full_periods": str(periods)}
     return _line(charge, position, rating, share(rating.amount, periods), basis, periods=periods)
 

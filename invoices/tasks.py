@@ -11,13 +11,27 @@ from invoices import services
 
 @shared_task(acks_late=True, ignore_result=True)
 def close_due_periods() -> None:
-    """Turn periods that are over into drafts, and drafts whose grace is over into final invoices.
+    """Let happen what is due: periods that are over become drafts, drafts whose grace is over become final invoices, and
+    what stays open too long moves its subscription on.
 
     Lost or doubled, it does no harm: it looks for its own work, and the next one comes in seconds.
     """
     wall = timezone.now()
-    services.close_due_periods(wall=wall)
-    services.finalize_due_drafts(wall=wall)
+    services.close_due_periods(now=wall)
+    services.finalize_due_drafts(now=wall)
+    services.escalate_due_invoices(now=wall)
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def run_test_clocks() -> None:
+    """Bring the test clocks that are on the move to their targets."""
+    services.run_test_clocks()
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def delete_expired_test_clocks() -> None:
+    """Delete the test clocks whose time is over."""
+    services.delete_expired_test_clocks(now=timezone.now())
 
 
 @shared_task(acks_late=True, ignore_result=True)

@@ -236,6 +236,25 @@ class AnchorTooFar(BillingError):
         super().__init__("The billing cycle anchor must not be later than one interval from now.")
 
 
+class AnchorConfigNotAllowed(BillingError):
+    """Days and weeks have no day of the month."""
+
+    def __init__(self) -> None:
+        super().__init__("Only prices that recur by months or years can be billed on a day of the month.")
+
+
+class TrialEndInPast(BillingError):
+    def __init__(self, trial_end_at: datetime) -> None:
+        self.trial_end_at = trial_end_at
+        super().__init__("The end of the trial must be in the future.")
+
+
+class TooManySubscriptions(BillingError):
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"A customer on a test clock has at most {limit} subscriptions.")
+
+
 class CancelAtInPast(BillingError):
     def __init__(self, cancel_at: datetime) -> None:
         self.cancel_at = cancel_at

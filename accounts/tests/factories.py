@@ -36,6 +36,7 @@ class TestClockFactory(DjangoModelFactory[TestClock]):
 
     environment = factory.SubFactory(EnvironmentFactory)
     frozen_at = NOW
+    created_at = NOW
     deletes_at = NOW + timedelta(days=30)
 
 

@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from django.db import transaction
 from accounts.models import Company, Customer, Environment, License, Membership, Mode, Scope, TestClock, User
 from accounts.services import create_api_key, create_company, create_customer
 from core.ids import spell
-from invoices.services import close_due_periods, start_subscription
+from invoices.services import advance_test_clock, run_test_clock, start_subscription
 from meters.models import Formula, Meter
 from meters.services import create_meter
 from subscriptions.services import NewItem, create_price, create_product
@@ -81,7 +81,11 @@ def load(*, wall: datetime, on_progress: Callable[[int], object]) -> Access:
 
 def _sell_tokens(environment: Environment, on_progress: Callable[[int], object]) -> None:
     clock = TestClock.objects.create(
-        environment=environment, name="November 2023", frozen_at=STARTED_AT, deletes_at=KEPT_UNTIL
+        environment=environment,
+        name="November 2023",
+        frozen_at=STARTED_AT,
+        created_at=STARTED_AT,
+        deletes_at=KEPT_UNTIL,
     )
     customer = create_customer(
         environment=environment,
@@ -113,11 +117,15 @@ def _sell_tokens(environment: Environment, on_progress: Callable[[int], object])
         )
         items.append(NewItem(price))
     start_subscription(environment=environment, customer=customer, items=items, now=STARTED_AT)
-    # Usage cannot lie in its customer's future.
-    clock.frozen_at = ENDED_AT
-    clock.save(update_fields=["frozen_at"])
+    # Usage cannot lie in its customer's future, and is there before its month ends.
+    _advance(clock, ENDED_AT - timedelta(seconds=1))
     _import_trace(environment, customer, on_progress)
-    close_due_periods(wall=ENDED_AT)
+    _advance(clock, ENDED_AT)
+
+
+def _advance(clock: TestClock, to: datetime) -> None:
+    advance_test_clock(clock=clock, target_at=to)
+    run_test_clock(clock_id=clock.pk)
 
 
 def _import_trace(environment: Environment, customer: Customer, on_progress: Callable[[int], object]) -> None:

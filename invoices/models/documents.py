@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import CheckConstraint, Exists, F, OuterRef, Q, Sum, UniqueConstraint, Value
 from django.db.models.functions import Coalesce
 
-from accounts.models import Customer, Environment
+from accounts.models import Customer, Environment, TestClock
 from core.fields import ExactDecimalField
 from core.ids import new_id
 from core.periods import Period
@@ -18,13 +18,9 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
     def of(self, environment: Environment) -> Self:
         return self.filter(environment=environment)
 
-    def due(self, wall: datetime) -> Self:
-        """Drafts whose time to become final has come, by their customer's clock or the wall's."""
-        return self.filter(
-            Q(customer__test_clock__isnull=True, finalizes_at__lte=wall)
-            | Q(finalizes_at__lte=F("customer__test_clock__frozen_at")),
-            status=Invoice.Status.DRAFT,
-        )
+    def due(self, now: datetime, clock: TestClock | None = None) -> Self:
+        """Drafts whose time to become final has come, of the customers on a test clock or who live by the wall."""
+        return self.filter(customer__test_clock=clock, finalizes_at__lte=now, status=Invoice.Status.DRAFT)
 
 
 class Invoice(models.Model):

@@ -1,16 +1,20 @@
 """Every write to invoices, and to subscriptions where money is due for it."""
 
 from invoices.services.balances import adjust_balance, set_balance, update_balance_transaction
-from invoices.services.closing import GRACE, close_due_periods
-from invoices.services.finalizing import (
-    finalize_due_drafts,
-    finalize_invoice,
-    pay_invoice_out_of_band,
-    void_invoice,
+from invoices.services.clocks import (
+    advance_test_clock,
+    delete_expired_test_clocks,
+    delete_test_clock,
+    run_test_clock,
+    run_test_clocks,
 )
+from invoices.services.closing import GRACE
+from invoices.services.collecting import mark_invoice_uncollectible, pay_invoice_out_of_band, void_invoice
+from invoices.services.finalizing import finalize_invoice
 from invoices.services.previewing import PreviewedInvoice, preview_invoice
 from invoices.services.recounting import RECOUNTED_DAYS, recount_invoiced_usage
 from invoices.services.retention import drop_expired_usage
+from invoices.services.stepping import close_due_periods, escalate_due_invoices, finalize_due_drafts
 from invoices.services.subscribing import (
     SubscriptionTerms,
     cancel_subscription,
@@ -26,15 +30,22 @@ __all__ = [
     "SubscriptionTerms",
     "Swept",
     "adjust_balance",
+    "advance_test_clock",
     "cancel_subscription",
     "close_due_periods",
     "delete_customer",
+    "delete_expired_test_clocks",
+    "delete_test_clock",
     "drop_expired_usage",
+    "escalate_due_invoices",
     "finalize_due_drafts",
     "finalize_invoice",
+    "mark_invoice_uncollectible",
     "pay_invoice_out_of_band",
     "preview_invoice",
     "recount_invoiced_usage",
+    "run_test_clock",
+    "run_test_clocks",
     "set_balance",
     "start_subscription",
     "update_balance_transaction",

@@ -1,38 +1,39 @@
-"""Drafts become final, and final invoices are paid or voided."""
+"""Drafts become final."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import chain
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 
+from accounts.clocks import hold_clock
 from accounts.models import Environment
 from core.bulk import update_rows
 from core.ids import spell
 from invoices.drafting import Charge, add_up, make_lines
-from invoices.errors import InvoiceNotDraft, InvoiceNotOpen
-from invoices.models import BillingFailure, Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
-from invoices.services.balances import apply_balances, give_back_to_balance
-from invoices.services.sweeping import Swept, note_failure, sweep
+from invoices.errors import InvoiceNotDraft
+from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
+from invoices.services.balances import apply_balances
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
 
-_CHUNK = 200
+_ISSUED = [
+    "subtotal",
+    "total",
+    "amount_due",
+    "starting_balance",
+    "ending_balance",
+    "number",
+    "finalized_at",
+    "due_at",
+    "status",
+    "paid_at",
+    "voided_at",
+    "uncollectible_at",
+    "escalates_at",
+]
 _PREFIX_LENGTH = 6
-
-
-def finalize_due_drafts(*, wall: datetime, chunk: int = _CHUNK) -> Swept:
-    """Finalize every draft whose time has come. One that cannot be finalized is parked and tried again later.
-
-    :param wall: the time by the wall; customers on a test clock live at theirs
-    :returns: drafts finalized, and drafts parked
-    """
-    held_back = BillingFailure.objects.held_back(wall).filter(invoice=OuterRef("pk"))
-    due = _invoices().due(wall).filter(~Exists(held_back)).order_by("finalizes_at", "pk")
-    return sweep(due=due, chunk=chunk, work=partial(_finalize_due, wall=wall), park=partial(_park, wall=wall))
 
 
 @transaction.atomic
@@ -42,47 +43,16 @@ def finalize_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     With nothing to pay it is paid at once, else it is open.
 
     :returns: the invoice as it is now
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises InvoiceNotDraft: if it is final already, or became so in another process at the same moment
     :raises AmountTooLarge: if its usage has grown beyond what an invoice can hold
     """
+    hold_clock(invoice.customer, now=now)
     invoice = _locked(invoice)
     if invoice.status != Invoice.Status.DRAFT:
         raise InvoiceNotDraft(invoice.status)
     count_again([invoice], read_at=now)
     issue([invoice], now=now)
-    return invoice
-
-
-@transaction.atomic
-def pay_invoice_out_of_band(*, invoice: Invoice, now: datetime) -> Invoice:
-    """Note that an open invoice was paid in full in a way that is not seen here: by transfer, check, cash.
-
-    :returns: the invoice as it is now
-    :raises InvoiceNotOpen: if it is a draft, paid or void
-    """
-    invoice = _locked_open(invoice)
-    invoice.status = Invoice.Status.PAID
-    invoice.amount_paid = invoice.amount_due
-    invoice.paid_out_of_band = True
-    invoice.paid_at = now
-    invoice.save(update_fields=["status", "amount_paid", "paid_out_of_band", "paid_at"])
-    return invoice
-
-
-@transaction.atomic
-def void_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
-    """Declare an open invoice to be none. It keeps its number and its amounts, and is not to be paid any more.
-
-    What it took from the customer's balance, or gave to it, is undone.
-
-    :returns: the invoice as it is now
-    :raises InvoiceNotOpen: if it is a draft, paid or void
-    """
-    invoice = _locked_open(invoice)
-    invoice.status = Invoice.Status.VOID
-    invoice.voided_at = now
-    invoice.save(update_fields=["status", "voided_at"])
-    give_back_to_balance(invoice, now=now)
     return invoice
 
 
@@ -130,72 +100,53 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
 def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
     """Number drafts of one environment and make them final. Their lines are as they shall stay.
 
-    The caller holds their locks. A draft on a test clock that jumped ahead is final at the time that was set for it.
+    The caller holds their locks. Those that were made while collection was paused are void or uncollectible at once.
     """
     for invoice in drafts:
-        invoice.finalized_at = _finalized_at(invoice, now)
-    apply_balances(drafts)
+        invoice.finalized_at = now
+    standing = [draft for draft in drafts if draft.pause_behavior != Subscription.PausedCollection.VOID]
+    if standing:
+        apply_balances(standing)
     # Locked last and until the commit: a rollback gives the numbers back, so that none is ever missing.
     numbering = _locked_numbering(drafts[0].environment_id)
     for invoice in drafts:
         numbering.last_number += 1
         invoice.number = str(numbering)
         if invoice.collection_method == Subscription.CollectionMethod.SEND_INVOICE:
-            invoice.due_at = _finalized_at(invoice, now) + timedelta(days=invoice.days_until_due or 0)
-        if invoice.amount_due == 0:
-            invoice.status = Invoice.Status.PAID
-            invoice.paid_at = invoice.finalized_at
-        else:
-            invoice.status = Invoice.Status.OPEN
+            invoice.due_at = now + timedelta(days=invoice.days_until_due or 0)
+        _settle(invoice, now)
     numbering.save(update_fields=["last_number"])
-    update_rows(
-        drafts,
-        [
-            "subtotal",
-            "total",
-            "amount_due",
-            "starting_balance",
-            "ending_balance",
-            "number",
-            "finalized_at",
-            "due_at",
-            "status",
-            "paid_at",
-        ],
-    )
+    update_rows(drafts, _ISSUED)
 
 
-def _finalize_due(drafts: list[Invoice], *, wall: datetime) -> None:
-    count_again(drafts, read_at=wall)
-    issue(drafts, now=wall)
-    BillingFailure.objects.filter(environment_id=drafts[0].environment_id, invoice__in=drafts).delete()
+def _settle(invoice: Invoice, now: datetime) -> None:
+    """Decide what a draft becomes."""
+    if invoice.pause_behavior == Subscription.PausedCollection.VOID:
+        invoice.status, invoice.voided_at = Invoice.Status.VOID, now
+    elif invoice.amount_due == 0:
+        invoice.status, invoice.paid_at = Invoice.Status.PAID, now
+    elif invoice.pause_behavior == Subscription.PausedCollection.MARK_UNCOLLECTIBLE:
+        invoice.status, invoice.uncollectible_at = Invoice.Status.UNCOLLECTIBLE, now
+    else:
+        invoice.status = Invoice.Status.OPEN
+        # Nothing follows from an invoice that stands for itself.
+        invoice.escalates_at = invoice.due_at if invoice.subscription_id else None
 
 
-def _park(invoice: Invoice, error: Exception, *, wall: datetime) -> None:
-    note_failure(environment_id=invoice.environment_id, invoice=invoice, error=error, now=wall)
+def finalize_drafts(drafts: Sequence[Invoice], *, now: datetime) -> None:
+    """Count the usage of drafts once more and make them final. The caller holds their locks, in one environment."""
+    count_again(drafts, read_at=now)
+    issue(drafts, now=now)
 
 
-def _finalized_at(invoice: Invoice, now: datetime) -> datetime:
-    clock = invoice.customer.test_clock
-    if clock is None:
-        return now
-    return min(clock.frozen_at, invoice.finalizes_at or clock.frozen_at)
-
-
-def _invoices() -> InvoiceQuerySet:
+def invoices_to_finalize() -> InvoiceQuerySet:
+    """Invoices with all that making them final reads."""
     return Invoice.objects.select_related("customer__test_clock", "subscription")
 
 
 def _locked(invoice: Invoice) -> Invoice:
     # no_key: a credit note or a line that refers to the invoice need not wait.
-    return _invoices().select_for_update(of=("self",), no_key=True).get(pk=invoice.pk)
-
-
-def _locked_open(invoice: Invoice) -> Invoice:
-    invoice = _locked(invoice)
-    if invoice.status != Invoice.Status.OPEN:
-        raise InvoiceNotOpen(invoice.status)
-    return invoice
+    return invoices_to_finalize().select_for_update(of=("self",), no_key=True).get(pk=invoice.pk)
 
 
 def _locked_numbering(environment_id: UUID) -> InvoiceNumbering:

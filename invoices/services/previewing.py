@@ -12,6 +12,7 @@ from invoices.models import Invoice, InvoiceLine
 from invoices.services.closing import subscriptions_with_items
 from invoices.true_ups import due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
+from subscriptions.statuses import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ def preview_invoice(
     :raises AmountTooLarge: if it would be beyond what an invoice can hold
     """
     found = _find(environment, subscription, customer)
-    charges = cycle_charges(found) if found is not None and found.wakes_at is not None else []
+    bills = found is not None and not found.is_over and found.status not in {Status.INCOMPLETE, Status.PAUSED}
+    charges = cycle_charges(found) if found is not None and bills else []
     if found is None or not charges:
         raise NoUpcomingInvoice(
             customer_id=customer.pk if customer else None, subscription_id=subscription.pk if subscription else None

@@ -6,18 +6,30 @@ from typing import TypedDict, Unpack
 
 from django.db import transaction
 
+from accounts.clocks import hold_clock
 from accounts.models import Customer, Environment
 from accounts.services import delete_customer as close_customer
 from core.metadata import MetadataChange
 from core.periods import Period
 from invoices.drafting import Charge, first_charges, make_invoice, make_lines, unbilled_charges
 from invoices.models import Invoice, InvoiceLine
-from invoices.services.closing import close_periods, subscriptions_with_items
+from invoices.services.closing import subscriptions_with_items
+from invoices.services.collecting import give_up_first_invoices
 from invoices.services.finalizing import issue
+from invoices.services.stepping import catch_up
 from invoices.true_ups import TrueUp, due_true_ups, make_true_up_lines, read_all_usage
+from subscriptions.anchors import AnchorConfig
 from subscriptions.errors import ProrationNotSupported, SubscriptionEnded
 from subscriptions.models import Subscription
-from subscriptions.services import NewItem, create_subscription, end_subscription
+from subscriptions.services import (
+    NewItem,
+    become,
+    create_subscription,
+    current_period,
+    end_subscription,
+    store,
+)
+from subscriptions.statuses import Status
 
 
 class SubscriptionTerms(TypedDict, total=False):
@@ -25,10 +37,15 @@ class SubscriptionTerms(TypedDict, total=False):
 
     backdated_to: datetime | None
     anchor_at: datetime | None
+    anchor_config: AnchorConfig | None
+    trial_days: int | None
+    trial_end_at: datetime | None
+    trial_end_behavior: str
     cancel_at: datetime | None
     cancel_at_period_end: bool
     collection_method: str
     days_until_due: int | None
+    incomplete: bool
     description: str
     metadata: MetadataChange | None
 
@@ -45,7 +62,9 @@ def start_subscription(
     """Begin a subscription, and bill its licensed items for the first period at once.
 
     Licensed items are paid in advance. A first period that is longer or shorter than a full one is prorated by time
-    against the full periods it lies in. With metered items only there is nothing to bill yet, and no invoice.
+    against the full periods it lies in. A trial begins with an invoice of zero. With metered items only there is
+    nothing to bill yet, and no invoice. What was to wait for its first invoice to be paid is active where there is
+    nothing to pay, or where the invoice is sent and has its own day to be paid by.
 
     :param now: the customer's time
     :raises BillingError: whatever :func:`subscriptions.services.create_subscription` refuses
@@ -55,13 +74,16 @@ def start_subscription(
     subscription = subscriptions_with_items().get(pk=created.pk)
     # Between the start and the second of creation: what the invoice is of, as its lines are of the whole first period.
     span = Period(subscription.start_at, now.replace(microsecond=0))
-    _bill_at_once(
+    bill_at_once(
         subscription,
         first_charges(subscription),
         period=span,
         billing_reason=Invoice.BillingReason.SUBSCRIPTION_CREATE,
         now=now,
     )
+    if subscription.status == Status.INCOMPLETE and not subscription.invoices.filter(status="open").exists():
+        become(subscription, Status.ACTIVE)
+        store([subscription])
     return subscription
 
 
@@ -87,57 +109,67 @@ def cancel_subscription(
     :raises ProrationNotSupported: with ``prorate`` and licensed items: not built yet
     :raises AmountTooLarge: if an invoice would be beyond what an invoice can hold
     """
-    subscription = _locked(subscription)
+    subscription = lock_subscription(subscription, now=now)
     if prorate and any(not item.price.is_metered for item in subscription.items.all()):
         raise ProrationNotSupported
-    _close_overdue(subscription, now)
-    if subscription.status == Subscription.Status.CANCELED:
+    catch_up(subscription, now)
+    if subscription.is_over:
         raise SubscriptionEnded(subscription.pk)
-    if invoice_now:
-        start = subscription.items.all()[0].current_period_start
-        _bill_at_once(
-            subscription,
-            unbilled_charges(subscription, now),
-            true_ups=due_true_ups([subscription], until=now).get(subscription.pk, ()),
-            period=Period(min(start, now), now),
-            billing_reason=Invoice.BillingReason.SUBSCRIPTION_UPDATE,
-            now=now,
-        )
+    if invoice_now and subscription.status not in {Status.INCOMPLETE, Status.PAUSED}:
+        bill_usage_until(subscription, now)
     end_subscription(subscription=subscription, now=now, comment=comment, feedback=feedback)
+    give_up_first_invoices([subscription], now=now)
     return subscription
 
 
 @transaction.atomic
-def delete_customer(*, customer: Customer, now: datetime) -> Customer:
+def delete_customer(*, customer: Customer, now: datetime, bill: bool = True) -> Customer:
     """Close a customer for good and end its subscriptions; usage of their current periods is not billed.
 
     :param now: the customer's time
+    :param bill: bill the periods that were over by then
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises accounts.errors.CustomerDeleted: if that was done before
     """
+    hold_clock(customer, now=now)
     # Held from here on, so that no subscription begins meanwhile. Not yet the full lock, which a billing run that
     # holds one of the subscriptions would wait for while we wait for it.
     Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
-    for subscription in customer.subscriptions.exclude(status=Subscription.Status.CANCELED).order_by("pk"):
-        locked = _locked(subscription)
-        _close_overdue(locked, now)
+    for subscription in customer.subscriptions.filter(ended_at__isnull=True).order_by("pk"):
+        locked = lock_subscription(subscription, now=now)
+        if bill:
+            catch_up(locked, now)
         # Its last period may have been over already.
-        if locked.status != Subscription.Status.CANCELED:
+        if not locked.is_over:
             end_subscription(subscription=locked, now=now)
+            give_up_first_invoices([locked], now=now)
     return close_customer(customer=customer, now=now)
 
 
-def _locked(subscription: Subscription) -> Subscription:
+def lock_subscription(subscription: Subscription, *, now: datetime) -> Subscription:
+    """Take a subscription's lock, and read it as it is now, with all that billing it reads.
+
+    :raises accounts.errors.ClockAdvancing: if its customer's test clock is on the move, or has moved on from ``now``
+    """
+    hold_clock(subscription.customer, now=now)
     # no_key: the rows that are written for it refer to it.
     return subscriptions_with_items().select_for_update(of=("self",), no_key=True).get(pk=subscription.pk)
 
 
-def _close_overdue(subscription: Subscription, now: datetime) -> None:
-    """Bill the periods that were over by now, which the sweep may not have come to yet."""
-    while subscription.wakes_at is not None and subscription.wakes_at <= now:
-        close_periods([subscription], wall=now)
+def bill_usage_until(subscription: Subscription, now: datetime) -> None:
+    """Bill the metered usage of the current period before an instant, and late usage of earlier ones. The caller holds the lock."""
+    start = current_period(subscription).start
+    bill_at_once(
+        subscription,
+        unbilled_charges(subscription, now),
+        true_ups=due_true_ups([subscription], until=now).get(subscription.pk, ()),
+        period=Period(min(start, now), now),
+        billing_reason=Invoice.BillingReason.SUBSCRIPTION_UPDATE,
+        now=now,
+    )
 
 
-def _bill_at_once(
+def bill_at_once(
     subscription: Subscription,
     charges: Sequence[Charge],
     *,
@@ -146,6 +178,7 @@ def _bill_at_once(
     billing_reason: str,
     now: datetime,
 ) -> None:
+    """Make an invoice that is final at once, if there is anything to bill. The caller holds the lock."""
     key = subscription.pk
     answers, countable = read_all_usage(subscription.environment_id, {key: charges}, {key: true_ups})
     lines = make_lines(charges, answers, read_at=now)
@@ -157,4 +190,5 @@ def _bill_at_once(
     )
     invoice.save(force_insert=True)
     InvoiceLine.objects.bulk_create(lines)
-    issue([invoice], now=now)
+    if invoice.finalizes_at is not None:
+        issue([invoice], now=now)

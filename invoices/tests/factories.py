@@ -46,7 +46,7 @@ def draft_invoice(customer: Customer | None = None, *, value: str | int = 10, **
     price = MeteredPriceFactory.create(environment=customer.environment)
     subscription = subscribe(customer, price, **terms)
     use(price, customer, value, NOW)
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
     return Invoice.objects.get(subscription=subscription)
 
 

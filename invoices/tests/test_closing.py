@@ -42,9 +42,9 @@ def licensed(customer: Customer) -> Price:
 def test_nothing_is_billed_a_moment_before_the_period_is_over(customer: Customer, metered: Price) -> None:
     subscribe(customer, metered)
 
-    assert services.close_due_periods(wall=FIRST_END - MOMENT) == Swept(done=0, failed=0)
+    assert services.close_due_periods(now=FIRST_END - MOMENT) == Swept(done=0, failed=0)
     assert not Invoice.objects.exists()
-    assert services.close_due_periods(wall=FIRST_END) == Swept(done=1, failed=0)
+    assert services.close_due_periods(now=FIRST_END) == Swept(done=1, failed=0)
 
 
 def test_the_real_hour_comes_to_4761_cents(customer: Customer) -> None:
@@ -63,7 +63,7 @@ def test_the_real_hour_comes_to_4761_cents(customer: Customer) -> None:
         for hours, value in enumerate(values):
             use(price, customer, value, NOW + timedelta(hours=hours))
 
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
 
     invoice = Invoice.objects.get()
     first, second = invoice.lines.all()
@@ -97,10 +97,10 @@ def test_a_period_has_its_start_and_not_its_end(customer: Customer, metered: Pri
     for value, at in [(1, NOW - MOMENT), (10, NOW), (100, FIRST_END - MOMENT), (1000, FIRST_END)]:
         use(metered, customer, value, at)
 
-    services.close_due_periods(wall=FIRST_END + HOUR)
+    services.close_due_periods(now=FIRST_END + HOUR)
     assert InvoiceLine.objects.get().quantity == 110
 
-    services.close_due_periods(wall=SECOND_END)
+    services.close_due_periods(now=SECOND_END)
     assert InvoiceLine.objects.get(period_end=SECOND_END).quantity == 1000
 
 
@@ -110,7 +110,7 @@ def test_a_backdated_subscription_bills_its_usage_from_the_start(customer: Custo
     for value, at in [(1, start - MOMENT), (10, start), (100, NOW - timedelta(days=365))]:
         use(metered, customer, value, at)
 
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
 
     line = InvoiceLine.objects.get()
     assert (line.quantity, line.period_start, line.period_end) == (110, start, FIRST_END)
@@ -121,8 +121,8 @@ def test_several_periods_are_billed_in_order_and_only_once(customer: Customer, m
     for value, at in [(10, NOW), (20, FIRST_END), (40, SECOND_END), (80, THIRD_END)]:
         use(metered, customer, value, at)
 
-    assert services.close_due_periods(wall=THIRD_END) == Swept(done=3, failed=0)
-    assert services.close_due_periods(wall=THIRD_END) == Swept(done=0, failed=0)
+    assert services.close_due_periods(now=THIRD_END) == Swept(done=3, failed=0)
+    assert services.close_due_periods(now=THIRD_END) == Swept(done=0, failed=0)
 
     billed = Invoice.objects.order_by("pk").values_list("period_start", "period_end", "total")
     assert list(billed) == [(NOW, FIRST_END, 5), (FIRST_END, SECOND_END, 10), (SECOND_END, THIRD_END, 20)]
@@ -136,7 +136,7 @@ def test_licensed_items_are_billed_for_the_next_period_beside_the_usage_of_this_
     subscribe(customer, NewItem(licensed, 2), metered)
     use(metered, customer, 10, NOW)
 
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
 
     lines = InvoiceLine.objects.filter(invoice__billing_reason="subscription_cycle")
     assert list(lines.values_list("price", "amount", "period_start", "period_end")) == [
@@ -151,7 +151,7 @@ def test_the_last_bill_has_the_usage_and_no_next_period(customer: Customer, mete
     use(metered, customer, 10, FIRST_END + timedelta(days=15, hours=12) - MOMENT)
     use(metered, customer, 20, FIRST_END + timedelta(days=15, hours=12))
 
-    services.close_due_periods(wall=THIRD_END)
+    services.close_due_periods(now=THIRD_END)
 
     cycles = Invoice.objects.filter(billing_reason="subscription_cycle").order_by("period_end")
     lines = [list(invoice.lines.values_list("price", "amount")) for invoice in cycles]
@@ -168,7 +168,7 @@ def test_a_total_below_zero_is_billed_as_nothing_and_says_so(customer: Customer,
     use(metered, customer, 5, NOW)
     use(metered, customer, "-7.5", NOW + HOUR)
 
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
 
     line = InvoiceLine.objects.get()
     assert (line.quantity, line.amount, line.basis["used"], line.basis["quantity"]) == (0, 0, "-2.5", "0")
@@ -183,7 +183,7 @@ def test_the_meter_s_formula_makes_the_quantity(customer: Customer, formula: For
     for hours, value in enumerate([4, 9, 2]):
         use(price, customer, value, NOW + timedelta(hours=hours))
 
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
 
     assert InvoiceLine.objects.get().quantity == quantity
 
@@ -195,7 +195,7 @@ def test_not_a_digit_of_a_long_value_is_lost(customer: Customer) -> None:
     use(price, customer, tiny, NOW)
     use(price, customer, 999_999_999_999_999, NOW)
 
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
 
     line = InvoiceLine.objects.get()
     text = f"999999999999999{tiny[1:]}"
@@ -215,7 +215,7 @@ def test_a_chunk_asks_for_all_its_usage_once(customer: Customer, metered: Price)
         with CaptureQueriesContext(
             connection,
         ) as captured:
-            assert services.close_due_periods(wall=wall).done == count
+            assert services.close_due_periods(now=wall).done == count
         reads = [query for query in captured.captured_queries if "usage_meterevent" in query["sql"]]
         return len(reads), len(captured)
 
@@ -231,7 +231,7 @@ def test_chunks_go_on_until_nothing_is_left_in_any_environment(customer: Custome
     elsewhere = MeteredPriceFactory.create()
     subscribe(CustomerFactory.create(environment=elsewhere.environment), elsewhere)
 
-    assert services.close_due_periods(wall=SECOND_END, chunk=2) == Swept(done=12, failed=0)
+    assert services.close_due_periods(now=SECOND_END, chunk=2) == Swept(done=12, failed=0)
 
     assert Invoice.objects.of(customer.environment).count() == 10
     assert Invoice.objects.of(elsewhere.environment).count() == 2
@@ -243,7 +243,7 @@ def test_one_customer_s_usage_is_never_another_s(customer: Customer, metered: Pr
     use(metered, customer, 10, NOW)
     use(metered, other, 1000, NOW)
 
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
 
     assert Invoice.objects.get(subscription=one).total == 5
     assert Invoice.objects.get(subscription=two).total == 500
@@ -260,13 +260,11 @@ def test_a_customer_on_a_clock_is_billed_when_its_clock_says_so(clock: TestClock
     subscribe(bound, price, collection_method="send_invoice", days_until_due=14)
     use(price, bound, 10, NOW)
 
-    services.close_due_periods(wall=THIRD_END)
+    services.close_due_periods(now=THIRD_END)
     assert not Invoice.objects.exists()
 
-    clock.frozen_at = SECOND_END
-    clock.save()
-    services.close_due_periods(wall=NOW)
-    services.finalize_due_drafts(wall=NOW)
+    services.advance_test_clock(clock=clock, target_at=SECOND_END)
+    assert services.run_test_clocks() == 1
 
     # As if time had passed: the first one's grace is over, the second one's has just begun.
     first, second = Invoice.objects.order_by("period_end")
@@ -278,7 +276,7 @@ def test_a_customer_on_a_clock_is_billed_when_its_clock_says_so(clock: TestClock
 def test_after_a_standstill_the_grace_counts_from_the_closing(customer: Customer, metered: Price) -> None:
     subscribe(customer, metered)
 
-    services.close_due_periods(wall=FIRST_END + timedelta(days=2))
+    services.close_due_periods(now=FIRST_END + timedelta(days=2))
 
     assert Invoice.objects.get().finalizes_at == FIRST_END + timedelta(days=2) + HOUR
 
@@ -289,7 +287,7 @@ def test_what_cannot_be_billed_is_parked_with_its_reason_and_stops_nobody(custom
     good, bad = subscribe(customer, metered), subscribe(customer, dear)
     use(dear, customer, 10**14, NOW)
 
-    assert services.close_due_periods(wall=FIRST_END) == Swept(done=1, failed=1)
+    assert services.close_due_periods(now=FIRST_END) == Swept(done=1, failed=1)
 
     assert Invoice.objects.get().subscription == good
     failure = BillingFailure.objects.get()
@@ -308,16 +306,16 @@ def test_a_parked_subscription_is_tried_again_ever_more_rarely_until_it_works(
     use(dear, customer, 10**14, NOW)
     waits, wall = [], FIRST_END
     for _ in range(9):
-        assert services.close_due_periods(wall=wall) == Swept(done=0, failed=1)
+        assert services.close_due_periods(now=wall) == Swept(done=0, failed=1)
         failure = BillingFailure.objects.get()
-        assert services.close_due_periods(wall=failure.retry_at - MOMENT) == Swept(done=0, failed=0)
+        assert services.close_due_periods(now=failure.retry_at - MOMENT) == Swept(done=0, failed=0)
         waits.append((failure.retry_at - wall) // timedelta(minutes=1))
         wall = failure.retry_at
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert BillingFailure.objects.get().attempts == 9
 
     use(dear, customer, -(10**14), NOW)
-    assert services.close_due_periods(wall=wall) == Swept(done=1, failed=0)
+    assert services.close_due_periods(now=wall) == Swept(done=1, failed=0)
     assert not BillingFailure.objects.exists()
     assert Invoice.objects.get().total == 0
 

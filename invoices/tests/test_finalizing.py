@@ -99,8 +99,8 @@ def test_late_usage_counts_until_the_draft_is_final_and_then_changes_nothing() -
     assert "30" in line.description
     final = reloaded(invoice)
     use(price, customer, 100, FIRST_END - MOMENT)
-    services.close_due_periods(wall=LATER)
-    services.finalize_due_drafts(wall=LATER)
+    services.close_due_periods(now=LATER)
+    services.finalize_due_drafts(now=LATER)
     assert reloaded(invoice) == final
 
 
@@ -109,7 +109,7 @@ def test_licensed_lines_stay_when_usage_is_counted_again() -> None:
     metered = MeteredPriceFactory.create(environment=customer.environment)
     licensed = PriceFactory.create(environment=customer.environment)
     subscribe(customer, licensed, metered)
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
     use(metered, customer, 10, NOW)
 
     services.finalize_invoice(invoice=Invoice.objects.get(status="draft"), now=LATER)
@@ -124,9 +124,9 @@ def test_due_drafts_become_final_when_their_grace_is_over() -> None:
     drafts = [draft_invoice(customer, value=10), draft_invoice(customer, value=0)]
     elsewhere = draft_invoice(value=30)
 
-    assert services.finalize_due_drafts(wall=FIRST_END + GRACE - MOMENT) == Swept(done=0, failed=0)
-    assert services.finalize_due_drafts(wall=FIRST_END + GRACE) == Swept(done=3, failed=0)
-    assert services.finalize_due_drafts(wall=LATER) == Swept(done=0, failed=0)
+    assert services.finalize_due_drafts(now=FIRST_END + GRACE - MOMENT) == Swept(done=0, failed=0)
+    assert services.finalize_due_drafts(now=FIRST_END + GRACE) == Swept(done=3, failed=0)
+    assert services.finalize_due_drafts(now=LATER) == Swept(done=0, failed=0)
 
     for draft, status, total in [(drafts[0], "open", 5), (drafts[1], "paid", 0), (elsewhere, "open", 15)]:
         draft.refresh_from_db()
@@ -142,7 +142,7 @@ def test_a_draft_that_cannot_become_final_is_parked_and_stops_nobody() -> None:
     Price.objects.filter(pk=dear.pk).update(unit_amount=Decimal(10) ** 17)
     use(dear, customer, 10**14, NOW)
 
-    assert services.finalize_due_drafts(wall=LATER) == Swept(done=1, failed=1)
+    assert services.finalize_due_drafts(now=LATER) == Swept(done=1, failed=1)
 
     good.refresh_from_db()
     bad.refresh_from_db()
@@ -152,10 +152,10 @@ def test_a_draft_that_cannot_become_final_is_parked_and_stops_nobody() -> None:
     assert failure.reason.startswith("AmountTooLarge")
     with pytest.raises(AmountTooLarge):
         services.finalize_invoice(invoice=bad, now=LATER)
-    assert services.finalize_due_drafts(wall=LATER) == Swept(done=0, failed=0)
+    assert services.finalize_due_drafts(now=LATER) == Swept(done=0, failed=0)
 
     use(dear, customer, -(10**14) - 10, NOW)
-    assert services.finalize_due_drafts(wall=failure.retry_at) == Swept(done=1, failed=0)
+    assert services.finalize_due_drafts(now=failure.retry_at) == Swept(done=1, failed=0)
     bad.refresh_from_db()
     # No number was lost on the failures.
     assert (bad.status, bad.number[-6:]) == ("paid", "000002")

@@ -60,7 +60,7 @@ def test_it_is_what_the_billing_run_then_bills(customer: Customer, metered: Pric
     use(metered, customer, "3.3333", NOW)
     for wall in (FIRST_END, FIRST_END + timedelta(days=3)):
         preview = services.preview_invoice(environment=customer.environment, now=wall, subscription=subscription)
-        services.close_due_periods(wall=wall)
+        services.close_due_periods(now=wall)
 
         invoice = Invoice.objects.get(period_end=preview.invoice.period_end, billing_reason="subscription_cycle")
         assert invoice.total == preview.invoice.total

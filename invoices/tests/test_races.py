@@ -57,10 +57,10 @@ def test_two_billing_runs_at_once_make_one_invoice_per_period() -> None:
     subscriptions = [subscribe(customer, price) for _ in range(12)]
     use(price, customer, 10, NOW)
 
-    outcomes = at_once(*[lambda: services.close_due_periods(wall=THIRD_END, chunk=5)] * 4)
+    outcomes = at_once(*[lambda: services.close_due_periods(now=THIRD_END, chunk=5)] * 4)
 
     # What one run holds the others pass by; whoever comes later takes what is left, so that in the end all is done.
-    again = services.close_due_periods(wall=THIRD_END)
+    again = services.close_due_periods(now=THIRD_END)
     assert sum(outcome.done for outcome in [*outcomes, again]) == 36
     assert not any(outcome.failed for outcome in [*outcomes, again])
     for subscription in subscriptions:
@@ -86,7 +86,7 @@ def test_a_run_does_not_wait_for_a_subscription_that_another_holds() -> None:
     def run() -> Swept:
         assert holding.wait(timeout=20)
         try:
-            return services.close_due_periods(wall=FIRST_END)
+            return services.close_due_periods(now=FIRST_END)
         finally:
             done.set()
 
@@ -110,7 +110,7 @@ def test_a_finalization_by_hand_meets_the_beat_s() -> None:
 
     by_hand, swept = at_once(
         lambda: services.finalize_invoice(invoice=drafts[4], now=LATER),
-        lambda: services.finalize_due_drafts(wall=FIRST_END + GRACE),
+        lambda: services.finalize_due_drafts(now=FIRST_END + GRACE),
     )
 
     assert swept.done == (5 if isinstance(by_hand, InvoiceNotDraft) else 4)
@@ -198,7 +198,7 @@ def test_a_cancellation_meets_the_billing_run() -> None:
 
     at_once(
         lambda: services.cancel_subscription(subscription=subscription, now=now, invoice_now=True),
-        lambda: services.close_due_periods(wall=now),
+        lambda: services.close_due_periods(now=now),
     )
 
     billed = Invoice.objects.order_by("period_end").values_list("billing_reason", "total")
@@ -212,14 +212,14 @@ def test_late_usage_is_billed_once_however_many_runs_meet() -> None:
     price = MeteredPriceFactory.create(environment=customer.environment)
     for _ in range(6):
         subscribe(customer, price)
-    services.close_due_periods(wall=FIRST_END)
-    services.finalize_due_drafts(wall=FIRST_END + GRACE)
+    services.close_due_periods(now=FIRST_END)
+    services.finalize_due_drafts(now=FIRST_END + GRACE)
     use(price, customer, 10, NOW)
 
     # Closing several periods while their drafts become final: a true-up moves from a draft to what was billed meanwhile.
     def run() -> None:
-        services.close_due_periods(wall=THIRD_END, chunk=2)
-        services.finalize_due_drafts(wall=THIRD_END + GRACE, chunk=2)
+        services.close_due_periods(now=THIRD_END, chunk=2)
+        services.finalize_due_drafts(now=THIRD_END + GRACE, chunk=2)
 
     at_once(*[run] * 4)
     run()

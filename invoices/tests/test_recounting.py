@@ -20,7 +20,7 @@ WHEN_FINAL = FIRST_END + services.GRACE
 def invoice(transactional_db: None) -> Invoice:
     """A final invoice over one metered hour, rolled up."""
     invoice = draft_invoice()
-    services.finalize_due_drafts(wall=WHEN_FINAL)
+    services.finalize_due_drafts(now=WHEN_FINAL)
     invoice.refresh_from_db()
     roll_up_all()
     return invoice

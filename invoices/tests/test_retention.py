@@ -74,8 +74,8 @@ def test_given_a_period_that_is_not_closed_when_dropping_then_its_events_stay(me
 def test_given_a_period_that_late_usage_may_still_reach_when_dropping_then_its_events_stay(meter: Meter) -> None:
     subscribe(meter, now=JANUARY + timedelta(days=10))
     end = datetime(2026, 2, 11, tzinfo=UTC)
-    services.close_due_periods(wall=end)
-    services.finalize_due_drafts(wall=end + services.GRACE)
+    services.close_due_periods(now=end)
+    services.finalize_due_drafts(now=end + services.GRACE)
     Subscription.objects.update(wakes_at=None)
 
     services.drop_expired_usage(now=end + REACH - MOMENT, retention=MOMENT)
@@ -89,11 +89,11 @@ def test_given_a_period_that_late_usage_may_still_reach_when_dropping_then_its_e
 def test_given_a_draft_when_dropping_then_the_events_of_its_period_stay_until_it_is_final(meter: Meter) -> None:
     subscribe(meter, now=MARCH + timedelta(days=10))
     later = MAY + timedelta(days=75)
-    services.close_due_periods(wall=later)
+    services.close_due_periods(now=later)
 
     services.drop_expired_usage(now=later, retention=RETENTION)
     with_drafts = months_left()
-    services.finalize_due_drafts(wall=later + services.GRACE)
+    services.finalize_due_drafts(now=later + services.GRACE)
     services.drop_expired_usage(now=later, retention=RETENTION)
 
     assert with_drafts == [3]

@@ -31,8 +31,8 @@ def metered(customer: Customer, mode: str, *tiers: tuple[int | None, str, str]) 
 
 
 def close_and_finalize() -> InvoiceLine:
-    services.close_due_periods(wall=FIRST_END)
-    services.finalize_due_drafts(wall=FIRST_END + GRACE)
+    services.close_due_periods(now=FIRST_END)
+    services.finalize_due_drafts(now=FIRST_END + GRACE)
     return InvoiceLine.objects.get()
 
 
@@ -117,7 +117,7 @@ def test_late_usage_costs_what_it_adds_to_the_tiers(customer: Customer) -> None:
     assert close_and_finalize().amount == 3500
     use(price, customer, 1, NOW)
 
-    services.close_due_periods(wall=SECOND_END)
+    services.close_due_periods(now=SECOND_END)
 
     late = InvoiceLine.objects.get(trues_up__isnull=False)
     # The sixth unit enters the second tier: 20.00 + 4.00.

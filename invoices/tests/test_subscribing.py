@@ -130,7 +130,7 @@ def test_cancelled_without_an_invoice_the_usage_stays_unbilled(customer: Custome
 
     assert (ended.status, ended.ended_at, ended.canceled_at, ended.wakes_at) == ("canceled", now, now, None)
     assert ended.cancellation_details == {"comment": "Too dear", "feedback": "expensive"}
-    services.close_due_periods(wall=SECOND_END)
+    services.close_due_periods(now=SECOND_END)
     assert not Invoice.objects.exists()
 
 
@@ -202,7 +202,7 @@ def test_what_ended_by_its_own_date_cannot_be_cancelled_and_is_still_billed(cust
         services.cancel_subscription(subscription=subscription, now=FIRST_END)
     assert not Invoice.objects.exists()
 
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
     subscription.refresh_from_db()
     assert subscription.ended_at == FIRST_END
     assert Invoice.objects.get().total == 5

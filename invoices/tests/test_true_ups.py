@@ -67,9 +67,9 @@ def use_late(price: Price, customer: Customer, value: str | int, *, of: datetime
 
 def bill(end: datetime, *, final: bool = True) -> None:
     """Let a period end, and its invoice become final."""
-    services.close_due_periods(wall=end)
+    services.close_due_periods(now=end)
     if final:
-        services.finalize_due_drafts(wall=end + GRACE)
+        services.finalize_due_drafts(now=end + GRACE)
 
 
 def lines_of(end: datetime) -> list[Any]:
@@ -297,7 +297,7 @@ def test_a_true_up_is_counted_again_when_its_draft_becomes_final(customer: Custo
     assert lines_of(SECOND_END)[1:] == [(FIRST_END, 20, 10, 10)]
     use_late(metered, customer, 4, of=NOW, at=SECOND_END)
 
-    services.finalize_due_drafts(wall=SECOND_END + GRACE)
+    services.finalize_due_drafts(now=SECOND_END + GRACE)
 
     assert lines_of(SECOND_END)[1:] == [(FIRST_END, 24, 12, 12)]
     assert Invoice.objects.get(period_end=SECOND_END).total == 12
@@ -319,7 +319,7 @@ def test_a_true_up_that_comes_to_nothing_is_taken_off_its_draft(customer: Custom
     else:
         set_late_policy(meter=meter_of(metered), late_policy=LatePolicy.REPORT_ONLY, now=SECOND_END)
 
-    services.finalize_due_drafts(wall=SECOND_END + GRACE)
+    services.finalize_due_drafts(now=SECOND_END + GRACE)
 
     assert lines_of(SECOND_END) == [(SECOND_END, 6, 3, 3)]
     assert Invoice.objects.get(period_end=SECOND_END).total == 3
@@ -332,10 +332,10 @@ def test_of_two_drafts_at_once_one_has_the_true_up(customer: Customer, metered: 
     use_late(metered, customer, 20, of=NOW, at=LATE)
 
     # After a standstill, both periods end at the same moment.
-    services.close_due_periods(wall=THIRD_END)
+    services.close_due_periods(now=THIRD_END)
     assert [len(lines_of(end)) for end in (SECOND_END, THIRD_END)] == [2, 1]
     use_late(metered, customer, 2, of=NOW, at=THIRD_END)
-    services.finalize_due_drafts(wall=THIRD_END + GRACE)
+    services.finalize_due_drafts(now=THIRD_END + GRACE)
 
     assert lines_of(SECOND_END)[1:] == [(FIRST_END, 22, 11, 11)]
     assert lines_of(THIRD_END)[1:] == []
@@ -374,7 +374,7 @@ def test_given_nothing_but_late_usage_a_cancellation_bills_that(
     customer: Customer, metered: Price, subscription: Subscription
 ) -> None:
     use(metered, customer, 100, NOW)
-    services.close_due_periods(wall=FIRST_END)
+    services.close_due_periods(now=FIRST_END)
     services.finalize_invoice(invoice=Invoice.objects.get(), now=FIRST_END)
     use_late(metered, customer, 20, of=NOW, at=FIRST_END)
 
@@ -394,7 +394,7 @@ def test_the_preview_has_what_the_billing_run_then_bills(
     use_late(metered, customer, -20, of=NOW, at=LATE)
 
     preview = services.preview_invoice(environment=customer.environment, now=SECOND_END, subscription=both)
-    services.close_due_periods(wall=SECOND_END)
+    services.close_due_periods(now=SECOND_END)
 
     invoice = Invoice.objects.get(subscription=both, period_end=SECOND_END)
     assert invoice.total == preview.invoice.total == 990
@@ -574,7 +574,7 @@ def test_whenever_usage_arrives_all_that_is_billed_for_a_period_is_its_cost_roun
 
     for number, end in enumerate(ENDS):
         if number in in_grace:
-            services.close_due_periods(wall=end)
+            services.close_due_periods(now=end)
         for period, arrives, value in arrivals:
             if arrives == number:
                 use_late(price, customer, str(value), of=starts[period] + DAY, at=end)

@@ -1,15 +1,16 @@
 """Who pays what, from when: subscriptions and their items."""
 
 from datetime import datetime
-from typing import Self
+from fractions import Fraction
+from typing import Self, cast
+from zoneinfo import ZoneInfo
 
 from django.db import models
-from django.db.models import CheckConstraint, F, Q, Subquery, UniqueConstraint, Value
-from django.db.models.functions import Greatest
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 
 from accounts.models import Customer, Environment, TestClock
 from core.ids import new_id
-from core.periods import Period
+from core.periods import Interval, Period, full_periods, next_boundary
 from meters.models import Meter
 from subscriptions import statuses
 from subscriptions.models.catalog import Price
@@ -19,15 +20,9 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     def of(self, environment: Environment) -> Self:
         return self.filter(environment=environment)
 
-    def due(self, wall: datetime) -> Self:
-        """Subscriptions with a period that is over, by their customer's clock or the wall's."""
-        furthest = TestClock.objects.order_by("-frozen_at").values("frozen_at")[:1]
-        return self.filter(
-            Q(customer__test_clock__isnull=True, wakes_at__lte=wall)
-            | Q(wakes_at__lte=F("customer__test_clock__frozen_at")),
-            # It follows from the above, and is what an index can answer. Without a clock it is the wall's time.
-            wakes_at__lte=Greatest(Value(wall), Subquery(furthest), output_field=models.DateTimeField()),
-        )
+    def due(self, now: datetime, clock: TestClock | None = None) -> Self:
+        """Subscriptions that something is due for, of the customers on a test clock or of those who live by the wall."""
+        return self.filter(customer__test_clock=clock, wakes_at__lte=now)
 
 
 class Subscription(models.Model):
@@ -145,6 +140,25 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return f"{self.customer} since {self.start_at:%Y-%m-%d}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in statuses.OVER
+
+    def next_boundary(self, price: Price, after: datetime) -> datetime:
+        """The first period boundary strictly later than an instant, for a price of this subscription."""
+        interval, count = cast("Interval", price.interval), price.interval_count
+        return next_boundary(self.anchor_at, interval, count, after, self.zone)
+
+    def full_periods(self, price: Price, span: Period) -> Fraction:
+        """How many full periods of a price a span is long."""
+        interval, count = cast("Interval", price.interval), price.interval_count
+        return full_periods(self.anchor_at, interval, count, span, self.zone)
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """Where boundaries are midnights, if they are."""
+        return ZoneInfo(self.billing_zone) if self.billing_zone else None
 
 
 class SubscriptionItemQuerySet(models.QuerySet["SubscriptionItem"]):

@@ -1,18 +1,20 @@
-"""The life of a subscription: it starts, moves from period to period, and ends. What is owed for it is not known here."""
+"""How a subscription begins, and how it is ended. What is owed for it is not known here."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from accounts.clocks import hold_clock
 from accounts.errors import CustomerDeleted
 from accounts.models import Customer, Environment
-from core.bulk import update_rows
 from core.errors import NotFound
 from core.metadata import MetadataChange
-from core.periods import Interval, Period, next_boundary
+from core.periods import Period, floor_midnight
+from subscriptions.anchors import AnchorConfig
 from subscriptions.errors import (
+    AnchorConfigNotAllowed,
     AnchorInPast,
     AnchorTooFar,
     CancelAtInPast,
@@ -20,9 +22,18 @@ from subscriptions.errors import (
     DaysUntilDueMissing,
     DaysUntilDueNotAllowed,
     StartNotInPast,
+    TooManySubscriptions,
+    TrialEndInPast,
 )
-from subscriptions.models import Price, Subscription, SubscriptionItem
+from subscriptions.models import Interval, Price, Subscription, SubscriptionItem
 from subscriptions.services.items import NewItem, check_new_items
+from subscriptions.services.waking import conclude, store
+from subscriptions.statuses import Status
+from subscriptions.waking import next_wake
+
+# As Stripe has it: a clock's customer has few subscriptions, and so an advance has little to do.
+SUBSCRIPTIONS_ON_A_CLOCK = 3
+INCOMPLETE_FOR = timedelta(hours=23)
 
 
 @transaction.atomic
@@ -34,10 +45,15 @@ def create_subscription(
     now: datetime,
     backdated_to: datetime | None = None,
     anchor_at: datetime | None = None,
+    anchor_config: AnchorConfig | None = None,
+    trial_days: int | None = None,
+    trial_end_at: datetime | None = None,
+    trial_end_behavior: str = Subscription.TrialEnd.CREATE_INVOICE,
     cancel_at: datetime | None = None,
     cancel_at_period_end: bool = False,
     collection_method: str = Subscription.CollectionMethod.CHARGE_AUTOMATICALLY,
     days_until_due: int | None = None,
+    incomplete: bool = False,
     description: str = "",
     metadata: MetadataChange | None = None,
 ) -> Subscription:
@@ -45,93 +61,77 @@ def create_subscription(
 
     Boundaries are the anchor plus or minus whole intervals. Start and anchor are whole seconds, which is what callers
     can say and read: the second that ``now`` lies in counts from its beginning. A backdated subscription has one
-    first period, however long that is.
+    first period, however long that is. With a trial, the first period is the trial, and boundaries count from its end.
+    Where the company bills by local midnight, boundaries are midnights in its zone, which the subscription keeps.
 
     :param backdated_to: bill from here, in the past, instead of from ``now``
-    :param anchor_at: where the first period ends, at most one interval from ``now``; absent: boundaries count from ``now``
+    :param anchor_at: where the first period ends (that after a trial), at most one interval on; absent: boundaries count
+        from ``now`` or the trial's end
+    :param anchor_config: the same said by the day of the month
+    :param trial_days: :param trial_end_at: nothing is billed until then; not both
+    :param trial_end_behavior: what follows the trial
     :param cancel_at: end then, in the future; a period that would go on beyond it is cut there
     :param cancel_at_period_end: end with the first period
     :param days_until_due: with ``send_invoice``, and only then
+    :param incomplete: unless its invoices are sent, it waits for the first to be paid, and is given up after 23 hours
     :raises NotFound: if customer or prices are not the environment's
     :raises CustomerDeleted: if the customer was deleted
+    :raises ClockAdvancing: if the customer's test clock is on the move
+    :raises TooManySubscriptions: if the customer's test clock allows no more
     :raises ItemsMissing: :raises TooManyItems: :raises ItemRefused: with one of its subclasses for what is wrong
     :raises StartNotInPast: :raises AnchorInPast: :raises AnchorTooFar: :raises CancelAtInPast: what they say
+    :raises AnchorConfigNotAllowed: if the prices recur by days or weeks
+    :raises TrialEndInPast: if the trial would be over already
     :raises CancellationsExclusive: if both ways to cancel are asked for
     :raises DaysUntilDueMissing: :raises DaysUntilDueNotAllowed: if they do not fit the collection method
     :raises TooManyMetadataKeys: if some metadata has more than 50 keys
     """
     second = now.replace(microsecond=0)
     start_at = second if backdated_to is None else backdated_to
-    anchor = second if anchor_at is None else anchor_at
     check_new_items(items, environment.pk)
     _check_collection(collection_method, days_until_due)
     if start_at > second:
         raise StartNotInPast(start_at)
-    if anchor < second:
-        raise AnchorInPast(anchor)
+    if trial_days is not None:
+        trial_end_at = second + timedelta(days=trial_days)
+    if trial_end_at is not None and trial_end_at <= now:
+        raise TrialEndInPast(trial_end_at)
     if cancel_at is not None and cancel_at <= now:
         raise CancelAtInPast(cancel_at)
     if cancel_at is not None and cancel_at_period_end:
         raise CancellationsExclusive
-    _lock_present_customer(customer, environment)
+    _lock_present_customer(customer, environment, now)
 
-    price = items[0].price
-    end = _boundary_after(anchor, price, second)
-    if end < anchor:
-        raise AnchorTooFar(anchor)
-    if cancel_at_period_end:
-        cancel_at = end
-    period = Period(start_at, end if cancel_at is None else min(end, cancel_at))
-    subscription = Subscription.objects.create(
+    subscription = Subscription(
         environment=environment,
         customer=customer,
-        currency=price.currency,
+        status=_first_status(trial_end_at, incomplete=incomplete and days_until_due is None),
+        currency=items[0].price.currency,
         collection_method=collection_method,
         days_until_due=days_until_due,
         start_at=start_at,
-        anchor_at=anchor,
-        wakes_at=period.end,
-        cancel_at=cancel_at,
+        anchor_config=None if anchor_config is None else asdict(anchor_config),
+        billing_zone=environment.company.billing_zone,
+        trial_start_at=None if trial_end_at is None else start_at,
+        trial_end_at=trial_end_at,
+        trial_end_behavior=trial_end_behavior,
         cancel_at_period_end=cancel_at_period_end,
-        canceled_at=None if cancel_at is None else now,
         description=description,
         metadata=(metadata or MetadataChange()).applied_to({}),
         created_at=now,
     )
+    if subscription.status == Status.INCOMPLETE:
+        subscription.expires_at = now + INCOMPLETE_FOR
+    price, full_from = items[0].price, second if trial_end_at is None else trial_end_at
+    subscription.anchor_at = _anchor(subscription, price, full_from, anchor_at, anchor_config)
+    end_at = subscription.next_boundary(price, second) if trial_end_at is None else trial_end_at
+    subscription.cancel_at = end_at if cancel_at_period_end else cancel_at
+    subscription.canceled_at = None if subscription.cancel_at is None else now
+    period = Period(start_at, end_at if subscription.cancel_at is None else min(end_at, subscription.cancel_at))
+    subscription.wakes_at = next_wake(subscription, period.end)
+    subscription.save(force_insert=True)
     SubscriptionItem.objects.bulk_create(_new_item(subscription, item, period) for item in items)
     return subscription
-
-
-def next_period(item: SubscriptionItem, subscription: Subscription) -> Period | None:
-    """The billing period after the item's current one; None if the subscription ends with that."""
-    start = item.current_period_end
-    if subscription.cancel_at is not None and subscription.cancel_at <= start:
-        return None
-    end = _boundary_after(subscription.anchor_at, item.price, start)
-    return Period(start, end if subscription.cancel_at is None else min(end, subscription.cancel_at))
-
-
-def advance_subscriptions(*, subscriptions: Iterable[Subscription]) -> None:
-    """Move subscriptions on to their next period, or end those whose time is over, as of the end of the current one.
-
-    The caller holds their rows' locks, has them with their items and prices loaded, and has billed the period.
-    """
-    subscriptions = list(subscriptions)
-    advanced = []
-    for subscription in subscriptions:
-        ends_at = None
-        for item in subscription.items.all():
-            period = next_period(item, subscription)
-            if period is None:
-                ends_at = item.current_period_end
-                continue
-            item.current_period_start, item.current_period_end = period.start, period.end
-            advanced.append(item)
-            subscription.wakes_at = period.end
-        if ends_at is not None:
-            _mark_ended(subscription, ends_at)
-    update_rows(advanced, ["current_period_start", "current_period_end"])
-    update_rows(subscriptions, ["wakes_at", "status", "ended_at"])
 
 
 def end_subscription(*, subscription: Subscription, now: datetime, comment: str = "", feedback: str = "") -> None:
@@ -140,17 +140,42 @@ def end_subscription(*, subscription: Subscription, now: datetime, comment: str 
     :param comment: the customer's own words on why
     :param feedback: the same as one of a caller's list of reasons
     """
-    _mark_ended(subscription, now)
+    conclude(subscription, now)
     subscription.canceled_at = now
     given = {"comment": comment, "feedback": feedback}
     subscription.cancellation_details = {name: text for name, text in given.items() if text}
-    subscription.save(update_fields=["status", "ended_at", "wakes_at", "canceled_at", "cancellation_details"])
+    store([subscription])
 
 
-def _mark_ended(subscription: Subscription, at: datetime) -> None:
-    subscription.status = Subscription.Status.CANCELED
-    subscription.ended_at = at
-    subscription.wakes_at = None
+def _first_status(trial_end_at: datetime | None, *, incomplete: bool) -> Status:
+    if trial_end_at is not None:
+        return Status.TRIALING
+    return Status.INCOMPLETE if incomplete else Status.ACTIVE
+
+
+def _anchor(
+    subscription: Subscription,
+    price: Price,
+    full_from: datetime,
+    anchor_at: datetime | None,
+    config: AnchorConfig | None,
+) -> datetime:
+    """Where boundaries count from.
+
+    :param full_from: where the first period begins that is billed as such
+    """
+    if config is not None:
+        if price.interval not in {Interval.MONTH, Interval.YEAR}:
+            raise AnchorConfigNotAllowed
+        return config.anchor(full_from, price.interval, price.interval_count, subscription.zone)
+    if anchor_at is not None and anchor_at < full_from:
+        raise AnchorInPast(anchor_at)
+    subscription.anchor_at = full_from if anchor_at is None else anchor_at
+    if subscription.zone is not None:
+        subscription.anchor_at = floor_midnight(subscription.anchor_at, subscription.zone)
+    if anchor_at is not None and subscription.next_boundary(price, full_from) < subscription.anchor_at:
+        raise AnchorTooFar(anchor_at)
+    return subscription.anchor_at
 
 
 def _new_item(subscription: Subscription, item: NewItem, period: Period) -> SubscriptionItem:
@@ -167,17 +192,18 @@ def _new_item(subscription: Subscription, item: NewItem, period: Period) -> Subs
     )
 
 
-def _boundary_after(anchor: datetime, price: Price, after: datetime) -> datetime:
-    return next_boundary(anchor, cast("Interval", price.interval), price.interval_count, after)
-
-
-def _lock_present_customer(customer: Customer, environment: Environment) -> None:
+def _lock_present_customer(customer: Customer, environment: Environment, now: datetime) -> None:
     if customer.environment_id != environment.pk:
         raise NotFound("customer", str(customer.pk))
+    hold_clock(customer, now=now)
     # Deleting a customer takes the full lock and ends all subscriptions: this one is either seen there or refused here.
     present = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if present.deleted_at is not None:
         raise CustomerDeleted(customer.pk)
+    if present.test_clock_id is not None:
+        running = Subscription.objects.filter(customer=customer, ended_at__isnull=True)
+        if running.count() >= SUBSCRIPTIONS_ON_A_CLOCK:
+            raise TooManySubscriptions(SUBSCRIPTIONS_ON_A_CLOCK)
 
 
 def _check_collection(collection_method: str, days_until_due: int | None) -> None:

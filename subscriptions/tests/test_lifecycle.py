@@ -62,6 +62,15 @@ def create(customer: Customer, *prices: Price, now: datetime = NOW, **terms: Any
     )
 
 
+def pass_period(subscriptions: list[Subscription]) -> None:
+    pks = [subscription.pk for subscription in subscriptions]
+    loaded = list(Subscription.objects.filter(pk__in=pks).prefetch_related("items__price"))
+    services.advance_subscriptions(subscriptions=loaded)
+    services.store(loaded)
+    for subscription in subscriptions:
+        subscription.refresh_from_db()
+
+
 def periods(subscription: Subscription) -> set[tuple[datetime, datetime]]:
     items = SubscriptionItem.objects.filter(subscription=subscription)
     return {(item.current_period_start, item.current_period_end) for item in items}
@@ -128,7 +137,7 @@ def test_periods_follow_the_anchor_through_short_months(customer: Customer) -> N
     for _ in range(13):
         subscription = Subscription.objects.get(pk=subscription.pk)
         ends.append(subscription.wakes_at)
-        services.advance_subscriptions(subscriptions=[subscription])
+        pass_period([subscription])
 
     assert [end.strftime("%m-%d") for end in ends if end] == [
         "02-28", "03-31", "04-30", "05-31", "06-30", "07-31", "08-31", "09-30", "10-31", "11-30", "12-31", "01-31", "02-29",
@@ -140,7 +149,7 @@ def test_at_period_end_it_is_over(customer: Customer) -> None:
     assert (subscription.cancel_at, subscription.canceled_at) == (utc("2026-07-10T12:30"), NOW)
     assert subscription.status == Subscription.Status.ACTIVE
 
-    services.advance_subscriptions(subscriptions=[subscription])
+    pass_period([subscription])
 
     subscription.refresh_from_db()
     assert subscription.status == Subscription.Status.CANCELED
@@ -154,11 +163,11 @@ def test_a_period_is_cut_where_the_subscription_is_to_be_cancelled(customer: Cus
     )
     assert subscription.wakes_at == utc("2026-07-10T12:30")
 
-    services.advance_subscriptions(subscriptions=[subscription])
+    pass_period([subscription])
     assert periods(subscription) == {(utc("2026-07-10T12:30"), utc("2026-07-20T00:00"))}
     assert subscription.wakes_at == utc("2026-07-20T00:00")
 
-    services.advance_subscriptions(subscriptions=[subscription])
+    pass_period([subscription])
     subscription.refresh_from_db()
     assert subscription.ended_at == utc("2026-07-20T00:00")
 
@@ -167,7 +176,7 @@ def test_many_are_advanced_and_ended_together(customer: Customer) -> None:
     price = PriceFactory.create(environment=customer.environment)
     going, ending = create(customer, price), create(customer, price, cancel_at_period_end=True)
 
-    services.advance_subscriptions(subscriptions=[going, ending])
+    pass_period([going, ending])
 
     going.refresh_from_db()
     ending.refresh_from_db()

@@ -111,7 +111,7 @@ def test_given_a_test_clock_is_advanced_then_events_are_taken_at_its_time_within
         "from accounts.models import *; from datetime import datetime, UTC; "
         f"environment = ApiKey.objects.with_secret({reporter.key!r}).get().environment; "
         "may = datetime(2031, 5, 1, tzinfo=UTC); "
-        "clock = TestClock.objects.create(environment=environment, frozen_at=may, deletes_at=may); "
+        "clock = TestClock.objects.create(environment=environment, frozen_at=may, created_at=may, deletes_at=may); "
         "customer = Customer.objects.create(environment=environment, test_clock=clock, created_at=clock.frozen_at); "
         "from core.ids import spell; print(clock.pk, spell('cus', customer.pk))"
     )

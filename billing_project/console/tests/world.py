@@ -26,7 +26,7 @@ from accounts.services import create_api_key, create_company, create_customer
 from core.ids import new_id, spell
 from core.periods import HOUR, floor_day, floor_hour
 from invoices.models import BillingFailure, Invoice, InvoiceItem, InvoiceNumbering
-from invoices.services import adjust_balance, close_due_periods, start_subscription
+from invoices.services import adjust_balance, advance_test_clock, run_test_clock, start_subscription
 from meters.models import Meter
 from meters.services import create_meter
 from subscriptions.models import ItemTerm, Price, Product, Subscription
@@ -70,12 +70,21 @@ def make_world(name: str) -> World:
     return world
 
 
+def _advance(clock: TestClock, to: datetime) -> None:
+    advance_test_clock(clock=clock, target_at=to)
+    run_test_clock(clock_id=clock.pk)
+
+
 def add_rows(world: World) -> None:
     """One more customer with everything that hangs on it."""
     environment = world.environment
     number = Customer.objects.count()
     clock = TestClock.objects.create(
-        environment=environment, name=f"Clock {number}", frozen_at=NOW, deletes_at=NOW + timedelta(days=30)
+        environment=environment,
+        name=f"Clock {number}",
+        frozen_at=START,
+        created_at=START,
+        deletes_at=NOW + timedelta(days=30),
     )
     world.customer = create_customer(
         environment=environment, now=START, name=f"{world.company} buyer {number}", email=f"{number}@example.com"
@@ -100,6 +109,8 @@ def add_rows(world: World) -> None:
     world.subscription = start_subscription(
         environment=environment, customer=world.customer, items=[NewItem(world.price)], now=START
     )
+    # Usage cannot lie in its customer's future.
+    _advance(clock, NOW - HOUR)
     world.identifier = f"{world.company}-{number}"
     accept_events(
         environment=environment,
@@ -155,7 +166,7 @@ def add_rows(world: World) -> None:
         counted=None,
         found_at=NOW,
     )
-    close_due_periods(wall=NOW)
+    _advance(clock, NOW)
     world.invoice = Invoice.objects.get(subscription=world.subscription)
     mark_dirty(
         environment=environment,
@@ -163,7 +174,8 @@ def add_rows(world: World) -> None:
         reason="test",
         now=NOW,
     )
-    adjust_balance(customer=world.customer, amount=-500, currency="usd", now=NOW)
+    # In a currency that pays none of the invoices here.
+    adjust_balance(customer=world.customer, amount=-500, currency="eur", now=NOW)
     InvoiceItem.objects.create(
         environment=environment,
         customer=world.customer,

@@ -82,7 +82,7 @@ def drafted(account: Account) -> stripe.Invoice:
         }
     )
     report(account, "calls", customer.id, "2.5", timestamp=now - DAY)
-    close_due_periods(wall=datetime.fromtimestamp(now + DAY, UTC))
+    close_due_periods(now=datetime.fromtimestamp(now + DAY, UTC))
     listed = account.v1.invoices.list({"subscription": subscription.id, "status": "draft"})
     invoice: stripe.Invoice = listed.data[0]
     return invoice

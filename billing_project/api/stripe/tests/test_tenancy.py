@@ -56,7 +56,7 @@ def populate(account: Account, name: str) -> World:
         backdate_start_date=now - DAY, billing_cycle_anchor=now + DAY,
     )  # fmt: skip
     report(account, meter.event_name, customer.id, identifier="same everywhere")
-    close_due_periods(wall=datetime.fromtimestamp(now + DAY, UTC))
+    close_due_periods(now=datetime.fromtimestamp(now + DAY, UTC))
     draft = account.v1.invoices.list({"status": "draft", "subscription": subscription.id}).data[0]
     rejected = record_report(
         environment=account.environment,

@@ -1,0 +1,170 @@
+"""Final invoices are paid, voided or given up, and their subscriptions follow: what stays open makes them past due.
+
+There is no payment provider. Invoices are paid out of band, and only those that are sent have a day to be paid by.
+Locks are taken in one order: the subscription's before its invoices'.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from accounts.clocks import hold_clock
+from accounts.models import Company, OverdueOutcome
+from core.bulk import update_rows
+from invoices.errors import InvoiceNotOpen
+from invoices.models import Invoice
+from invoices.services.balances import give_back_to_balance
+from invoices.services.closing import subscriptions_with_items
+from subscriptions.models import Subscription
+from subscriptions.services import become, conclude, store
+from subscriptions.statuses import OVER, Status
+
+_LATER = timedelta(seconds=1)
+
+
+@transaction.atomic
+def pay_invoice_out_of_band(*, invoice: Invoice, now: datetime) -> Invoice:
+    """Note that an invoice was paid in full in a way that is not seen here: by transfer, check, cash.
+
+    A subscription that waited for it is active again.
+
+    :returns: the invoice as it is now
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
+    :raises InvoiceNotOpen: if it is a draft, paid or void
+    """
+    invoice, subscription = _locked(invoice, now, Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
+    invoice.status = Invoice.Status.PAID
+    invoice.amount_paid = invoice.amount_due
+    invoice.paid_out_of_band = True
+    invoice.paid_at = now
+    invoice.escalates_at = None
+    invoice.save(update_fields=["status", "amount_paid", "paid_out_of_band", "paid_at", "escalates_at"])
+    _follow(subscription, invoice, now)
+    return invoice
+
+
+@transaction.atomic
+def void_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
+    """Declare an invoice to be none. It keeps its number and its amounts, and is not to be paid any more.
+
+    What it took from the customer's balance, or gave to it, is undone.
+
+    :returns: the invoice as it is now
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
+    :raises InvoiceNotOpen: if it is a draft, paid or void
+    """
+    invoice, subscription = _locked(invoice, now, Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
+    _void([invoice], now)
+    _follow(subscription, invoice, now)
+    return invoice
+
+
+@transaction.atomic
+def mark_invoice_uncollectible(*, invoice: Invoice, now: datetime) -> Invoice:
+    """Give an open invoice up, for the books. It may still be paid, or voided.
+
+    :returns: the invoice as it is now
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
+    :raises InvoiceNotOpen: if it is not open
+    """
+    invoice, subscription = _locked(invoice, now, Invoice.Status.OPEN)
+    invoice.status = Invoice.Status.UNCOLLECTIBLE
+    invoice.uncollectible_at = now
+    invoice.escalates_at = None
+    invoice.save(update_fields=["status", "uncollectible_at", "escalates_at"])
+    _follow(subscription, invoice, now)
+    return invoice
+
+
+def escalate_invoices(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
+    """Move subscriptions on whose invoices are still open at their due date, or so many days later as the company waits.
+
+    An active one becomes past due, and later unpaid or canceled if the company wants it so. A trial is not disturbed:
+    what was due before it counts at its end. The caller holds the subscriptions' locks, in one environment.
+    """
+    company = Company.objects.get(environments=subscriptions[0].environment_id)
+    overdue: dict[object, list[Invoice]] = defaultdict(list)
+    for invoice in (
+        Invoice.objects.filter(subscription__in=subscriptions, escalates_at__lte=now)
+        .select_for_update(no_key=True)
+        .order_by("escalates_at", "pk")
+    ):
+        overdue[invoice.subscription_id].append(invoice)
+    for subscription in subscriptions:
+        for invoice in overdue[subscription.pk]:
+            _escalate(subscription, invoice, company, now)
+    update_rows([invoice for some in overdue.values() for invoice in some], ["escalates_at"])
+    store(subscriptions)
+
+
+def give_up_first_invoices(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
+    """Void what is open of subscriptions that expired before their first invoice was paid."""
+    expired = [one for one in subscriptions if one.status == Status.INCOMPLETE_EXPIRED]
+    if expired:
+        waiting = Invoice.objects.filter(subscription__in=expired, status=Invoice.Status.OPEN)
+        _void(list(waiting.select_for_update(no_key=True).order_by("pk")), now)
+
+
+def _escalate(subscription: Subscription, invoice: Invoice, company: Company, now: datetime) -> None:
+    """Let follow what does from an invoice that is still open, and note when something follows next."""
+    if subscription.status == Status.TRIALING and subscription.trial_end_at is not None:
+        # Should the trial's end be late, this is asked again a little later.
+        invoice.escalates_at = max(subscription.trial_end_at, now + _LATER)
+        return
+    if subscription.status == Status.ACTIVE:
+        become(subscription, Status.PAST_DUE)
+    invoice.escalates_at = None
+    if subscription.status != Status.PAST_DUE or company.overdue_days is None or invoice.due_at is None:
+        return
+    patience_ends = invoice.due_at + timedelta(days=company.overdue_days)
+    if now < patience_ends:
+        invoice.escalates_at = patience_ends
+    elif company.overdue_outcome == OverdueOutcome.UNPAID:
+        become(subscription, Status.UNPAID)
+    elif company.overdue_outcome == OverdueOutcome.CANCELED:
+        conclude(subscription, patience_ends, reason="payment_failed")
+
+
+def _follow(subscription: Subscription | None, invoice: Invoice, now: datetime) -> None:
+    """Let a subscription follow what became of one of its invoices."""
+    if subscription is None or subscription.status in OVER:
+        return
+    if subscription.status == Status.INCOMPLETE:
+        if invoice.status == Invoice.Status.PAID:
+            become(subscription, Status.ACTIVE)
+        elif invoice.status == Invoice.Status.VOID:
+            conclude(subscription, now)
+    elif subscription.status in {Status.PAST_DUE, Status.UNPAID}:
+        overdue = Invoice.objects.filter(subscription=subscription, status=Invoice.Status.OPEN, due_at__lte=now)
+        if not overdue.exists():
+            become(subscription, Status.ACTIVE)
+    store([subscription])
+
+
+def _void(invoices: Sequence[Invoice], now: datetime) -> None:
+    for invoice in invoices:
+        invoice.status = Invoice.Status.VOID
+        invoice.voided_at = now
+        invoice.escalates_at = None
+    update_rows(invoices, ["status", "voided_at", "escalates_at"])
+    for invoice in invoices:
+        give_back_to_balance(invoice, now=now)
+
+
+def _locked(invoice: Invoice, now: datetime, *allowed: Invoice.Status) -> tuple[Invoice, Subscription | None]:
+    hold_clock(invoice.customer, now=now)
+    # no_key: rows that refer to these need not wait.
+    subscription = None
+    if invoice.subscription_id is not None:
+        locked = subscriptions_with_items().select_for_update(of=("self",), no_key=True)
+        subscription = locked.get(pk=invoice.subscription_id)
+    invoice = (
+        Invoice.objects.select_related("customer__test_clock", "subscription")
+        .select_for_update(of=("self",), no_key=True)
+        .get(pk=invoice.pk)
+    )
+    if invoice.status not in allowed:
+        raise InvoiceNotOpen(invoice.status)
+    return invoice, subscription

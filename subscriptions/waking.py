@@ -1,0 +1,36 @@
+"""When something happens to a subscription by itself. No ORM, no clock: a row knows all its instants."""
+
+from datetime import datetime
+from typing import Protocol
+
+from subscriptions.statuses import OVER, Status
+
+
+class Sleeper(Protocol):
+    """What there is to know of a subscription."""
+
+    status: str
+    expires_at: datetime | None
+    cancel_at: datetime | None
+    pause_resumes_at: datetime | None
+
+
+def next_wake(subscription: Sleeper, period_end: datetime) -> datetime | None:
+    """The next instant at which something happens by itself; None if nothing ever will.
+
+    While it is incomplete only its expiry counts, and while it is paused only its end: neither is billed. A trial's
+    end is the end of its period.
+
+    :param period_end: where the current period of its items ends
+    """
+    status = Status(subscription.status)
+    if status in OVER:
+        return None
+    instants = [subscription.cancel_at]
+    if status == Status.INCOMPLETE:
+        instants += [subscription.expires_at]
+    elif status == Status.PAUSED:
+        pass
+    else:
+        instants += [subscription.pause_resumes_at, period_end]
+    return min((instant for instant in instants if instant is not None), default=None)
