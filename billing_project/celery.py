@@ -65,6 +65,11 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="40", hour="2"),
         "options": {"expires": 3000},
     },
+    "prune events": {
+        "task": "webhooks.tasks.prune_events",
+        "schedule": crontab(minute="45"),
+        "options": {"expires": 3000},
+    },
     "prune idempotency records": {
         "task": "accounts.tasks.prune_idempotency_records",
         "schedule": crontab(minute="25"),

@@ -5,6 +5,7 @@ LedgerBee spells the UUID.
 """
 
 import re
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -17,12 +18,21 @@ _LENGTH = 26
 # 26 characters hold 130 bits: a first character above "7" names no UUID.
 _SPELLED = re.compile(f"[0-7][{_ALPHABET}]{{{_LENGTH - 1}}}")
 
-__all__ = ["new_id", "read", "spell", "unspell"]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_BITS_BELOW_THE_TIME = 80
+
+__all__ = ["first_id", "new_id", "read", "spell", "unspell"]
 
 
 def new_id() -> UUID:
     """A fresh UUIDv7: ids made later sort later, to the millisecond."""
     return uuid7()
+
+
+def first_id(instant: datetime) -> UUID:
+    """Not greater than any id that is made from this instant on, and greater than those made a millisecond before."""
+    return UUID(int=(instant - _EPOCH) // _MILLISECOND << _BITS_BELOW_THE_TIME)
 
 
 def spell(prefix: str, identifier: UUID) -> str:

@@ -11,8 +11,11 @@ from core.db import violates
 from meters import known
 from meters.errors import EventNameTaken
 from meters.models import LatePolicy, Meter, Status
+from webhooks.kinds import Kind
+from webhooks.services import record, take_snapshots
 
 
+@transaction.atomic
 def create_meter(
     *,
     environment: Environment,
@@ -49,6 +52,7 @@ def create_meter(
     with _name_kept_single(event_name):
         meter.save(force_insert=True)
     _announce(meter)
+    record(Kind.METER_CREATED, rows=[meter], now=now)
     return meter
 
 
@@ -56,9 +60,11 @@ def create_meter(
 def update_meter(*, meter: Meter, display_name: str, now: datetime) -> Meter:
     """Give a meter another name for people. What it counts never changes."""
     meter = _locked(meter)
+    before = take_snapshots([meter])
     meter.display_name = display_name
     meter.updated_at = now
     meter.save(update_fields=["display_name", "updated_at"])
+    record(Kind.METER_UPDATED, rows=[meter], now=now, before=before)
     return meter
 
 
@@ -88,6 +94,7 @@ def deactivate_meter(*, meter: Meter, now: datetime) -> Meter:
         meter.deactivated_at = meter.updated_at = now
         meter.save(update_fields=["status", "deactivated_at", "updated_at"])
         _announce(meter)
+        record(Kind.METER_DEACTIVATED, rows=[meter], now=now)
     return meter
 
 
@@ -105,6 +112,7 @@ def reactivate_meter(*, meter: Meter, now: datetime) -> Meter:
         with _name_kept_single(meter.event_name):
             meter.save(update_fields=["status", "deactivated_at", "updated_at"])
         _announce(meter)
+        record(Kind.METER_REACTIVATED, rows=[meter], now=now)
     return meter
 
 

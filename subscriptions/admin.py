@@ -164,7 +164,8 @@ class PriceAdmin(_Columns, ConsoleAdmin):
         return self.inlines if obj is not None and obj.tiers_mode else []
 
     def update(self, row: Any, form: Any) -> None:
-        services.update_price(price=row, **{name: form.cleaned_data[name] for name in form.changed_data})
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        services.update_price(price=row, now=timezone.now(), **changes)
 
     @display(description="unit price", ordering="unit_amount")
     def unit_price_amount(self, row: Price) -> str | SafeString:

@@ -10,6 +10,8 @@ from invoices.models import Invoice, InvoiceLine
 from invoices.true_ups import due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription, SubscriptionItem, SubscriptionQuerySet
 from subscriptions.services import advance_subscriptions, current_period
+from webhooks.kinds import Kind
+from webhooks.services import record
 
 # For as long after the end of a period, late usage still gets onto its invoice.
 GRACE = timedelta(hours=1)
@@ -52,4 +54,5 @@ def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> No
             lines.extend(made)
     Invoice.objects.bulk_create(invoices)
     InvoiceLine.objects.bulk_create(lines)
+    record(Kind.INVOICE_CREATED, rows=invoices, now=now)
     advance_subscriptions(subscriptions=subscriptions)

@@ -18,8 +18,10 @@ from invoices.models import Invoice
 from invoices.services.balances import give_back_to_balance
 from invoices.services.closing import subscriptions_with_items
 from subscriptions.models import Subscription
-from subscriptions.services import become, conclude, store
+from subscriptions.services import become, conclude, store, told
 from subscriptions.statuses import OVER, Status
+from webhooks.kinds import Kind
+from webhooks.services import record
 
 _LATER = timedelta(seconds=1)
 
@@ -41,6 +43,7 @@ def pay_invoice_out_of_band(*, invoice: Invoice, now: datetime) -> Invoice:
     invoice.paid_at = now
     invoice.escalates_at = None
     invoice.save(update_fields=["status", "amount_paid", "paid_out_of_band", "paid_at", "escalates_at"])
+    record(Kind.INVOICE_PAID, rows=[invoice], now=now)
     _follow(subscription, invoice, now)
     return invoice
 
@@ -74,6 +77,7 @@ def mark_invoice_uncollectible(*, invoice: Invoice, now: datetime) -> Invoice:
     invoice.uncollectible_at = now
     invoice.escalates_at = None
     invoice.save(update_fields=["status", "uncollectible_at", "escalates_at"])
+    record(Kind.INVOICE_MARKED_UNCOLLECTIBLE, rows=[invoice], now=now)
     _follow(subscription, invoice, now)
     return invoice
 
@@ -92,11 +96,12 @@ def escalate_invoices(subscriptions: Sequence[Subscription], *, now: datetime) -
         .order_by("escalates_at", "pk")
     ):
         overdue[invoice.subscription_id].append(invoice)
-    for subscription in subscriptions:
-        for invoice in overdue[subscription.pk]:
-            _escalate(subscription, invoice, company, now)
-    update_rows([invoice for some in overdue.values() for invoice in some], ["escalates_at"])
-    store(subscriptions)
+    with told(subscriptions, now=now):
+        for subscription in subscriptions:
+            for invoice in overdue[subscription.pk]:
+                _escalate(subscription, invoice, company, now)
+        update_rows([invoice for some in overdue.values() for invoice in some], ["escalates_at"])
+        store(subscriptions)
 
 
 def give_up_first_invoices(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
@@ -131,6 +136,12 @@ def _follow(subscription: Subscription | None, invoice: Invoice, now: datetime) 
     """Let a subscription follow what became of one of its invoices."""
     if subscription is None or subscription.status in OVER:
         return
+    with told([subscription], now=now):
+        _move_on(subscription, invoice, now)
+        store([subscription])
+
+
+def _move_on(subscription: Subscription, invoice: Invoice, now: datetime) -> None:
     if subscription.status == Status.INCOMPLETE:
         if invoice.status == Invoice.Status.PAID:
             become(subscription, Status.ACTIVE)
@@ -140,7 +151,6 @@ def _follow(subscription: Subscription | None, invoice: Invoice, now: datetime) 
         overdue = Invoice.objects.filter(subscription=subscription, status=Invoice.Status.OPEN, due_at__lte=now)
         if not overdue.exists():
             become(subscription, Status.ACTIVE)
-    store([subscription])
 
 
 def _void(invoices: Sequence[Invoice], now: datetime) -> None:
@@ -151,6 +161,7 @@ def _void(invoices: Sequence[Invoice], now: datetime) -> None:
     update_rows(invoices, ["status", "voided_at", "escalates_at"])
     for invoice in invoices:
         give_back_to_balance(invoice, now=now)
+    record(Kind.INVOICE_VOIDED, rows=invoices, now=now)
 
 
 def _locked(invoice: Invoice, now: datetime, *allowed: Invoice.Status) -> tuple[Invoice, Subscription | None]:

@@ -17,6 +17,8 @@ from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuery
 from invoices.services.balances import apply_balances
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
+from webhooks.kinds import Kind
+from webhooks.services import record
 
 _ISSUED = [
     "subtotal",
@@ -117,6 +119,16 @@ def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
         _settle(invoice, now)
     numbering.save(update_fields=["last_number"])
     update_rows(drafts, _ISSUED)
+    _tell(drafts, now)
+
+
+def _tell(issued: Sequence[Invoice], now: datetime) -> None:
+    by_status = {status: [one for one in issued if one.status == status] for status in Invoice.Status}
+    record(Kind.INVOICE_FINALIZED, rows=issued, now=now)
+    # With nothing to pay, the payment has succeeded; what is paid elsewhere is no payment that anybody saw succeed.
+    record(Kind.INVOICE_PAID, Kind.INVOICE_PAYMENT_SUCCEEDED, rows=by_status[Invoice.Status.PAID], now=now)
+    record(Kind.INVOICE_VOIDED, rows=by_status[Invoice.Status.VOID], now=now)
+    record(Kind.INVOICE_MARKED_UNCOLLECTIBLE, rows=by_status[Invoice.Status.UNCOLLECTIBLE], now=now)
 
 
 def _settle(invoice: Invoice, now: datetime) -> None:

@@ -20,7 +20,7 @@ from invoices.services.collecting import escalate_invoices, give_up_first_invoic
 from invoices.services.finalizing import finalize_drafts, invoices_to_finalize
 from invoices.services.sweeping import Swept, note_failure, sweep
 from subscriptions.models import Subscription, SubscriptionQuerySet
-from subscriptions.services import store, take_step
+from subscriptions.services import store, take_step, told
 
 _CHUNK = 200
 
@@ -86,10 +86,11 @@ def step(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
 
     :param now: the customers' time; what is made late is dated by it
     """
-    over = [subscription for subscription in subscriptions if take_step(subscription)]
-    if over:
-        close_periods(over, now=now)
-    store(subscriptions)
+    with told(subscriptions, now=now):
+        over = [subscription for subscription in subscriptions if take_step(subscription)]
+        if over:
+            close_periods(over, now=now)
+        store(subscriptions)
     give_up_first_invoices(subscriptions, now=now)
     _forget_failures(subscriptions[0].environment_id, subscription__in=subscriptions)
 

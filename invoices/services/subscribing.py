@@ -28,8 +28,11 @@ from subscriptions.services import (
     current_period,
     end_subscription,
     store,
+    told,
 )
 from subscriptions.statuses import Status
+from webhooks.kinds import Kind
+from webhooks.services import record
 
 
 class SubscriptionTerms(TypedDict, total=False):
@@ -84,6 +87,8 @@ def start_subscription(
     if subscription.status == Status.INCOMPLETE and not subscription.invoices.filter(status="open").exists():
         become(subscription, Status.ACTIVE)
         store([subscription])
+    # Told with its first invoice on it, and so after that.
+    record(Kind.SUBSCRIPTION_CREATED, rows=[subscription], now=now)
     return subscription
 
 
@@ -117,7 +122,8 @@ def cancel_subscription(
         raise SubscriptionEnded(subscription.pk)
     if invoice_now and subscription.status not in {Status.INCOMPLETE, Status.PAUSED}:
         bill_usage_until(subscription, now)
-    end_subscription(subscription=subscription, now=now, comment=comment, feedback=feedback)
+    with told([subscription], now=now):
+        end_subscription(subscription=subscription, now=now, comment=comment, feedback=feedback)
     give_up_first_invoices([subscription], now=now)
     return subscription
 
@@ -141,7 +147,8 @@ def delete_customer(*, customer: Customer, now: datetime, bill: bool = True) -> 
             catch_up(locked, now)
         # Its last period may have been over already.
         if not locked.is_over:
-            end_subscription(subscription=locked, now=now)
+            with told([locked], now=now):
+                end_subscription(subscription=locked, now=now)
             give_up_first_invoices([locked], now=now)
     return close_customer(customer=customer, now=now)
 
@@ -190,5 +197,6 @@ def bill_at_once(
     )
     invoice.save(force_insert=True)
     InvoiceLine.objects.bulk_create(lines)
+    record(Kind.INVOICE_CREATED, rows=[invoice], now=now)
     if invoice.finalizes_at is not None:
         issue([invoice], now=now)

@@ -8,6 +8,7 @@ from subscriptions.services.items import MAX_ITEMS, NewItem
 from subscriptions.services.lifecycle import create_subscription, end_subscription
 from subscriptions.services.prices import NewTier, create_price, delete_plan, update_price
 from subscriptions.services.products import create_product, delete_product, update_product
+from subscriptions.services.telling import told
 from subscriptions.services.waking import (
     advance_subscriptions,
     become,
@@ -39,6 +40,7 @@ __all__ = [
     "resume_collection",
     "store",
     "take_step",
+    "told",
     "update_price",
     "update_product",
 ]

@@ -41,7 +41,7 @@ from subscriptions.models import Interval, Price, PriceTier, Product, TaxBehavio
 from subscriptions.pricing import Rounding
 from subscriptions.services.products import locked_product
 from webhooks.kinds import Kind
-from webhooks.services import record
+from webhooks.services import record, take_snapshots
 
 # Three years, in each interval.
 _MAX_INTERVAL_COUNT = {Interval.DAY: 1095, Interval.WEEK: 156, Interval.MONTH: 36, Interval.YEAR: 3}
@@ -160,9 +160,10 @@ def create_price(
     )
     with _ids_kept_single(lookup_key, slug):
         if transfer_lookup_key:
-            _release_lookup_key(environment, lookup_key)
+            _release_lookup_key(environment, lookup_key, now)
         price.save(force_insert=True)
     PriceTier.objects.bulk_create(_new_tier(price, position, tier) for position, tier in enumerate(tiers))
+    record(Kind.PRICE_CREATED, rows=[price], now=now)
     return price
 
 
@@ -170,6 +171,7 @@ def create_price(
 def update_price(
     *,
     price: Price,
+    now: datetime,
     lookup_key: str | None = None,
     transfer_lookup_key: bool = False,
     tax_behavior: str | None = None,
@@ -192,6 +194,7 @@ def update_price(
         raise DefaultPriceInUse(price.pk)
     if tax_behavior is not None and price.tax_behavior not in {TaxBehavior.UNSPECIFIED, tax_behavior}:
         raise TaxBehaviorFixed(price.tax_behavior)
+    before = take_snapshots([price])
     for name, value in labels.items():
         setattr(price, name, value)
     if metadata is not None:
@@ -201,9 +204,10 @@ def update_price(
     with _ids_kept_single(lookup_key or ""):
         if lookup_key is not None and lookup_key != price.lookup_key:
             if transfer_lookup_key:
-                _release_lookup_key(price.environment, lookup_key)
+                _release_lookup_key(price.environment, lookup_key, now)
             price.lookup_key = lookup_key
         price.save(update_fields=[*labels, "metadata", "lookup_key", "tax_behavior"])
+    record(Kind.PRICE_UPDATED, rows=[price], now=now, before=before)
     return price
 
 
@@ -313,9 +317,12 @@ def _check_meter(meter: Meter | None, environment: Environment) -> None:
         raise MeterInactive(meter.pk)
 
 
-def _release_lookup_key(environment: Environment, lookup_key: str) -> None:
-    if lookup_key:
-        Price.objects.filter(environment=environment, lookup_key=lookup_key).update(lookup_key="")
+def _release_lookup_key(environment: Environment, lookup_key: str, now: datetime) -> None:
+    held = Price.objects.filter(environment=environment, lookup_key=lookup_key).exclude(lookup_key="")
+    holders = list(held.select_for_update(no_key=True))
+    before = take_snapshots(holders)
+    Price.objects.filter(pk__in=[holder.pk for holder in holders]).update(lookup_key="")
+    record(Kind.PRICE_UPDATED, rows=holders, now=now, before=before)
 
 
 @contextmanager

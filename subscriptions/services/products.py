@@ -12,6 +12,8 @@ from core.errors import NotFound
 from core.metadata import MetadataChange
 from subscriptions.errors import DefaultPriceUnusable, ProductHasPrices, ProductIdTaken
 from subscriptions.models import Price, Product
+from webhooks.kinds import Kind
+from webhooks.services import record, take_snapshots
 
 
 class ProductFields(TypedDict, total=False):
@@ -24,6 +26,7 @@ class ProductFields(TypedDict, total=False):
     default_price: Price | None
 
 
+@transaction.atomic
 def create_product(
     *,
     environment: Environment,
@@ -53,6 +56,7 @@ def create_product(
         if violates(error, "product_one_per_slug"):
             raise ProductIdTaken(slug) from error
         raise
+    record(Kind.PRODUCT_CREATED, rows=[product], now=now)
     return product
 
 
@@ -68,17 +72,19 @@ def update_product(
     """
     product = locked_product(product)
     _check_default_price(product, fields.get("default_price"))
+    before = take_snapshots([product])
     for name, value in fields.items():
         setattr(product, name, value)
     if metadata is not None:
         product.metadata = metadata.applied_to(product.metadata)
     product.updated_at = now
     product.save(update_fields=[*fields, "metadata", "updated_at"])
+    record(Kind.PRODUCT_UPDATED, rows=[product], now=now, before=before)
     return product
 
 
 @transaction.atomic
-def delete_product(*, product: Product) -> None:
+def delete_product(*, product: Product, now: datetime) -> None:
     """Delete a product that was never priced, or whose prices were all plans that were deleted unused.
 
     :raises NotFound: if it was deleted meanwhile
@@ -88,6 +94,7 @@ def delete_product(*, product: Product) -> None:
     product = locked_product(product)
     if product.prices.present().exists():
         raise ProductHasPrices(product.pk)
+    record(Kind.PRODUCT_DELETED, rows=[product], now=now)
     try:
         with transaction.atomic():
             product.prices.all().delete()

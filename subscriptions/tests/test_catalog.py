@@ -54,12 +54,12 @@ def test_a_product_is_made_changed_and_deleted(environment: Environment) -> None
 
     assert (changed.name, changed.active, changed.metadata) == ("Tokens, many", False, {"b": "2", "c": "3"})
     assert (changed.created_at, changed.updated_at) == (NOW, LATER)
-    services.delete_product(product=product)
+    services.delete_product(product=product, now=NOW)
     assert not Product.objects.exists()
     with pytest.raises(NotFound):
         services.update_product(product=product, now=LATER, name="Ghost")
     with pytest.raises(NotFound):
-        services.delete_product(product=product)
+        services.delete_product(product=product, now=NOW)
 
 
 def test_an_own_id_is_taken_once_per_environment(environment: Environment) -> None:
@@ -76,7 +76,7 @@ def test_a_product_with_a_price_stays(environment: Environment) -> None:
     price = PriceFactory.create(environment=environment, active=False)
 
     with pytest.raises(ProductHasPrices):
-        services.delete_product(product=price.product)
+        services.delete_product(product=price.product, now=NOW)
 
     assert Product.objects.filter(pk=price.product_id).exists()
 
@@ -165,15 +165,15 @@ def test_a_lookup_key_belongs_to_one_price_and_can_be_handed_over(environment: E
     assert (first.lookup_key, second.lookup_key) == ("", "standard")
 
     with pytest.raises(LookupKeyTaken):
-        services.update_price(price=first, lookup_key="standard", nickname="lost")
+        services.update_price(price=first, now=NOW, lookup_key="standard", nickname="lost")
     first.refresh_from_db()
     assert (first.lookup_key, first.nickname) == ("", "")
 
-    services.update_price(price=first, lookup_key="standard", transfer_lookup_key=True)
+    services.update_price(price=first, now=NOW, lookup_key="standard", transfer_lookup_key=True)
     second.refresh_from_db()
     assert second.lookup_key == ""
     # Keeping one's own key is no transfer, and other environments have their own.
-    services.update_price(price=first, lookup_key="standard", transfer_lookup_key=True)
+    services.update_price(price=first, now=NOW, lookup_key="standard", transfer_lookup_key=True)
     create_price(EnvironmentFactory.create(), lookup_key="standard")
     first.refresh_from_db()
     assert first.lookup_key == "standard"
@@ -183,7 +183,12 @@ def test_only_the_labels_of_a_price_change(environment: Environment) -> None:
     price = create_price(environment, lookup_key="old", metadata=MetadataChange({"a": "1"}))
 
     changed = services.update_price(
-        price=price, nickname="New", active=False, lookup_key="", metadata=MetadataChange({"b": "2"}, clear=True)
+        now=NOW,
+        price=price,
+        nickname="New",
+        active=False,
+        lookup_key="",
+        metadata=MetadataChange({"b": "2"}, clear=True),
     )
 
     changed.refresh_from_db()

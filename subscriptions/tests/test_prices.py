@@ -127,25 +127,25 @@ def test_a_plan_has_an_id_of_its_own_while_it_is_there(product: Product) -> None
     with pytest.raises(NotFound):
         services.delete_plan(price=plan, now=NOW)
     with pytest.raises(NotFound):
-        services.update_price(price=plan, active=True)
+        services.update_price(price=plan, now=NOW, active=True)
     assert create(product, unit_amount=ONE, is_plan=True, slug="gold") != plan
 
 
 def test_a_product_goes_with_its_deleted_plans_unless_they_were_used(product: Product) -> None:
     plan = create(product, unit_amount=ONE, is_plan=True)
     with pytest.raises(ProductHasPrices):
-        services.delete_product(product=product)
+        services.delete_product(product=product, now=NOW)
     subscribed(product.environment, plan)
     services.delete_plan(price=plan, now=NOW)
 
     with pytest.raises(ProductHasPrices):
-        services.delete_product(product=product)
+        services.delete_product(product=product, now=NOW)
     assert Price.objects.get() == plan
 
     other = ProductFactory.create(environment=product.environment)
     unused = create(other, tiers_mode="volume", tiers=[LAST], is_plan=True)
     services.delete_plan(price=unused, now=NOW)
-    services.delete_product(product=other)
+    services.delete_product(product=other, now=NOW)
     assert Product.objects.get() == product
     assert Price.objects.get() == plan
 
@@ -165,19 +165,19 @@ def test_a_default_price_is_one_of_the_product_s_own_and_stays_open(product: Pro
     assert changed.default_price == price
 
     with pytest.raises(DefaultPriceInUse):
-        services.update_price(price=price, active=False)
+        services.update_price(price=price, now=NOW, active=False)
     with pytest.raises(DefaultPriceInUse):
         services.delete_plan(price=price, now=NOW)
     price.refresh_from_db()
     assert price.active
     services.update_product(product=product, now=NOW, default_price=None)
-    assert not services.update_price(price=price, active=False).active
+    assert not services.update_price(price=price, now=NOW, active=False).active
 
 
 def test_taxes_are_said_to_be_in_a_price_once(product: Product) -> None:
     price = create(product, unit_amount=ONE)
-    assert services.update_price(price=price, tax_behavior="exclusive").tax_behavior == "exclusive"
+    assert services.update_price(price=price, now=NOW, tax_behavior="exclusive").tax_behavior == "exclusive"
     with pytest.raises(TaxBehaviorFixed):
-        services.update_price(price=price, tax_behavior="inclusive", nickname="N")
+        services.update_price(price=price, now=NOW, tax_behavior="inclusive", nickname="N")
     price.refresh_from_db()
     assert (price.tax_behavior, price.nickname) == ("exclusive", "")

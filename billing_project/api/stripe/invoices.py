@@ -44,8 +44,8 @@ _PREVIEW_PREFIX = "upcoming_in"
 def complete(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
     # One more line than is shown, which tells whether there are more.
     first = _with_prices(InvoiceLine.objects.order_by(*_LINE_ORDER))[: _FIRST_LINES + 1]
-    return invoices.select_related("customer__test_clock", "subscription", "environment__company").prefetch_related(
-        Prefetch("lines", first, to_attr="first_lines")
+    return invoices.select_related("customer__test_clock", "subscription").prefetch_related(
+        "environment__company", Prefetch("lines", first, to_attr="first_lines")
     )
 
 
@@ -239,7 +239,8 @@ def _shape_of_pricing(line: InvoiceLine) -> Wire | None:
 
 
 def _with_prices(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
-    return lines.select_related("price__product", "subscription_item")
+    # A chunk of a billing run has many lines and few prices.
+    return lines.select_related("subscription_item").prefetch_related("price__product")
 
 
 class InvoiceListParams(CreatedListParams):

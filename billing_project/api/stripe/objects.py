@@ -15,6 +15,8 @@ from billing_project.api.stripe.wire import StripeError, Wire, clipped
 Expansion: TypeAlias = dict[str, Any]
 
 MAX_EXPAND_DEPTH = 4
+# What is there as it is: most of what an object holds.
+_LEAVES = frozenset({type(None), bool, int, str})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,17 @@ def write(shape: Wire, expansion: Expansion, *, livemode: bool) -> Wire:
     return _Writer(livemode=livemode).object(shape, expansion, "")
 
 
+def write_all(shapes: Iterable[Wire], *, livemode: bool) -> list[Wire]:
+    """Write objects as they are when nothing is expanded; what several of them embed is written once."""
+    writer = _Writer(livemode=livemode)
+    return [writer.object(shape, {}, "") for shape in shapes]
+
+
 class _Writer:
     def __init__(self, *, livemode: bool) -> None:
         self.livemode = livemode
+        # By shape and row, which is kept so that its place in memory stays its own.
+        self._embedded: dict[tuple[Any, int], tuple[Any, Wire]] = {}
 
     def object(self, shape: Wire, expansion: Expansion, path: str) -> Wire:
         # What is left of a deleted object says nothing but that.
@@ -89,6 +99,13 @@ class _Writer:
         for name in expansion:
             if name not in shape:
                 raise not_expandable(path, name)
+        if not expansion:
+            # Most calls, and all that billing runs record: nothing below can be refused, so no path is needed.
+            return {
+                name: value if type(value) in _LEAVES else self._value(value, None, path)
+                for name, value in shape.items()
+                if type(value) is not Hidden
+            }
         written = {}
         for name, value in shape.items():
             if not isinstance(value, Hidden):
@@ -114,10 +131,18 @@ class _Writer:
         if expansion is not None and (not expansion or not isinstance(value, (dict, Embedded))):
             raise not_expandable(path)
         if isinstance(value, Embedded):
-            return self.object(value.shape(value.row), expansion or {}, path)
+            return self._embed(value, expansion or {}, path)
         if isinstance(value, dict):
             return self._hash(value, expansion or {}, path)
         return value
+
+    def _embed(self, embedded: Embedded, expansion: Expansion, path: str) -> Wire:
+        if expansion:
+            return self.object(embedded.shape(embedded.row), expansion, path)
+        key = (embedded.shape, id(embedded.row))
+        if key not in self._embedded:
+            self._embedded[key] = (embedded.row, self.object(embedded.shape(embedded.row), {}, path))
+        return self._embedded[key][1]
 
     def _list(self, sublist: Sublist, expansion: Expansion | None, path: str) -> Wire:
         if expansion is not None and set(expansion) != {"data"}:

@@ -112,7 +112,7 @@ class PlanViewSet(StripeViewSet[Price]):
 
     def update(self, request: Request, pk: str) -> Response:
         params = self.validated(PlanUpdateParams)
-        plan = services.update_price(price=self.row(pk), **params)
+        plan = services.update_price(price=self.row(pk), now=self.now, **params)
         return self.respond(self.row(PLAN.id_of(plan)))
 
     def destroy(self, request: Request, pk: str) -> Response:

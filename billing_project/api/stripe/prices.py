@@ -246,5 +246,5 @@ class PriceViewSet(StripeViewSet[Price]):
 
     def update(self, request: Request, pk: str) -> Response:
         params = self.validated(PriceUpdateParams)
-        price = services.update_price(price=self.row(pk), **params)
+        price = services.update_price(price=self.row(pk), now=self.now, **params)
         return self.respond(self.row(PRICE.id_of(price)))

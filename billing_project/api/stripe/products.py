@@ -130,5 +130,5 @@ class ProductViewSet(StripeViewSet[Product]):
         self.validated(RetrieveParams)
         product = self.row(pk)
         identifier = PRODUCT.id_of(product)
-        services.delete_product(product=product)
+        services.delete_product(product=product, now=self.now)
         return Response({"id": identifier, "object": "product", "deleted": True})

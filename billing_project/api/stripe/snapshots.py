@@ -11,7 +11,7 @@ from billing_project.api.stripe.customers import shape_of_customer
 from billing_project.api.stripe.invoices import shape_of_invoice
 from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, METER, PRICE, PRODUCT, SUBSCRIPTION, Kind
 from billing_project.api.stripe.meters import shape_of_meter
-from billing_project.api.stripe.objects import write
+from billing_project.api.stripe.objects import write_all
 from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
 from billing_project.api.stripe.products import shape_of_product
 from billing_project.api.stripe.subscriptions import shape_of_subscription
@@ -42,8 +42,9 @@ def _tell(
     """
 
     def take(environment: Environment, pks: Collection[UUID]) -> Snapshots:
-        rows = among(kind.complete(environment).filter(pk__in=pks))
-        return {row.pk: write(shape(row), {}, livemode=environment.is_live) for row in rows}
+        rows = list(among(kind.complete(environment).filter(pk__in=pks)))
+        written = write_all(map(shape, rows), livemode=environment.is_live)
+        return {row.pk: snapshot for row, snapshot in zip(rows, written, strict=True)}
 
     register(model, Teller(noun, take))
 

@@ -171,8 +171,11 @@ def subscription_reference(invoice: Invoice, pk: UUID) -> Reference:
 def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
     newest = Invoice.objects.filter(subscription=OuterRef("pk"), environment=OuterRef("environment"))
     return (
-        subscriptions.select_related("customer", "environment")
-        .prefetch_related(Prefetch("items", SubscriptionItem.objects.present().select_related("price__product")))
+        subscriptions.select_related("customer")
+        # A chunk of a billing run has many items and few prices.
+        .prefetch_related(
+            "environment", Prefetch("items", SubscriptionItem.objects.present().prefetch_related("price__product"))
+        )
         .annotate(latest_invoice_id=Subquery(newest.order_by(*NEWEST_FIRST).values("pk")[:1]))
     )
 
