@@ -75,6 +75,11 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="25"),
         "options": {"expires": 3000},
     },
+    "prune rejected events": {
+        "task": "usage.tasks.prune_rejections",
+        "schedule": crontab(minute="45"),
+        "options": {"expires": 3000},
+    },
     "prune the idempotency keys of events": {
         "task": "usage.tasks.prune_retry_keys",
         "schedule": crontab(minute="35"),

@@ -1,15 +1,33 @@
-"""Middleware that serves people's pages. A program's call has no session, no cookie and no login, and does not pay for them."""
+"""Middleware for all programs' calls, and for people's pages: a program's call has no session, no cookie and no login."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 # Vendors' addresses begin with the version of their API, or say what they are.
 _PROGRAMS = ("/v1/", "/v2/", "/api/")
+
+
+class HeadLikeGet:
+    """Answer a program's HEAD as its GET, headers and all, but for the body: no view has to know of it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.method != "HEAD" or not request.path_info.startswith(_PROGRAMS):
+            return self.get_response(request)
+        request.method = "GET"
+        response = self.get_response(request)
+        if isinstance(response, HttpResponse):
+            response["Content-Length"] = str(len(response.content))
+            response.content = b""
+        return response
 
 
 class _ForPages:

@@ -51,7 +51,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that whatever happens at a dialect's addresses is answered in its shape.
+    "billing_project.middleware.HeadLikeGet",
+    # Before all others, so that whatever happens at a dialect's addresses is answered in its shape.
     "billing_project.api.stripe.middleware.StripeMiddleware",
     "billing_project.api.ledgerbee.middleware.LedgerBeeMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -131,6 +132,12 @@ STORAGES = {
 USAGE_RETENTION_DAYS = env.int("USAGE_RETENTION_DAYS", default=0)
 if USAGE_RETENTION_DAYS and USAGE_RETENTION_DAYS < 70:  # noqa: PLR2004 (said above)
     raise ImproperlyConfigured("USAGE_RETENTION_DAYS is 0 (keep for good) or at least 70.")
+
+# How many days an event that could not be counted is kept, with the reason. 0: for good. A request may be sent again
+# for a day and is answered from it, so one day is refused.
+REJECTION_RETENTION_DAYS = env.int("REJECTION_RETENTION_DAYS", default=90)
+if REJECTION_RETENTION_DAYS == 1 or REJECTION_RETENTION_DAYS < 0:
+    raise ImproperlyConfigured("REJECTION_RETENTION_DAYS is 0 (keep for good) or at least 2.")
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
 # However long the broker is away, beat and worker wait for it.

@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
 from accounts.console.walls import environments_granting, person_of
-from accounts.models import User
+from accounts.models import Environment, User
 from core.console import cells
 from core.periods import DAY, HOUR, Period
 from meters.models import Formula
@@ -41,11 +41,14 @@ from usage.models import (
 )
 
 
-class _FoundByIdentifier(UsageAdmin):
-    """Rows that an event's identifier leads to, by way of its claim, which knows id and timestamp."""
+class _WithPayload(UsageAdmin):
+    """Rows that came in as events and have an identifier."""
 
-    # The columns that hold the event's id and timestamp.
-    event_columns: ClassVar[tuple[str, str]] = ("pk", "timestamp")
+    def environments(self, request: HttpRequest) -> QuerySet[Environment]:
+        return environments_granting(person_of(request), self.permission_to("view"))
+
+    def rows_called(self, request: HttpRequest, rows: QuerySet[Any], identifier: str) -> QuerySet[Any]:
+        return rows.filter(environment__in=self.environments(request), identifier=identifier)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -53,20 +56,30 @@ class _FoundByIdentifier(UsageAdmin):
         term = search_term.strip()
         if not term or self.named_by(term) is not None:
             return super().get_search_results(request, queryset, search_term)
-        claims = EventClaim.objects.filter(
-            environment__in=environments_granting(person_of(request), self.permission_to("view")),
-            namespace=EventClaim.Namespace.IDENTIFIER,
-            identifier=term,
-        ).values_list("event_id", "event_timestamp")
-        found = list(claims)
-        by_id, by_time = self.event_columns
-        # The timestamps lead to the partitions.
-        of_claims = {f"{by_id}__in": [pk for pk, _ in found], f"{by_time}__in": [at for _, at in found]}
-        return queryset.filter(**of_claims), False
+        return self.rows_called(request, queryset, term), False
 
     @display(description="payload")
     def payload_document(self, row: Any) -> str | SafeString:
         return cells.document(row.payload)
+
+
+class _FoundByClaim(_WithPayload):
+    """Rows that an event's identifier leads to, by way of its claim, which knows id and timestamp."""
+
+    # The columns that hold the event's id and timestamp.
+    event_columns: ClassVar[tuple[str, str]] = ("pk", "timestamp")
+
+    def rows_called(self, request: HttpRequest, rows: QuerySet[Any], identifier: str) -> QuerySet[Any]:
+        claims = EventClaim.objects.filter(
+            environment__in=self.environments(request),
+            namespace=EventClaim.Namespace.IDENTIFIER,
+            identifier=identifier,
+        )
+        found = list(claims.values_list("event_id", "event_timestamp"))
+        by_id, by_time = self.event_columns
+        # The timestamps lead to the partitions.
+        of_claims = {f"{by_id}__in": [pk for pk, _ in found], f"{by_time}__in": [at for _, at in found]}
+        return rows.filter(**of_claims)
 
 
 class ReasonForm(forms.Form):
@@ -96,7 +109,7 @@ def _canceled(events: Sequence[MeterEvent]) -> str:
 
 
 @admin.register(MeterEvent)
-class MeterEventAdmin(_FoundByIdentifier):
+class MeterEventAdmin(_FoundByClaim):
     wire_parents = {"mtr": "meter", "cus": "customer"}
     list_display = ["identifier", "meter", "customer", "exact_value", "state", "timestamp", "received_at", "source"]
     list_filter = ["environment", "meter", "source", "timestamp"]
@@ -164,7 +177,7 @@ class MeterEventAdmin(_FoundByIdentifier):
 
 
 @admin.register(EventAdjustment)
-class EventAdjustmentAdmin(_FoundByIdentifier):
+class EventAdjustmentAdmin(_FoundByClaim):
     event_columns = ("event_id", "event_timestamp")
     wire_parents = {"mtr": "meter", "cus": "customer"}
     list_display = ["identifier", "meter", "customer", "event_timestamp", "reason", "created_at"]
@@ -178,7 +191,7 @@ class EventAdjustmentAdmin(_FoundByIdentifier):
 
 
 @admin.register(EventRejection)
-class EventRejectionAdmin(_FoundByIdentifier):
+class EventRejectionAdmin(_WithPayload):
     wire_parents = {"mtr": "meter"}
     list_display = ["identifier", "code", "event_name", "environment", "timestamp", "received_at", "source"]
     list_filter = ["environment", "code", "source", "received_at"]

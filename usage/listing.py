@@ -67,14 +67,16 @@ def read_by_time(environment: Environment, rows: QuerySet[Any], order: Sequence[
 
 
 def named(environment: Environment, identifier: str) -> MeterEvent | EventRejection | None:
-    """The event, or the rejection, that holds an identifier."""
+    """The event, or the rejection, that holds an identifier; else the last that was refused and left it free."""
     claim = EventClaim.objects.filter(
         environment=environment, namespace=EventClaim.Namespace.IDENTIFIER, identifier=identifier
     ).first()
-    if claim is None:
-        return None
-    event = events_of(environment).filter(pk=claim.event_id, timestamp=claim.event_timestamp).first()
-    return event or EventRejection.objects.filter(environment=environment, pk=claim.event_id).first()
+    if claim is not None:
+        event = events_of(environment).filter(pk=claim.event_id, timestamp=claim.event_timestamp).first()
+        if event is not None:
+            return event
+    refused = EventRejection.objects.filter(environment=environment, identifier=identifier)
+    return refused.order_by("-received_at").first()
 
 
 def _cancellation() -> QuerySet[EventAdjustment]:

@@ -174,6 +174,8 @@ class EventRejection(models.Model):
                 condition=Q(reported_at__isnull=True),
             ),
             models.Index(fields=["environment", "meter", "-received_at"], name="rejection_by_meter"),
+            # One of the stream's claims nothing: it is found by this alone.
+            models.Index(fields=["environment", "identifier", "-received_at"], name="rejection_by_identifier"),
         ]
 
     def __str__(self) -> str:

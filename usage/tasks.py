@@ -1,6 +1,9 @@
 """Celery's wake-ups for usage. A lost or doubled one does no harm: each run looks for its own work."""
 
+from datetime import timedelta
+
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import Environment
@@ -21,6 +24,14 @@ def report_rejections() -> None:
 @shared_task
 def prune_retry_keys() -> None:
     services.prune_retry_keys(now=timezone.now())
+
+
+@shared_task
+def prune_rejections() -> None:
+    """Forget old rejections, where the operator has not set that they are kept for good."""
+    if settings.REJECTION_RETENTION_DAYS:
+        retention = timedelta(days=settings.REJECTION_RETENTION_DAYS)
+        services.prune_rejections(now=timezone.now(), retention=retention)
 
 
 @shared_task

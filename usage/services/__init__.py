@@ -8,6 +8,7 @@ from usage.services.error_reports import report_rejections
 from usage.services.imports import ImportResult, import_events
 from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
 from usage.services.recount import recount, recount_sample, resolve_difference
+from usage.services.rejections import prune_rejections
 from usage.services.repair import Rebuilt, mark_dirty, rebuild_summaries, recompute_dirty_hours
 from usage.services.reporting import Report, report_usage
 from usage.services.restore import adopt_cluster
@@ -31,6 +32,7 @@ __all__ = [
     "import_events",
     "maintain_partitions",
     "mark_dirty",
+    "prune_rejections",
     "prune_retry_keys",
     "rebuild_summaries",
     "recompute_dirty_hours",

@@ -40,32 +40,33 @@ def import_events(
     Events that are on disk already, by their identifier, are counted as known: a second run changes nothing.
 
     :param rows: line number in the file, and the row's cells by column
-    :param on_refusal: told the line and the reason of each event that was not taken
+    :param on_refusal: told the line and the reason of each event that was not taken, in the order of the lines
     :param on_progress: told how many rows have been worked off since it was last called
     :raises NoActiveMeter: if a meter of ``columns`` is not there; nothing is imported then
     """
     reader = RowReader(columns, _payload_keys(environment, columns))
     result = ImportResult()
-    batch: list[tuple[int, EventDraft]] = []
+    # What cannot be read as an event waits with the others, so that refusals are told in one order.
+    batch: list[tuple[int, EventDraft | BillingError]] = []
     rows_in_batch = 0
 
-    def refuse(line: int, error: BillingError) -> None:
-        result.refused += 1
-        on_refusal(line, error)
-
     def flush() -> None:
-        outcomes = accept_events(
-            environment=environment,
-            drafts=[draft for _, draft in batch],
-            source=Source.IMPORT,
-            now=timezone.now(),
-            any_age=True,
+        accepted = iter(
+            accept_events(
+                environment=environment,
+                drafts=[draft for _, draft in batch if isinstance(draft, EventDraft)],
+                source=Source.IMPORT,
+                now=timezone.now(),
+                any_age=True,
+            )
         )
-        for (line, _), outcome in zip(batch, outcomes, strict=True):
+        for line, draft in batch:
+            outcome = next(accepted) if isinstance(draft, EventDraft) else draft
             if isinstance(outcome, EventExists):
                 result.known += 1
             elif isinstance(outcome, BillingError):
-                refuse(line, outcome)
+                result.refused += 1
+                on_refusal(line, outcome)
             else:
                 result.accepted += 1
         batch.clear()
@@ -76,7 +77,7 @@ def import_events(
         try:
             batch.extend((line, draft) for draft in reader.drafts(row))
         except BillingError as error:
-            refuse(line, error)
+            batch.append((line, error))
         if len(batch) >= _BATCH:
             flush()
             on_progress(rows_in_batch)

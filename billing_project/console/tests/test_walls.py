@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import ForeignKey, Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import ApiKey, Customer, Environment, License, Membership, User
 from billing_project.console.tests.conftest import Worlds
@@ -15,7 +16,9 @@ from billing_project.console.tests.world import address, member, models_shown, r
 from core.ids import spell
 from invoices.models import Invoice
 from meters.models import Meter, Status
+from usage.events import EventDraft
 from usage.models import DirtyHour, DroppedMonth, EventAdjustment, EventRejection, MeterEvent, UsageSummary, Watermark
+from usage.services import take_in_stream
 
 # It belongs to the instance, and is for superusers.
 OF_NOBODY = {Watermark, DroppedMonth}
@@ -125,6 +128,12 @@ def test_a_search_for_their_ids_finds_nothing_and_for_ours_the_row(worlds: World
     assert found(MeterEvent, worlds.theirs.identifier) == 0
     assert found(EventRejection, f"{worlds.ours.identifier}-lost") == 1
     assert found(EventRejection, f"{worlds.theirs.identifier}-lost") == 0
+    # The stream's leave their identifiers free: no claim leads to them.
+    for world in (worlds.ours, worlds.theirs):
+        bad = EventDraft("unheard_of", {}, f"{world.identifier}-streamed")
+        take_in_stream(environment=world.environment, drafts=[bad, bad], source="stream", now=timezone.now())
+    assert found(EventRejection, f"{worlds.ours.identifier}-streamed") == 2
+    assert found(EventRejection, f"{worlds.theirs.identifier}-streamed") == 0
     assert found(ApiKey, worlds.ours.secret) == 1
     assert found(ApiKey, worlds.theirs.secret) == 0
 

@@ -19,7 +19,8 @@ from usage.imports import Columns
 class Command(BaseCommand):
     help = (
         "Import usage events from a CSV file with a header, through the same checks as the API but of any age. "
-        "Run again, it adds only what is new. A bad row is reported with its line number and does not stop the rest."
+        "Run again, it adds only what is new. A bad row is reported with its line number and does not stop the rest; "
+        "the exit status is 1 then."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -73,6 +74,10 @@ class Command(BaseCommand):
             f"{result.rows:,} rows: {result.accepted:,} events accepted, {result.known:,} known already, "
             f"{result.refused:,} refused."
         )
+        if result.refused:
+            raise CommandError(
+                f"{result.refused:,} of its events are not in. Mend their rows and import the file again."
+            )
 
     def _import(self, file: Path, environment: Environment, columns: Columns) -> services.ImportResult:
         # Spreadsheets like to put a byte order mark first; bytes that are no UTF-8 make their row a bad one, not the file.

@@ -1,5 +1,6 @@
 """The session and the stream: what opens it, and what becomes of good and bad events."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -156,6 +157,20 @@ def test_bad_events_are_dropped_one_by_one_with_their_codes(reporter: Reporter) 
     assert rejections["no_meter"].meter_id is None
     meters = {code: rejection.meter.event_name for code, rejection in rejections.items() if rejection.meter}
     assert meters == dict.fromkeys(cases.keys() - {"no_meter"}, "calls") | {"archived_meter": "old"}
+
+
+def test_a_bad_event_is_found_by_its_identifier_until_a_good_one_has_it(reporter: Reporter) -> None:
+    def found() -> list[str]:
+        query: Any = {"identifier": "mine"}
+        answer = reporter.account.sdk.raw_request("get", "/v1/billing/meter_events", **query)
+        return [row["state"] for row in json.loads(answer.body)["data"]]
+
+    assert found() == []
+    for _ in range(2):
+        reporter.stream(reporter.event("many", identifier="mine"))
+    assert found() == ["rejected"]
+    reporter.stream(reporter.event(identifier="mine"))
+    assert found() == ["counted"]
 
 
 def test_a_repeated_identifier_is_dropped_without_a_trace(reporter: Reporter) -> None:
