@@ -1,0 +1,50 @@
+"""What the console's pages of one app say of another's, where the first may not know the second."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from core.console import cells
+from invoices.models import InvoiceLine
+from invoices.tracing import Trace, trace
+from usage.admin import MeterEventAdmin
+from usage.models import MeterEvent
+
+admin.site.unregister(MeterEvent)
+
+
+@admin.register(MeterEvent)
+class BilledEventAdmin(MeterEventAdmin):
+    """An event with the invoice lines that it is billed on."""
+
+    fields = [*MeterEventAdmin.fields[:-2], "billing", *MeterEventAdmin.fields[-2:]]
+
+    @display(description="billing")
+    def billing(self, row: MeterEvent) -> str | SafeString:
+        traces = trace(row)
+        if not traces:
+            return "No subscription of the customer bills this meter at that time."
+        return format_html_join(SafeString("<br>"), "{}", ((self._sentence(found),) for found in traces))
+
+    def _sentence(self, found: Trace) -> SafeString:
+        words = found.fate.value[0].upper() + found.fate.value[1:]
+        lines = [line for line in (found.true_up, found.line) if line is not None]
+        return format_html(
+            '<span class="facts"><span>{}</span>{}</span>',
+            words,
+            format_html_join("", "<span>{}</span>", ((self._line(line),) for line in lines)),
+        )
+
+    def _line(self, line: Any) -> SafeString:
+        page: InvoiceLine = line
+        return format_html(
+            '<a href="{}">{}</a> of {}, {}',
+            reverse(f"{self.admin_site.name}:invoices_invoiceline_change", args=[page.pk]),
+            "late usage" if page.trues_up_id else "line",
+            page.invoice.number or "a draft",
+            cells.period(page.period),
+        )
