@@ -12,6 +12,8 @@ from benchmarks.report import Report
 from benchmarks.wrk import Load
 
 BULK_LINES = 10_000
+# Of what Stripe's single posts reach in the same run: the same work, said in another way.
+REPORTS_TO_POSTS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,15 @@ WAYS = (
         ratio_bar=0.25,
         rate_bar=2000,
         p99_bar_ms=50,
+    ),
+    Way(
+        name="report",
+        title="single reports (LedgerBee)",
+        script="report",
+        connections=64,
+        batch=1,
+        limit_title=f"raw: one-row commits, {raw.COMMIT_CLIENTS} clients",
+        limit=raw.commits,
     ),
     Way(
         name="stream",
@@ -96,6 +107,10 @@ def measure(instance: Instance, options: BenchOptions, report: Report) -> None:
             settle()
     for way in ways:
         _report(report, way, turns[way.name])
+    if {"single", "report"} <= turns.keys():
+        pairs = zip(turns["report"], turns["single"], strict=True)
+        ratios = [reports.load.rate / posts.load.rate for reports, posts in pairs]
+        report.add("single reports / single posts", "", ratios, at_least=REPORTS_TO_POSTS)
 
 
 def _report(report: Report, way: Way, turns: Sequence[Turn]) -> None:
