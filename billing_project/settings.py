@@ -127,6 +127,10 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "billing_project.api.common.openapi.structs.ViewSchema"}
+# Its hook for enums expects what its own serializers make; ours are there already.
+SPECTACULAR_SETTINGS = {"OAS_VERSION": "3.1.0", "POSTPROCESSING_HOOKS": []}
+
 # How many days events are kept after their month; their summaries stay. 0: for good. An event may come 35 days late,
 # and a month more is needed to look into an invoice, so fewer than 70 are refused.
 USAGE_RETENTION_DAYS = env.int("USAGE_RETENTION_DAYS", default=0)

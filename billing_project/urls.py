@@ -4,6 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from billing_project.api.common.openapi import openapi_urls
+from billing_project.api.ledgerbee import openapi as ledgerbee
 from billing_project.health import healthz
 
 urlpatterns = [
@@ -12,6 +14,7 @@ urlpatterns = [
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("healthz", healthz),
+    path("openapi/", include(openapi_urls([ledgerbee.DIALECT]))),
     path("", include("billing_project.api.stripe.urls")),
     path("", include("billing_project.api.ledgerbee.urls")),
 ]

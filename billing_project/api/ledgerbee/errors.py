@@ -4,10 +4,11 @@ import logging
 import re
 from collections.abc import Callable, Collection
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from msgspec import UNSET, Meta, UnsetType
 
 from accounts import errors as accounts
 from accounts.models import License
@@ -15,6 +16,7 @@ from billing_project.api.common.database import is_passing
 from billing_project.api.common.requests import BodyCutShort, BodyRefused, BodyTooLarge, request_uuid
 from billing_project.api.ledgerbee.wire import (
     MOUNT,
+    Instant,
     LedgerBeeError,
     Shape,
     instant_text,
@@ -34,18 +36,21 @@ _RETRY_AFTER_SECONDS = 1
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-class ErrorEnvelope(Shape, kw_only=True, frozen=True, omit_defaults=True):
-    """Every refusal.
+class ErrorEnvelope(Shape, kw_only=True, frozen=True):
+    """Every refusal."""
 
-    :param path: below the mount, without the query
-    """
-
-    status_code: int
-    timestamp: str
-    path: str
-    message: str
-    code: str = ""
-    details: dict[str, Any] | None = None
+    status_code: Annotated[int, Meta(description="As of the answer.")]
+    timestamp: Instant
+    path: Annotated[str, Meta(description="The address below `/api`, without the query.")]
+    message: Annotated[str, Meta(description="For people. It may change.")]
+    code: Annotated[str, Meta(description="For programs. It does not change.")]
+    details: Annotated[
+        dict[str, Any] | UnsetType,
+        Meta(
+            description="More about some codes: `validationErrors` with the `property` and the `constraints` that it "
+            "breaks, `requiredScopes`, `licenseKey`, `reason`."
+        ),
+    ] = UNSET
 
 
 def _rule(code: str, *, status: int = 400) -> Saying:
@@ -206,7 +211,7 @@ def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
         path=path_of(request),
         message=said.message,
         code=said.code,
-        details=dict(said.details) if said.details else None,
+        details=dict(said.details) if said.details else UNSET,
     )
     response = json_response(envelope, said.status)
     if said.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:

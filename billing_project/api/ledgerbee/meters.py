@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 from itertools import groupby
+from typing import Annotated, Literal
 from uuid import UUID
 
 from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from msgspec import Meta
 from rest_framework.request import Request
 
 from accounts.models import Scope
 from billing_project.api.ledgerbee.authentication import METERED
-from billing_project.api.ledgerbee.errors import missing
+from billing_project.api.ledgerbee.errors import ErrorEnvelope, missing
 from billing_project.api.ledgerbee.viewsets import LedgerBeeViewSet
 from billing_project.api.ledgerbee.wire import LedgerBeeError, Shape, json_response
 from core.ids import read
@@ -19,8 +22,12 @@ from usage.events import is_storable
 
 Status = Subscription.Status
 
+Word = Literal[
+    "scheduled", "trial", "awaiting_payment", "active", "pending_cancellation", "paused", "cancelled", "expired"
+]
+
 # LedgerBee has no word for an overdue invoice, by itself no reason for anything there.
-_STATUSES = {
+_STATUSES: dict[str, Word] = {
     Status.INCOMPLETE: "awaiting_payment",
     Status.INCOMPLETE_EXPIRED: "expired",
     Status.TRIALING: "trial",
@@ -48,8 +55,8 @@ class MeterSubscription(Shape, frozen=True):
     subscription_id: UUID
     customer_id: UUID
     customer_name: str
-    plan_id: str | None
-    status: str
+    plan_id: Annotated[None, Meta(description="There are no plans beside prices.")]
+    status: Word
     products: list[MeterProduct]
 
 
@@ -59,17 +66,52 @@ class MeterSubscriptions(Shape, frozen=True):
     subscriptions: list[MeterSubscription]
 
 
+_REFUSALS = {
+    403: OpenApiResponse(
+        ErrorEnvelope,
+        "`INSUFFICIENT_PERMISSIONS`: the key lacks the scope `meter-report`. `LICENSE.REQUIRED`: the company lacks the "
+        "license that `details.licenseKey` names.",
+    ),
+    404: OpenApiResponse(ErrorEnvelope, "`METER_NOT_FOUND`: there is no such meter in your company and mode."),
+}
+
+
 class MeterViewSet(LedgerBeeViewSet):
     scope = Scope.METER_REPORT
     licenses = METERED
 
-    def subscriptions(self, request: Request, meter_id: str) -> HttpResponse:
-        """Which subscriptions report to a meter, by its id. A closed meter is answered, too."""
-        pk = read("mtr", meter_id)
+    @extend_schema(
+        operation_id="listMeterSubscriptions",
+        tags=["Meters"],
+        summary="List meter subscriptions by ID",
+        description="The subscriptions, with their products, that can report usage to a meter: those that hold a price "
+        "on it, have begun, and are not paused. An archived meter is answered, too.",
+        parameters=[OpenApiParameter("meterId", str, "path", description="The meter's UUID, or its `mtr_…` id.")],
+        responses={200: OpenApiResponse(MeterSubscriptions, "None at all is an empty array."), **_REFUSALS},
+    )
+    def subscriptions(self, request: Request, meterId: str) -> HttpResponse:  # noqa: N803 (the reference's name)
+        pk = read("mtr", meterId)
         return self._answer(Meter.objects.of(self.environment).filter(pk=pk).first() if pk else None)
 
+    @extend_schema(
+        operation_id="listMeterSubscriptionsByName",
+        tags=["Meters"],
+        summary="List meter subscriptions by name",
+        description="The same by the meter's name. Where a name was used again, it is that of the active meter, or "
+        "else of the one that was made last.",
+        parameters=[
+            OpenApiParameter(
+                "meterName", {"type": "string", "minLength": 1, "pattern": r"\S"}, "query", required=True,
+                description="The meter's name (`event_name` in Stripe's API), to the letter.",
+            )
+        ],
+        responses={
+            200: OpenApiResponse(MeterSubscriptions, "None at all is an empty array."),
+            400: OpenApiResponse(ErrorEnvelope, "`METER_IDENTIFIER_REQUIRED`: `meterName` is missing or blank."),
+            **_REFUSALS,
+        },
+    )  # fmt: skip
     def subscriptions_by_name(self, request: Request) -> HttpResponse:
-        """The same by the meter's name, to the letter."""
         name = request.query_params.get("meterName", "")
         if not name.strip():
             raise LedgerBeeError("The query parameter meterName is required.", code="METER_IDENTIFIER_REQUIRED")
@@ -107,8 +149,8 @@ def shape_of_subscription(subscription: Subscription, prices: Iterable[Price]) -
     )
 
 
-def status_of(subscription: Subscription) -> str:
+def status_of(subscription: Subscription) -> Word:
     """LedgerBee's word for the state that a subscription is in."""
-    status = _STATUSES[Status(subscription.status)]
+    status = _STATUSES[subscription.status]
     ending = subscription.cancel_at_period_end or subscription.cancel_at is not None
     return "pending_cancellation" if ending and status in {"active", "trial"} else status

@@ -3,7 +3,7 @@
 from typing import Any, NoReturn
 
 from django.http import HttpRequest
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 
 from billing_project.api.ledgerbee.api_key import ApiKeyViewSet
@@ -17,7 +17,7 @@ def no_such_address(request: HttpRequest, **_: Any) -> NoReturn:
     raise no_such_route(request)
 
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "api/v1/",
         include(
@@ -31,7 +31,7 @@ urlpatterns = [
                     name="ledgerbee-meter-subscriptions-by-name",
                 ),
                 path(
-                    "meters/<str:meter_id>/subscriptions",
+                    "meters/<str:meterId>/subscriptions",
                     MeterViewSet.as_view({"get": "subscriptions"}),
                     name="ledgerbee-meter-subscriptions",
                 ),

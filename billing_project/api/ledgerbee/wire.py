@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +16,10 @@ VALIDATION_FAILED = "SHARED_VALIDATION_FAILED"
 
 _OPENED_WITH = "tollbook.api_key"
 _ENCODER = msgspec.json.Encoder()
+
+
+# As :func:`instant_text` writes it.
+Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 
 class Shape(msgspec.Struct, rename="camel", frozen=True, gc=False):
