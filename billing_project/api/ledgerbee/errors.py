@@ -97,20 +97,15 @@ def missing(noun: str) -> LedgerBeeError:
     return LedgerBeeError(f"{words.capitalize()} not found", status=404, code=f"{noun.upper()}_NOT_FOUND")
 
 
-# Whatever these apps refuse has its own line here. The rest of the house is not written to through this door; what it
-# might refuse is a rule of the business, which LedgerBee answers with 400 and a code (see _code_of).
-APPS = ("core", "accounts", "meters", "usage")
+# Whatever these apps refuse has its own line here, and of the accounts what keys, licenses and customers are refused
+# for. The rest of the house is not written to through this door; what it might refuse is a rule of the business, which
+# LedgerBee answers with 400 and a code (see _code_of).
+APPS = ("core", "meters", "usage")
 
 # A family stands here as a whole only where all its members are said alike.
 TABLE: dict[type[BillingError], Saying] = {
     NotFound: _not_found,
     metadata.TooManyMetadataKeys: _property("metadata", "maxProperties"),
-    accounts.CompanyNameInvalid: _property("name", "isLength"),
-    accounts.CompanyNameTaken: _rule("COMPANY_NAME_TAKEN"),
-    accounts.CompanyNotFound: lambda _: missing("company"),
-    accounts.TimeZoneUnknown: _property("timeZone", "isTimeZone"),
-    accounts.OverdueDaysMissing: _property("overdueDays", "isNotEmpty"),
-    accounts.ScopesInvalid: _property("scopes", "isIn"),
     accounts.ApiKeyUnknown: _invalid_key,
     accounts.ApiKeyExpired: _invalid_key,
     accounts.AddressNotAllowed: _wrong_address,
