@@ -56,6 +56,9 @@ class Invoice(models.Model):
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     subtotal = models.BigIntegerField(default=0)
+    subtotal_inclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that are within the subtotal.")
+    inclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that are within the total and the lines.")
+    exclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that the total has on top of the lines.")
     total = models.BigIntegerField(default=0)
     amount_due = models.BigIntegerField(default=0)
     amount_paid = models.BigIntegerField(default=0)
@@ -224,6 +227,7 @@ class InvoiceLine(models.Model):
     )
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
+    discountable = models.BooleanField(default=True, help_text="Whether an invoice's discounts take something off it.")
     basis = models.JSONField(
         default=dict,
         blank=True,

@@ -11,6 +11,15 @@ from subscriptions.models.catalog import (
     TiersMode,
     UsageType,
 )
+from subscriptions.models.discounts import (
+    Coupon,
+    CouponProduct,
+    CouponQuerySet,
+    Discount,
+    DiscountQuerySet,
+    PromotionCode,
+    PromotionCodeQuerySet,
+)
 from subscriptions.models.subscriptions import (
     ItemTerm,
     Subscription,
@@ -18,8 +27,19 @@ from subscriptions.models.subscriptions import (
     SubscriptionItemQuerySet,
     SubscriptionQuerySet,
 )
+from subscriptions.models.taxes import AppliedTaxRate, TaxRate, TaxRateQuerySet
 
 __all__ = [
+    "AppliedTaxRate",
+    "Coupon",
+    "CouponProduct",
+    "CouponQuerySet",
+    "Discount",
+    "DiscountQuerySet",
+    "PromotionCode",
+    "PromotionCodeQuerySet",
+    "TaxRate",
+    "TaxRateQuerySet",
     "Interval",
     "ItemTerm",
     "Price",
