@@ -227,7 +227,9 @@ class InvoiceLine(models.Model):
     )
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
-    discountable = models.BooleanField(default=True, help_text="Whether an invoice's discounts take something off it.")
+    is_discountable = models.BooleanField(
+        default=True, help_text="Whether an invoice's discounts take something off it."
+    )
     basis = models.JSONField(
         default=dict,
         blank=True,

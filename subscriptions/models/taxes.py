@@ -23,7 +23,9 @@ class TaxRate(models.Model):
     display_name = models.CharField(max_length=100, help_text="What payers read: VAT, GST, sales tax.")
     percentage = models.DecimalField(max_digits=7, decimal_places=4)
     inclusive = models.BooleanField(help_text="Whether amounts have the tax in them, or it is added.")
-    active = models.BooleanField(default=True, help_text="An inactive rate stays where it is, and is asked for no more.")
+    active = models.BooleanField(
+        default=True, help_text="An inactive rate stays where it is, and is asked for no more."
+    )
     country = models.CharField(max_length=2, blank=True)
     state = models.CharField(max_length=3, blank=True)
     jurisdiction = models.CharField(max_length=50, blank=True)
