@@ -123,6 +123,8 @@ class Scope(models.TextChoices):
     SUBSCRIPTIONS_WRITE = "subscriptions-write"
     INVOICES_READ = "invoices-read"
     INVOICES_WRITE = "invoices-write"
+    CREDITS_READ = "credits-read"
+    CREDITS_WRITE = "credits-write"
     # What happened, objects of all families among it, and where it is told.
     EVENTS_READ = "events-read"
     EVENTS_WRITE = "events-write"

@@ -34,6 +34,12 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="45"),
         "options": {"expires": 3000},
     },
+    # For the ledger alone: whether a grant can still be used, its dates say.
+    "expire credit grants": {
+        "task": "credits.tasks.expire_due_grants",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "report rejected events": {
         "task": "usage.tasks.report_rejections",
         "schedule": 60.0,

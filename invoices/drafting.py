@@ -152,6 +152,7 @@ def add_up(invoice: Invoice, lines: Iterable[InvoiceLine]) -> None:
 
     :raises AmountTooLarge: if the total is beyond what an invoice can hold
     """
+    invoice.credit_applied = 0
     invoice.subtotal = invoice.total = check_amount(sum(line.amount for line in lines))
     invoice.amount_due = max(invoice.total, 0)
 

@@ -14,7 +14,6 @@ from invoices.models.documents import (
 )
 from invoices.models.failures import BillingFailure, BillingFailureQuerySet
 from invoices.models.items import InvoiceItem, InvoiceItemQuerySet
-from invoices.models.reductions import InvoiceDiscount, LineDiscount, LineTax
 
 __all__ = [
     "BillingFailure",
@@ -23,13 +22,10 @@ __all__ = [
     "CustomerBalanceTransaction",
     "CustomerBalanceTransactionQuerySet",
     "Invoice",
-    "InvoiceDiscount",
     "InvoiceItem",
     "InvoiceItemQuerySet",
     "InvoiceLine",
     "InvoiceLineQuerySet",
     "InvoiceNumbering",
     "InvoiceQuerySet",
-    "LineDiscount",
-    "LineTax",
 ]

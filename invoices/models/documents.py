@@ -56,9 +56,9 @@ class Invoice(models.Model):
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     subtotal = models.BigIntegerField(default=0)
-    subtotal_inclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that are within the subtotal.")
-    inclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that are within the total and the lines.")
-    exclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that the total has on top of the lines.")
+    credit_applied = models.BigIntegerField(
+        default=0, help_text="What the customer's credit paid when the invoice became final; the total is without it."
+    )
     total = models.BigIntegerField(default=0)
     amount_due = models.BigIntegerField(default=0)
     amount_paid = models.BigIntegerField(default=0)
@@ -124,6 +124,7 @@ class Invoice(models.Model):
             CheckConstraint(
                 condition=Q(status="open") | Q(escalates_at__isnull=True), name="invoice_escalates_only_while_open"
             ),
+            CheckConstraint(condition=Q(credit_applied__gte=0), name="invoice_credit_applied_not_negative"),
             CheckConstraint(
                 condition=Q(amount_due__gte=0) & Q(amount_paid__gte=0), name="invoice_amounts_not_negative"
             ),
@@ -227,9 +228,6 @@ class InvoiceLine(models.Model):
     )
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
-    is_discountable = models.BooleanField(
-        default=True, help_text="Whether an invoice's discounts take something off it."
-    )
     basis = models.JSONField(
         default=dict,
         blank=True,

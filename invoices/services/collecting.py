@@ -13,6 +13,7 @@ from django.db import transaction
 from accounts.clocks import hold_clock
 from accounts.models import Company, OverdueOutcome
 from core.bulk import update_rows
+from credits.services import give_back_credit
 from invoices.errors import InvoiceNotOpen
 from invoices.models import Invoice
 from invoices.services.balances import give_back_to_balance
@@ -52,7 +53,7 @@ def pay_invoice_out_of_band(*, invoice: Invoice, now: datetime) -> Invoice:
 def void_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     """Declare an invoice to be none. It keeps its number and its amounts, and is not to be paid any more.
 
-    What it took from the customer's balance, or gave to it, is undone.
+    What it took from the customer's credit and balance, or gave to the balance, is undone.
 
     :returns: the invoice as it is now
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
@@ -160,6 +161,10 @@ def _void(invoices: Sequence[Invoice], now: datetime) -> None:
         invoice.escalates_at = None
     update_rows(invoices, ["status", "voided_at", "escalates_at"])
     for invoice in invoices:
+        if invoice.credit_applied:
+            give_back_credit(
+                environment_id=invoice.environment_id, customer_id=invoice.customer_id, invoice_id=invoice.pk, now=now
+            )
         give_back_to_balance(invoice, now=now)
     record(Kind.INVOICE_VOIDED, rows=invoices, now=now)
 

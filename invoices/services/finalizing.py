@@ -15,6 +15,7 @@ from invoices.drafting import Charge, add_up, make_lines
 from invoices.errors import InvoiceNotDraft
 from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
 from invoices.services.balances import apply_balances
+from invoices.services.crediting import pay_by_credit
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
 from webhooks.kinds import Kind
@@ -22,6 +23,7 @@ from webhooks.services import record
 
 _ISSUED = [
     "subtotal",
+    "credit_applied",
     "total",
     "amount_due",
     "starting_balance",
@@ -108,6 +110,7 @@ def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
         invoice.finalized_at = now
     standing = [draft for draft in drafts if draft.pause_behavior != Subscription.PausedCollection.VOID]
     if standing:
+        pay_by_credit(standing)
         apply_balances(standing)
     # Locked last and until the commit: a rollback gives the numbers back, so that none is ever missing.
     numbering = _locked_numbering(drafts[0].environment_id)

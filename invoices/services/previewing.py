@@ -6,10 +6,12 @@ from datetime import datetime
 from accounts.models import Customer, Environment
 from core.errors import NotFound
 from core.periods import Period
+from credits.applying import Share
 from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.errors import NoUpcomingInvoice
 from invoices.models import Invoice, InvoiceLine
 from invoices.services.closing import subscriptions_with_items
+from invoices.services.crediting import preview_payment_by_credit
 from invoices.true_ups import due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
 from subscriptions.statuses import Status
@@ -17,10 +19,14 @@ from subscriptions.statuses import Status
 
 @dataclass(frozen=True, slots=True)
 class PreviewedInvoice:
-    """An invoice that is nowhere stored. Its lines are here: ``invoice.lines`` would ask the database."""
+    """An invoice that is nowhere stored. Its lines are here: ``invoice.lines`` would ask the database.
+
+    :ivar credit: what the customer's credit would pay of it
+    """
 
     invoice: Invoice
     lines: list[InvoiceLine]
+    credit: list[Share]
 
 
 def preview_invoice(
@@ -57,7 +63,7 @@ def preview_invoice(
         billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE,
         created_at=now,
     )
-    return PreviewedInvoice(invoice, lines)
+    return PreviewedInvoice(invoice, lines, preview_payment_by_credit(invoice, lines, now=now))
 
 
 def _find(

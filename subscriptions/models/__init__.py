@@ -11,15 +11,6 @@ from subscriptions.models.catalog import (
     TiersMode,
     UsageType,
 )
-from subscriptions.models.discounts import (
-    Coupon,
-    CouponProduct,
-    CouponQuerySet,
-    Discount,
-    DiscountQuerySet,
-    PromotionCode,
-    PromotionCodeQuerySet,
-)
 from subscriptions.models.subscriptions import (
     ItemTerm,
     Subscription,
@@ -27,15 +18,8 @@ from subscriptions.models.subscriptions import (
     SubscriptionItemQuerySet,
     SubscriptionQuerySet,
 )
-from subscriptions.models.taxes import AppliedTaxRate, TaxRate, TaxRateQuerySet
 
 __all__ = [
-    "AppliedTaxRate",
-    "Coupon",
-    "CouponProduct",
-    "CouponQuerySet",
-    "Discount",
-    "DiscountQuerySet",
     "Interval",
     "ItemTerm",
     "Price",
@@ -43,15 +27,11 @@ __all__ = [
     "PriceTier",
     "Product",
     "ProductQuerySet",
-    "PromotionCode",
-    "PromotionCodeQuerySet",
     "Subscription",
     "SubscriptionItem",
     "SubscriptionItemQuerySet",
     "SubscriptionQuerySet",
     "TaxBehavior",
-    "TaxRate",
-    "TaxRateQuerySet",
     "TiersMode",
     "UsageType",
 ]

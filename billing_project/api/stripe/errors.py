@@ -25,6 +25,7 @@ from billing_project.api.stripe.wire import (
 )
 from core import metadata
 from core.errors import BillingError, NotFound
+from credits import errors as credits_
 from invoices import errors as invoices
 from meters import errors as meters
 from subscriptions import errors as subscriptions
@@ -113,6 +114,10 @@ def _item_quantity(error: subscriptions.ItemRefused) -> StripeError:
     return StripeError(str(error), param=f"items[{error.position}][quantity]")
 
 
+def _price_of_scope(error: credits_.CreditPriceNotMetered) -> StripeError:
+    return StripeError(str(error), param=f"applicability_config[scope][prices][{error.position}][id]")
+
+
 def missing(noun: str, identifier: str, *, param: str, status: int = 404, begun: bool = False) -> StripeError:
     """There is no such object within the caller's walls."""
     message = f"No such {noun}: '{clipped(identifier)}'"
@@ -185,23 +190,6 @@ TABLE: dict[type[BillingError], Saying] = {
     subscriptions.TaxBehaviorFixed: _refused(param="tax_behavior"),
     subscriptions.DefaultPriceInUse: _refused(param="active"),
     subscriptions.DefaultPriceUnusable: _refused(param="default_price"),
-    subscriptions.CouponIdTaken: _refused("resource_already_exists", "id"),
-    subscriptions.CouponReductionInvalid: _invalid(param="percent_off"),
-    subscriptions.CouponCurrencyNotAllowed: _invalid(param="currency"),
-    subscriptions.CouponDurationInvalid: _invalid(param="duration_in_months"),
-    subscriptions.RedeemByInvalid: _refused(param="redeem_by"),
-    subscriptions.CouponInvalid: _refused("coupon_expired", "coupon"),
-    subscriptions.CouponCurrencyMismatch: _refused(param="coupon"),
-    subscriptions.PromotionCodeTaken: _refused("resource_already_exists", "code"),
-    subscriptions.PromotionOutlivesCoupon: lambda error: StripeError(str(error), param=error.limit, begun=True),
-    subscriptions.MinimumNeedsCurrency: _invalid("parameter_missing", "restrictions[minimum_amount_currency]"),
-    subscriptions.PromotionCodeRefused: _refused(param="promotion_code"),
-    subscriptions.TooManyDiscounts: _invalid(param="discounts"),
-    subscriptions.CustomerHasOneDiscount: _invalid("parameters_exclusive", "coupon"),
-    subscriptions.DiscountForeign: _refused("resource_missing", "discounts"),
-    subscriptions.TaxPercentageInvalid: _invalid(param="percentage"),
-    subscriptions.TaxRateInactive: _refused(param="tax_rates"),
-    subscriptions.TooManyTaxRates: _invalid(param="tax_rates"),
     subscriptions.IntervalInvalid: _invalid(param="recurring[interval_count]"),
     subscriptions.MeterMissing: _invalid("parameter_missing", "recurring[meter]"),
     subscriptions.MeterNotAllowed: _invalid(param="recurring[meter]"),
@@ -225,6 +213,13 @@ TABLE: dict[type[BillingError], Saying] = {
     subscriptions.DaysUntilDueMissing: _invalid("parameter_missing", "days_until_due"),
     subscriptions.DaysUntilDueNotAllowed: _invalid(param="days_until_due"),
     subscriptions.ProrationNotSupported: _invalid(param="prorate"),
+    credits_.CreditAmountInvalid: _invalid(param="amount[monetary][value]"),
+    credits_.CreditCurrencyUnknown: _invalid(param="amount[monetary][currency]"),
+    credits_.CreditScopeEmpty: _invalid("parameter_missing", "applicability_config[scope][prices]"),
+    credits_.CreditPriceNotMetered: _price_of_scope,
+    credits_.CreditExpiryInvalid: _refused(param="expires_at"),
+    credits_.CreditGrantEnded: _refused(param="id"),
+    credits_.CreditGrantInUse: _refused(param="id"),
     invoices.InvoiceNotDraft: _refused("invoice_not_editable"),
     invoices.InvoiceNotOpen: _refused("invoice_not_editable"),
     invoices.NoUpcomingInvoice: _refused("invoice_upcoming_none"),

@@ -26,6 +26,7 @@ from billing_project.api.stripe.fields import (
 from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, LINE, PRICE, PRODUCT, SUBSCRIPTION, SUBSCRIPTION_ITEM
 from billing_project.api.stripe.objects import Reference, Sublist, write
 from billing_project.api.stripe.pagination import in_range, page_of
+from billing_project.api.stripe.pretax_credits import bring_credit, shape_of_pretax_credits, with_credit
 from billing_project.api.stripe.subscriptions import subscription_reference
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
@@ -44,8 +45,10 @@ _PREVIEW_PREFIX = "upcoming_in"
 def complete(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
     # One more line than is shown, which tells whether there are more.
     first = _with_prices(InvoiceLine.objects.order_by(*_LINE_ORDER))[: _FIRST_LINES + 1]
-    return invoices.select_related("customer__test_clock", "subscription").prefetch_related(
-        "environment__company", Prefetch("lines", first, to_attr="first_lines")
+    return (
+        with_credit(invoices)
+        .select_related("customer__test_clock", "subscription")
+        .prefetch_related("environment__company", Prefetch("lines", first, to_attr="first_lines"))
     )
 
 
@@ -61,6 +64,7 @@ def shape_of_preview(preview: services.PreviewedInvoice) -> Wire:
     """An invoice that is stored nowhere: no page of its lines can be asked for, so they are all here."""
     for line in preview.lines:
         line.invoice = preview.invoice
+    bring_credit(preview.invoice, preview.credit)
     return _shape(preview.invoice, preview.lines, has_more=False)
 
 
@@ -159,7 +163,7 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "total": invoice.total,
         "total_discount_amounts": [],
         "total_excluding_tax": invoice.total,
-        "total_pretax_credit_amounts": [],
+        "total_pretax_credit_amounts": shape_of_pretax_credits(invoice),
         "total_taxes": [],
         "webhooks_delivered_at": None,
     }
@@ -193,7 +197,7 @@ def shape_of_line(line: InvoiceLine) -> Wire:
         "metadata": line.subscription_item.metadata if line.subscription_item else {},
         "parent": _shape_of_line_parent(line),
         "period": {"end": timestamp(line.period_end), "start": timestamp(line.period_start)},
-        "pretax_credit_amounts": [],
+        "pretax_credit_amounts": shape_of_pretax_credits(line.invoice, line),
         "pricing": _shape_of_pricing(line),
         # Whole units only; the text beside it has all of them.
         "quantity": int(line.quantity),

@@ -6,6 +6,7 @@ into JSON values, following the caller's ``expand`` paths.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, TypeAlias
 
 from billing_project.api.stripe.kinds import Kind
@@ -122,18 +123,20 @@ class _Writer:
 
     def _value(self, value: Any, expansion: Expansion | None, path: str) -> Any:
         if isinstance(value, Reference):
-            if expansion is None or value.id is None:
-                return value.id
-            return self.object(value.kind.shape(value.load()), expansion, path)
+            return self._reference(value, expansion, path)
         if isinstance(value, Sublist):
             return self._list(value, expansion, path)
-        # What is written out already cannot be asked for again; only something within it can.
-        if expansion is not None and (not expansion or not isinstance(value, (dict, Embedded))):
+        # What is written out already cannot be asked for again; only something within it can. Where a hash is null there
+        # is nothing within: of a list's objects some may have it.
+        if expansion is not None and (not expansion or not isinstance(value, (dict, list, Embedded, NoneType))):
             raise not_expandable(path)
         if isinstance(value, Embedded):
             return self._embed(value, expansion or {}, path)
         if isinstance(value, dict):
             return self._hash(value, expansion or {}, path)
+        if isinstance(value, list):
+            # A plain array of hashes: what is asked for is asked of each.
+            return [self._value(element, expansion, path) for element in value]
         return value
 
     def _embed(self, embedded: Embedded, expansion: Expansion, path: str) -> Wire:
@@ -143,6 +146,11 @@ class _Writer:
         if key not in self._embedded:
             self._embedded[key] = (embedded.row, self.object(embedded.shape(embedded.row), {}, path))
         return self._embedded[key][1]
+
+    def _reference(self, reference: Reference, expansion: Expansion | None, path: str) -> Wire | str | None:
+        if expansion is None or reference.id is None:
+            return reference.id
+        return self.object(reference.kind.shape(reference.load()), expansion, path)
 
     def _list(self, sublist: Sublist, expansion: Expansion | None, path: str) -> Wire:
         if expansion is not None and set(expansion) != {"data"}:

@@ -8,7 +8,9 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 
 from billing_project.api.stripe.analytics import MeterUsageViewSet
-from billing_project.api.stripe.coupons import CouponViewSet
+from billing_project.api.stripe.credit_balance_summary import CreditBalanceSummaryViewSet
+from billing_project.api.stripe.credit_balance_transactions import CreditBalanceTransactionViewSet
+from billing_project.api.stripe.credit_grants import CreditGrantViewSet
 from billing_project.api.stripe.customers import CustomerViewSet
 from billing_project.api.stripe.errors import unrecognized
 from billing_project.api.stripe.events import EventViewSet
@@ -22,9 +24,7 @@ from billing_project.api.stripe.plain import by_method
 from billing_project.api.stripe.plans import PlanViewSet
 from billing_project.api.stripe.prices import PriceViewSet
 from billing_project.api.stripe.products import ProductViewSet
-from billing_project.api.stripe.promotion_codes import PromotionCodeViewSet
 from billing_project.api.stripe.subscriptions import SubscriptionItemViewSet, SubscriptionViewSet
-from billing_project.api.stripe.tax_rates import TaxRateViewSet
 from billing_project.api.stripe.v2 import core_events
 from billing_project.api.stripe.v2 import meter_event_adjustments as v2_adjustments
 from billing_project.api.stripe.v2 import meter_events as v2_events
@@ -55,13 +55,11 @@ def no_such_address(request: HttpRequest, **_: Any) -> NoReturn:
 router = StripeRouter(trailing_slash=False)
 router.register("billing/meters", MeterViewSet, "meter")
 router.register("events", EventViewSet, "event")
+router.register("billing/credit_grants", CreditGrantViewSet, "credit_grant")
 router.register("customers", CustomerViewSet, "customer")
 router.register("products", ProductViewSet, "product")
 router.register("prices", PriceViewSet, "price")
 router.register("plans", PlanViewSet, "plan")
-router.register("coupons", CouponViewSet, "coupon")
-router.register("promotion_codes", PromotionCodeViewSet, "promotion_code")
-router.register("tax_rates", TaxRateViewSet, "tax_rate")
 router.register("subscriptions", SubscriptionViewSet, "subscription")
 router.register("subscription_items", SubscriptionItemViewSet, "subscription_item")
 router.register("invoices", InvoiceViewSet, "invoice")
@@ -81,6 +79,21 @@ urlpatterns = [
                     "billing/analytics/meter_usage",
                     MeterUsageViewSet.as_view({"get": "show"}),
                     name="analytics-meter-usage",
+                ),
+                path(
+                    "billing/credit_balance_summary",
+                    CreditBalanceSummaryViewSet.as_view({"get": "show"}),
+                    name="credit_balance_summary",
+                ),
+                path(
+                    "billing/credit_balance_transactions",
+                    CreditBalanceTransactionViewSet.as_view({"get": "list"}),
+                    name="credit_balance_transaction-list",
+                ),
+                re_path(
+                    "^billing/credit_balance_transactions/(?P<pk>[^/]+)$",
+                    CreditBalanceTransactionViewSet.as_view({"get": "retrieve"}),
+                    name="credit_balance_transaction-detail",
                 ),
                 # Stripe has no way to look at one again.
                 path(

@@ -25,9 +25,10 @@ from billing_project.console.tests.world import (
 from core.console import cells
 from core.console.paging import BoundedPaginator
 from core.ids import new_id, spell
+from credits.models import CreditGrant, LedgerEntry
 from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
-from subscriptions.models import Coupon, Price, Product, PromotionCode, Subscription, TaxRate
+from subscriptions.models import Price, Product, Subscription
 from usage.models import (
     DailySummary,
     EventAdjustment,
@@ -42,21 +43,8 @@ from usage.models import (
 from webhooks.models import Event
 
 # Whose form may be sent at all, by anyone.
-CHANGED_BY_FORM = {
-    ApiKey,
-    Company,
-    Coupon,
-    Customer,
-    License,
-    Membership,
-    Meter,
-    Price,
-    Product,
-    PromotionCode,
-    TaxRate,
-    User,
-}
-ADDED_BY_FORM = CHANGED_BY_FORM - {Coupon, Price, PromotionCode}
+CHANGED_BY_FORM = {ApiKey, Company, Customer, License, Membership, Meter, Price, Product, User}
+ADDED_BY_FORM = CHANGED_BY_FORM - {Price} | {CreditGrant}
 HISTORY: tuple[type[Model], ...] = (
     MeterEvent,
     EventAdjustment,
@@ -67,6 +55,7 @@ HISTORY: tuple[type[Model], ...] = (
     Invoice,
     InvoiceLine,
     LicenseNotice,
+    LedgerEntry,
     Event,
 )
 
@@ -77,7 +66,7 @@ def client(worlds: Worlds) -> Client:
 
 
 def test_every_model_of_ours_has_pages_but_those_with_a_composite_key() -> None:
-    ours = {"accounts", "webhooks", "meters", "usage", "subscriptions", "invoices"}
+    ours = {"accounts", "webhooks", "meters", "usage", "subscriptions", "credits", "invoices"}
     models = {model for model in apps.get_models() if model._meta.app_label in ours}
     assert models - set(models_shown()) == {DailySummary, EventClaim, UniqueValue}
 

@@ -31,6 +31,10 @@ TABLE: dict[str, set[str]] = {
     "subscriptions.view_subscription": EVERYONE,
     "subscriptions.change_price": {ADMINISTRATOR, FINANCE},
     "subscriptions.add_product": {ADMINISTRATOR, FINANCE},
+    "credits.view_ledgerentry": EVERYONE,
+    "credits.change_ledgerentry": set(),
+    "credits.add_creditgrant": {ADMINISTRATOR, FINANCE},
+    "credits.change_creditgrant": {ADMINISTRATOR, FINANCE},
     "accounts.view_customer": EVERYONE,
     "accounts.change_customer": {ADMINISTRATOR, FINANCE, SUPPORT, DEVELOPER},
     "accounts.add_customer": {ADMINISTRATOR, FINANCE, DEVELOPER},
@@ -108,6 +112,7 @@ def test_buttons_and_actions_follow_the_role(worlds: Worlds, role: str) -> None:
     difference = RecountDifference.objects.get(environment=worlds.ours.environment)
     rows: list[tuple[Model, str, str]] = [
         (worlds.ours.invoice, "finalize", "invoices.change_invoice"),
+        (worlds.ours.grant, "expire", "credits.change_creditgrant"),
         (worlds.ours.meter, "deactivate", "meters.change_meter"),
         (key, "revoke", "accounts.change_apikey"),
         (summary, "recount", "usage.change_usagesummary"),

@@ -37,3 +37,10 @@ def new_subscription(account: Account, customer: str, *prices: str, **fields: An
 def report(account: Account, event_name: str, customer: str, value: str = "1", /, **fields: Any) -> Any:
     payload = {"stripe_customer_id": customer, "value": value}
     return account.v1.billing.meter_events.create({"event_name": event_name, "payload": payload, **fields})
+
+
+def new_grant(account: Account, customer: str, value: int = 1000, /, **fields: Any) -> Any:
+    """Credit in US cents, for all metered prices."""
+    amount = {"type": "monetary", "monetary": {"currency": "usd", "value": value}}
+    scope = {"applicability_config": {"scope": {"price_type": "metered"}}}
+    return account.v1.billing.credit_grants.create({"customer": customer, "amount": amount, **scope, **fields})

@@ -23,6 +23,7 @@ from accounts.services import create_company
 from billing_project.api.stripe.kinds import EVENT, METER
 from billing_project.api.stripe.tests.builders import (
     new_customer,
+    new_grant,
     new_meter,
     new_price,
     new_subscription,
@@ -65,13 +66,9 @@ def populate(account: Account, name: str) -> World:
         data={"first_received_at": "2026-01-01T00:00:00Z", "last_received_at": "2026-01-01T00:00:00Z", "errors": []},
         now=datetime.fromtimestamp(now, UTC),
     )
-    coupon = account.v1.coupons.create({"percent_off": 5, "duration": "forever"})
-    code = account.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
-    tax_rate = account.v1.tax_rates.create({"display_name": name, "percentage": 19, "inclusive": False})
+    grant = new_grant(account, customer.id, 1, name=name)
+    credited = account.v1.billing.credit_balance_transactions.list({"credit_grant": grant.id}).data[0]
     ids = {
-        "coupon": coupon.id,
-        "promotion_code": code.id,
-        "tax_rate": tax_rate.id,
         "meter": meter.id,
         "event_name": meter.event_name,
         "customer": customer.id,
@@ -85,6 +82,9 @@ def populate(account: Account, name: str) -> World:
         "event": EVENT.spell(rejected.pk),
         "happened": account.v1.events.list({"type": "customer.created"}).data[0].id,
         "raw_event": account.sdk.raw_request("get", "/v1/billing/meter_events").data["data"][0]["id"],
+        "metered": metered.id,
+        "grant": grant.id,
+        "credit_transaction": credited.id,
         "name": name,
     }
     return World(account, ids)
@@ -121,6 +121,9 @@ def cursors(path: str, value: str, /, **more: str) -> list[Case]:
 
 
 RANGE = {"start_time": "1735689600", "end_time": "1735776000"}
+CREDIT = {"amount[type]": "monetary", "amount[monetary][currency]": "usd", "amount[monetary][value]": "1"}
+SCOPE = {"applicability_config[scope][price_type]": "metered"}
+ALL_CREDIT = {"filter[type]": "applicability_scope", "filter[applicability_scope][price_type]": "metered"}
 CURRENCY = {"currency": "usd", "unit_amount": "1"}
 METERED = {**CURRENCY, "product": "{own.product}", "recurring[interval]": "month", "recurring[usage_type]": "metered"}
 
@@ -229,29 +232,6 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ("plan-detail", "get"): [Case("plans/{price}", param="plan")],
     ("plan-detail", "post"): [Case("plans/{price}", {"nickname": "stolen"}, param="plan")],
     ("plan-detail", "delete"): [Case("plans/{price}", param="plan")],
-    ("coupon-list", "get"): cursors("coupons", "{coupon}"),
-    ("coupon-list", "post"): [reference("coupons", "applies_to[products][0]", "{product}", percent_off="5")],
-    ("coupon-detail", "get"): [Case("coupons/{coupon}", param="coupon")],
-    ("coupon-detail", "post"): [Case("coupons/{coupon}", {"name": "stolen"}, param="coupon")],
-    ("coupon-detail", "delete"): [Case("coupons/{coupon}", param="coupon")],
-    ("promotion_code-list", "get"): [
-        *cursors("promotion_codes", "{promotion_code}"),
-        reference("promotion_codes", "coupon", "{coupon}"),
-        reference("promotion_codes", "customer", "{customer}"),
-    ],
-    ("promotion_code-list", "post"): [
-        reference("promotion_codes", "coupon", "{coupon}"),
-        reference("promotion_codes", "promotion[coupon]", "{coupon}", **{"promotion[type]": "coupon"}),
-        reference("promotion_codes", "customer", "{customer}", coupon="{own.coupon}"),
-    ],
-    ("promotion_code-detail", "get"): [Case("promotion_codes/{promotion_code}", param="promotion_code")],
-    ("promotion_code-detail", "post"): [
-        Case("promotion_codes/{promotion_code}", {"active": "false"}, param="promotion_code")
-    ],
-    ("tax_rate-list", "get"): cursors("tax_rates", "{tax_rate}"),
-    ("tax_rate-list", "post"): [],
-    ("tax_rate-detail", "get"): [Case("tax_rates/{tax_rate}", param="tax_rate")],
-    ("tax_rate-detail", "post"): [Case("tax_rates/{tax_rate}", {"active": "false"}, param="tax_rate")],
     ("price-detail", "get"): [Case("prices/{price}", param="price")],
     ("price-detail", "post"): [Case("prices/{price}", {"nickname": "stolen"}, param="price")],
     ("subscription-list", "get"): [
@@ -272,6 +252,47 @@ CASES: dict[tuple[str, str], list[Case]] = {
         *cursors("subscription_items", "{item}", subscription="{own.subscription}"),
     ],
     ("subscription_item-detail", "get"): [Case("subscription_items/{item}")],
+    ("credit_grant-list", "get"): [
+        *cursors("billing/credit_grants", "{grant}"),
+        reference("billing/credit_grants", "customer", "{customer}"),
+    ],
+    ("credit_grant-list", "post"): [
+        reference("billing/credit_grants", "customer", "{customer}", **CREDIT, **SCOPE),
+        reference(
+            "billing/credit_grants",
+            "applicability_config[scope][prices][0][id]",
+            "{metered}",
+            customer="{own.customer}",
+            **CREDIT,
+        ),
+    ],
+    ("credit_grant-detail", "get"): [Case("billing/credit_grants/{grant}")],
+    ("credit_grant-detail", "post"): [Case("billing/credit_grants/{grant}", {"metadata[name]": "stolen"})],
+    ("credit_grant-expire", "post"): [Case("billing/credit_grants/{grant}/expire")],
+    ("credit_grant-void", "post"): [Case("billing/credit_grants/{grant}/void")],
+    ("credit_balance_summary", "get"): [
+        reference("billing/credit_balance_summary", "customer", "{customer}", **ALL_CREDIT),
+        reference(
+            "billing/credit_balance_summary",
+            "filter[credit_grant]",
+            "{grant}",
+            customer="{own.customer}",
+            **{"filter[type]": "credit_grant"},
+        ),
+        reference(
+            "billing/credit_balance_summary",
+            "filter[applicability_scope][prices][0][id]",
+            "{metered}",
+            customer="{own.customer}",
+            **{"filter[type]": "applicability_scope"},
+        ),
+    ],
+    ("credit_balance_transaction-list", "get"): [
+        *cursors("billing/credit_balance_transactions", "{credit_transaction}"),
+        reference("billing/credit_balance_transactions", "customer", "{customer}"),
+        reference("billing/credit_balance_transactions", "credit_grant", "{grant}"),
+    ],
+    ("credit_balance_transaction-detail", "get"): [Case("billing/credit_balance_transactions/{credit_transaction}")],
     ("invoice-list", "get"): [
         *cursors("invoices", "{invoice}"),
         reference("invoices", "customer", "{customer}"),
@@ -374,7 +395,19 @@ def form(params: dict[str, str]) -> dict[str, Any]:
     return {"data": urlencode(params), "content_type": "application/x-www-form-urlencoded"}
 
 
-@pytest.mark.parametrize("path", ["billing/meters", "customers", "products", "prices", "subscriptions", "invoices"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "billing/meters",
+        "customers",
+        "products",
+        "prices",
+        "subscriptions",
+        "invoices",
+        "billing/credit_grants",
+        "billing/credit_balance_transactions",
+    ],
+)
 def test_lists_never_mix(worlds: list[World], path: str) -> None:
     seen: list[str] = []
     for world in worlds:

@@ -1,0 +1,177 @@
+"""/v1/billing/credit_grants."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from billing_project.api.stripe.customers import customer_reference, test_clock_of
+from billing_project.api.stripe.fields import (
+    Array,
+    Choice,
+    Integer,
+    ListParams,
+    Metadata,
+    Params,
+    Ref,
+    RetrieveParams,
+    Text,
+    Timestamp,
+    exclusive,
+    required,
+)
+from billing_project.api.stripe.kinds import CREDIT_GRANT, CUSTOMER, PRICE
+from billing_project.api.stripe.viewsets import StripeViewSet
+from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
+from credits import services
+from credits.models import CreditGrant
+
+MOST_PRICES = 20
+_LAST_PRIORITY = 100
+
+
+@CREDIT_GRANT.completed
+def complete(grants: QuerySet[CreditGrant]) -> QuerySet[CreditGrant]:
+    return grants.select_related("customer__test_clock").prefetch_related("prices__product")
+
+
+@CREDIT_GRANT.shaped
+def shape_of_grant(grant: CreditGrant) -> Wire:
+    return {
+        "id": CREDIT_GRANT.id_of(grant),
+        "object": "billing.credit_grant",
+        "amount": shape_of_amount(grant.amount, grant.currency),
+        "applicability_config": {"scope": _shape_of_scope(grant)},
+        "category": grant.category,
+        "created": timestamp(grant.created_at),
+        "customer": customer_reference(grant.customer),
+        "customer_account": None,
+        "effective_at": timestamp(grant.effective_at),
+        "expires_at": timestamp_or_none(grant.expires_at),
+        "metadata": grant.metadata,
+        "name": grant.name or None,
+        "priority": grant.priority,
+        "test_clock": test_clock_of(grant.customer),
+        "updated": timestamp(grant.updated_at),
+        "voided_at": timestamp_or_none(grant.voided_at),
+    }
+
+
+def shape_of_amount(value: int, currency: str) -> Wire:
+    return {"monetary": {"currency": currency, "value": value}, "type": "monetary"}
+
+
+def _shape_of_scope(grant: CreditGrant) -> Wire:
+    if grant.scope == CreditGrant.Scope.METERED:
+        return {"price_type": "metered"}
+    return {"prices": [{"id": PRICE.id_of(price)} for price in grant.prices.all()]}
+
+
+class MonetaryParams(Params):
+    currency = Text(3, required=True)
+    value = Integer(least=1, required=True)
+
+
+class AmountParams(Params):
+    type = Choice("monetary", required=True)
+    monetary = MonetaryParams(required=True)
+
+    unserved = ("custom_pricing_unit",)
+
+
+class PriceOfScopeParams(Params):
+    id = Ref(PRICE, required=True)
+
+
+class ScopeParams(Params):
+    price_type = Choice("metered")
+    prices = Array(PriceOfScopeParams(), most=MOST_PRICES)
+
+    unserved = ("billable_items",)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        exclusive(attrs, "price_type", "prices")
+        required(attrs, "price_type", "prices")
+        return attrs
+
+
+class ApplicabilityParams(Params):
+    scope = ScopeParams(required=True)
+
+
+class GrantParams(RetrieveParams):
+    customer = Ref(CUSTOMER, among=lambda customers: customers.filter(deleted_at=None), required=True)
+    amount = AmountParams(required=True)
+    applicability_config = ApplicabilityParams(required=True)
+    category = Choice(*CreditGrant.Category.values)
+    name = Text(100)
+    priority = Integer(least=0, most=_LAST_PRIORITY)
+    effective_at = Timestamp()
+    expires_at = Timestamp()
+    metadata = Metadata()
+
+    unserved = ("customer_account",)
+
+
+class GrantUpdateParams(RetrieveParams):
+    expires_at = Timestamp(clearable=None)
+    metadata = Metadata()
+
+
+class GrantListParams(ListParams):
+    customer = Ref(CUSTOMER)
+
+    unserved = ("customer_account",)
+
+
+class CreditGrantViewSet(StripeViewSet[CreditGrant]):
+    kind = CREDIT_GRANT
+    read_scope = Scope.CREDITS_READ
+    write_scope = Scope.CREDITS_WRITE
+
+    def list(self, request: Request) -> Response:
+        params = self.validated(GrantListParams)
+        grants = self.get_queryset()
+        if "customer" in params:
+            grants = grants.filter(customer=params["customer"])
+        return self.listed(grants, params)
+
+    def create(self, request: Request) -> Response:
+        params = self.validated(GrantParams)
+        monetary = params.pop("amount")["monetary"]
+        named = params.pop("applicability_config")["scope"].get("prices")
+        grant = services.create_grant(
+            environment=self.environment,
+            now=params["customer"].now(self.now),
+            currency=monetary["currency"].lower(),
+            amount=monetary["value"],
+            prices=None if named is None else [price["id"] for price in named],
+            **params,
+        )
+        return self._told(grant)
+
+    def update(self, request: Request, pk: str) -> Response:
+        params = self.validated(GrantUpdateParams)
+        grant = self.row(pk)
+        changed = services.update_grant(
+            grant=grant, now=grant.customer.now(self.now), changes_expiry="expires_at" in params, **params
+        )
+        return self._told(changed)
+
+    @action(methods=["post"], detail=True)
+    def expire(self, request: Request, pk: str) -> Response:
+        self.validated(RetrieveParams)
+        grant = self.row(pk)
+        return self._told(services.expire_grant(grant=grant, now=grant.customer.now(self.now)))
+
+    @action(methods=["post"], detail=True)
+    def void(self, request: Request, pk: str) -> Response:
+        self.validated(RetrieveParams)
+        grant = self.row(pk)
+        return self._told(services.void_grant(grant=grant, now=grant.customer.now(self.now)))
+
+    def _told(self, grant: CreditGrant) -> Response:
+        return self.respond(self.row(CREDIT_GRANT.id_of(grant)))

@@ -1,0 +1,53 @@
+"""What credit paid of an invoice and its lines: a part of both objects."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, QuerySet
+from django.db.models.functions import JSONObject
+
+from billing_project.api.stripe.kinds import CREDIT_TRANSACTION
+from billing_project.api.stripe.objects import Reference
+from billing_project.api.stripe.wire import Wire
+from credits.applying import Share
+from credits.models import LedgerEntry
+from invoices.models import Invoice, InvoiceLine
+
+
+def with_credit(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
+    """Have each invoice bring what credit paid of it, however many there are, in the same query."""
+    entries = LedgerEntry.objects.filter(environment=OuterRef("environment"), invoice_id=OuterRef("pk"), kind="applied")
+    brief = JSONObject(id="pk", line="invoice_line_id", amount="amount")
+    return invoices.annotate(credit=ArraySubquery(entries.order_by("pk").values_list(brief)))
+
+
+def bring_credit(invoice: Invoice, shares: Sequence[Share]) -> None:
+    """Have a previewed invoice bring what credit would pay of it."""
+    invoice.credit = [  # type: ignore[attr-defined]
+        {"id": None, "line": str(share.line_id), "amount": -share.amount} for share in shares
+    ]
+
+
+def shape_of_pretax_credits(invoice: Invoice, line: InvoiceLine | None = None) -> list[Wire]:
+    """All of an invoice's, or those of one of its lines."""
+    brought: list[dict[str, Any]] = invoice.credit  # type: ignore[attr-defined]
+    return [
+        {
+            "amount": -paid["amount"],
+            "credit_balance_transaction": _reference(invoice, paid["id"]),
+            "type": "credit_balance_transaction",
+        }
+        for paid in brought
+        if line is None or paid["line"] == str(line.pk)
+    ]
+
+
+def _reference(invoice: Invoice, identifier: str | None) -> Reference | None:
+    """Null in a preview: nothing was paid."""
+    if identifier is None:
+        return None
+    pk = UUID(identifier)
+    entries = CREDIT_TRANSACTION.complete(invoice.environment)
+    return Reference(CREDIT_TRANSACTION, CREDIT_TRANSACTION.spell(pk), lambda: entries.get(pk=pk))

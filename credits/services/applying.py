@@ -1,0 +1,110 @@
+"""Credit pays for invoices that become final, and comes back from those that are void."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from credits.applying import PayableInvoice, Share, Spendable, spread
+from credits.models import CreditGrant, LedgerEntry
+from credits.services.journal import Journal, lock_accounts
+
+Key = tuple[UUID, str]
+
+
+@transaction.atomic
+def apply_credit(*, environment_id: UUID, invoices: Sequence[PayableInvoice]) -> list[LedgerEntry]:
+    """Let the customers' credit pay for invoices, one invoice after the other.
+
+    :param invoices: of one environment; each once in its life
+    :returns: an entry per grant and line, in the invoices' order
+    """
+    held = lock_accounts(environment_id, [invoice.customer_id for invoice in invoices])
+    if not held:
+        return []
+    grants = _spendable(environment_id, held)
+    journal = Journal()
+    for invoice in invoices:
+        of_customer = grants[invoice.customer_id, invoice.currency]
+        for share in spread(map(_as_spendable, of_customer.values()), invoice):
+            journal.enter(
+                of_customer[share.grant_id],
+                LedgerEntry.Kind.APPLIED,
+                -share.amount,
+                now=invoice.at,
+                invoice_id=invoice.invoice_id,
+                invoice_line_id=share.line_id,
+            )
+    return journal.write()
+
+
+def customers_with_credit(environment_id: UUID, customer_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the customers who have any credit left, usable or not. One indexed question, whatever the answer."""
+    left = CreditGrant.objects.filter(environment_id=environment_id, customer__in=set(customer_ids), balance__gt=0)
+    return set(left.order_by().values_list("customer_id", flat=True).distinct())
+
+
+def preview_credit(*, environment_id: UUID, invoice: PayableInvoice) -> list[Share]:
+    """What credit would pay if the invoice became final. Nothing is held or stored."""
+    grants = _spendable(environment_id, [invoice.customer_id])
+    return spread(map(_as_spendable, grants[invoice.customer_id, invoice.currency].values()), invoice)
+
+
+@transaction.atomic
+def give_back_credit(*, environment_id: UUID, customer_id: UUID, invoice_id: UUID, now: datetime) -> list[LedgerEntry]:
+    """Return to their grants what an invoice took, since it is void. Twice is as good as once.
+
+    A grant that has expired by now loses at once what comes back to it; its ledger shows both.
+
+    :param now: the customer's time
+    :returns: the entries written
+    """
+    lock_accounts(environment_id, [customer_id])
+    applied = (
+        LedgerEntry.objects.filter(environment_id=environment_id, given_back_by__isnull=True)
+        .applied_to(invoice_id)
+        .select_related("grant__environment")
+        .order_by("pk")
+    )
+    journal = Journal()
+    grants: dict[UUID, CreditGrant] = {}
+    for entry in applied:
+        # One object per grant, so that each entry goes on from what the one before it left.
+        grant = grants.setdefault(entry.grant_id, entry.grant)
+        journal.enter(
+            grant,
+            LedgerEntry.Kind.GIVEN_BACK,
+            -entry.amount,
+            now=now,
+            invoice_id=entry.invoice_id,
+            invoice_line_id=entry.invoice_line_id,
+            gives_back=entry,
+        )
+    for grant in grants.values():
+        if grant.has_expired(now):
+            journal.enter(grant, LedgerEntry.Kind.EXPIRED, -grant.balance, now=now)
+    return journal.write()
+
+
+def _spendable(environment_id: UUID, customer_ids: Iterable[UUID]) -> dict[Key, dict[UUID, CreditGrant]]:
+    """All grants with something left, by customer and currency. Which of them are usable, an invoice's instant says."""
+    grants: dict[Key, dict[UUID, CreditGrant]] = defaultdict(dict)
+    left = CreditGrant.objects.filter(environment_id=environment_id, customer__in=customer_ids, balance__gt=0)
+    for grant in left.select_related("environment").prefetch_related("granted_prices"):
+        grants[grant.customer_id, grant.currency][grant.pk] = grant
+    return grants
+
+
+def _as_spendable(grant: CreditGrant) -> Spendable:
+    return Spendable(
+        grant_id=grant.pk,
+        balance=grant.balance,
+        priority=grant.priority,
+        expires_at=grant.expires_at,
+        promotional=grant.category == CreditGrant.Category.PROMOTIONAL,
+        effective_at=grant.effective_at,
+        created_at=grant.created_at,
+        prices=grant.price_ids,
+    )

@@ -1,0 +1,81 @@
+"""The one way into the ledger: under the customer's lock, an entry and the balance that it leaves, together."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from core.bulk import update_rows
+from credits.models import CreditAccount, CreditGrant, LedgerEntry
+from webhooks.kinds import Kind
+from webhooks.services import record
+
+
+def lock_accounts(environment_id: UUID, customer_ids: Iterable[UUID]) -> list[UUID]:
+    """Hold the credit of customers until the commit, always in the same order. Read grants after this, not before.
+
+    :returns: those of the customers who were ever given credit
+    """
+    accounts = CreditAccount.objects.filter(environment_id=environment_id, customer__in=set(customer_ids))
+    locked = accounts.order_by("pk").select_for_update(no_key=True)
+    return list(locked.values_list("pk", flat=True))
+
+
+class Journal:
+    """Entries that are written together, in their order, however many grants they are of.
+
+    Whoever makes one holds the accounts of the grants' customers, and has read each grant once, after that.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[LedgerEntry] = []
+
+    def enter(
+        self,
+        grant: CreditGrant,
+        kind: LedgerEntry.Kind,
+        amount: int,
+        *,
+        now: datetime,
+        effective_at: datetime | None = None,
+        invoice_id: UUID | None = None,
+        invoice_line_id: UUID | None = None,
+        gives_back: LedgerEntry | None = None,
+    ) -> None:
+        """Change a grant's balance, here at once and in the database with :meth:`write`.
+
+        :param amount: negative where something is taken
+        :param now: the customer's time
+        :param effective_at: the instant that it counts from, if that is not ``now``
+        """
+        grant.balance += amount
+        grant.entry_count += 1
+        self._entries.append(
+            LedgerEntry(
+                environment=grant.environment,
+                customer_id=grant.customer_id,
+                grant=grant,
+                number=grant.entry_count,
+                kind=kind,
+                amount=amount,
+                balance=grant.balance,
+                effective_at=effective_at or now,
+                created_at=now,
+                invoice_id=invoice_id,
+                invoice_line_id=invoice_line_id,
+                gives_back=gives_back,
+            )
+        )
+
+    def write(self) -> list[LedgerEntry]:
+        """Store what was entered, and tell of it."""
+        entries = LedgerEntry.objects.bulk_create(self._entries)
+        grants = {entry.grant_id: entry.grant for entry in entries}
+        update_rows(list(grants.values()), ["balance", "entry_count"])
+        # Customers on test clocks live at times of their own.
+        written_at: dict[datetime, list[LedgerEntry]] = defaultdict(list)
+        for entry in entries:
+            written_at[entry.created_at].append(entry)
+        for now, at_once in written_at.items():
+            record(Kind.CREDIT_TRANSACTION_CREATED, rows=at_once, now=now)
+        return entries

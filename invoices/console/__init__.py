@@ -1,1 +1,0 @@
-"""Pages of the console that the list of the app's own would be too long with."""
