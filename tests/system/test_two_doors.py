@@ -1,10 +1,13 @@
 """One house, two doors: made and priced through Stripe's SDK, reported through LedgerBee's, the same numbers in both."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import count, takewhile
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +17,7 @@ import pytest
 from core.ids import unspell
 from tests.stack import RunningStack
 from tests.system.clients import client_of, new_company, new_key
+from tests.system.test_faults import kill
 
 
 @dataclass(frozen=True)
@@ -153,3 +157,46 @@ def test_a_chunked_report_is_read_to_its_end(tenant: Tenant) -> None:
     headers = {"Content-Type": "application/json", "x-api-idempotency-key": "chunks"}
     assert tenant.ledgerbee.post("/meters/report", content=pieces(), headers=headers).status_code == 202
     assert summed(tenant, meter, customer) == Decimal("1.5")
+
+
+def test_given_the_database_is_killed_while_reports_come_in_then_each_key_counts_once(
+    running_stack: RunningStack, tenant: Tenant
+) -> None:
+    meter, customer = new_meter(tenant), tenant.v1.customers.create({"name": "Under fire"})
+    refused: set[str] = set()
+
+    def report_until_answered(value: int) -> int:
+        body = {"value": value, "meterName": meter.event_name, "customerId": customer.id}
+        for _ in range(600):
+            with suppress(httpx.TransportError):
+                answer = tenant.report(body, f"fire {value}")
+                if answer.status_code in {200, 202}:
+                    return value
+                # Nothing but what asks to come again, and that in the envelope.
+                assert answer.status_code in {429, 503}, answer.text
+                assert answer.headers["Retry-After"] == "1"
+                refused.add(answer.json()["code"])
+            time.sleep(0.05)
+        raise AssertionError("no answer within half a minute")
+
+    stop = threading.Event()
+
+    def write(seed: int) -> list[int]:
+        values = takewhile(lambda _: not stop.is_set(), count(seed + 1, 8))
+        return [report_until_answered(value) for value in values]
+
+    with ThreadPoolExecutor(8) as pool:
+        writers = [pool.submit(write, seed) for seed in range(8)]
+        try:
+            for _ in range(2):
+                time.sleep(1.5)
+                kill(running_stack, "postgres")
+                running_stack.wait_until_healthy(timeout=60)
+        finally:
+            stop.set()
+        reported = [value for writer in writers for value in writer.result()]
+
+    assert "SERVICE_UNAVAILABLE" in refused
+    # A client that is not sure sends it again.
+    assert report_until_answered(reported[0]) == reported[0]
+    assert summed(tenant, meter, customer) == sum(reported)
