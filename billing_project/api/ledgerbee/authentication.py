@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 # What usage-based billing takes of a company's licenses, in the order in which they are asked for.
 METERED = (License.Product.METERED_PRODUCTS, License.Product.SUBSCRIPTION)
 
+# For the document, of what asks for both.
+MAY_NOT_REPORT = (
+    "`INSUFFICIENT_PERMISSIONS`: the key lacks the scope `meter-report`. "
+    "`LICENSE.REQUIRED`: the company lacks the license that `details.licenseKey` names."
+)
+
 _NAME = "x-api-key"
 
 

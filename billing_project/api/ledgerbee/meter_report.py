@@ -9,7 +9,13 @@ from django.views.decorators.csrf import csrf_exempt
 
 from accounts.models import Scope
 from billing_project.api.common.openapi import answer, described
-from billing_project.api.ledgerbee.authentication import METERED, open_door, require_licenses, require_scope
+from billing_project.api.ledgerbee.authentication import (
+    MAY_NOT_REPORT,
+    METERED,
+    open_door,
+    require_licenses,
+    require_scope,
+)
 from billing_project.api.ledgerbee.errors import ErrorEnvelope, wrong_method
 from billing_project.api.ledgerbee.parsers import KEY_LENGTH, MOST_KEYS, read_body_of
 from billing_project.api.ledgerbee.wire import LedgerBeeError, Shape, invalid, json_response
@@ -21,7 +27,6 @@ _KEY_LENGTH = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # The same for readers of the document: no control characters, and more than blanks.
 _KEY = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
-_NAMES = frozenset({"value", "customerId", "meterId", "meterName", "timestamp", "metadata"})
 
 
 class Queued(Shape, frozen=True, tag_field="status", tag="queued"):
@@ -36,50 +41,51 @@ class Duplicate(Shape, frozen=True, tag_field="status", tag="duplicate"):
     idempotency_key: str
 
 
+_PROPERTIES = {
+    "value": {
+        "type": "number",
+        "description": "The usage, exact to 15 significant digits. A negative value is a correction.",
+    },
+    "customerId": {
+        "type": "string",
+        "pattern": r"[^\s]",
+        "description": "The customer's UUID, or its `cus_…` id.",
+    },
+    "meterId": {
+        "type": ["string", "null"],
+        "description": "The meter's UUID, or its `mtr_…` id. It, or `meterName`; both must name the same meter.",
+    },
+    "meterName": {
+        "type": ["string", "null"],
+        "description": "The meter's name (`event_name` in Stripe's API), to the letter.",
+    },
+    "timestamp": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "When the usage took place: within the past 35 days, at most 5 minutes ahead. Without an "
+        "offset it is UTC. By default it is now; a customer on a test clock lives at the clock's time.",
+    },
+    "metadata": {
+        "type": ["object", "null"],
+        "maxProperties": MOST_KEYS,
+        "propertyNames": {"minLength": 1, "maxLength": KEY_LENGTH},
+        "additionalProperties": {
+            "anyOf": [
+                {"type": "string", "maxLength": PAYLOAD_TEXT_LENGTH},
+                {"type": "number"},
+                {"type": "boolean"},
+            ]
+        },
+        "description": "More of the event, by which usage can be filtered and grouped: numbers are written in "
+        "full, booleans as `true` and `false`. The names under which the meter keeps customer and value "
+        "(`stripe_customer_id` and `value`, unless it says otherwise) are taken.",
+    },
+}
 _BODY = {
     "type": "object",
     "required": ["value", "customerId"],
     "additionalProperties": False,
-    "properties": {
-        "value": {
-            "type": "number",
-            "description": "The usage, exact to 15 significant digits. A negative value is a correction.",
-        },
-        "customerId": {
-            "type": "string",
-            "pattern": r"[^\s]",
-            "description": "The customer's UUID, or its `cus_…` id.",
-        },
-        "meterId": {
-            "type": ["string", "null"],
-            "description": "The meter's UUID, or its `mtr_…` id. It, or `meterName`; both must name the same meter.",
-        },
-        "meterName": {
-            "type": ["string", "null"],
-            "description": "The meter's name (`event_name` in Stripe's API), to the letter.",
-        },
-        "timestamp": {
-            "type": ["string", "null"],
-            "format": "date-time",
-            "description": "When the usage took place: within the past 35 days, at most 5 minutes ahead. Without an "
-            "offset it is UTC. By default it is now; a customer on a test clock lives at the clock's time.",
-        },
-        "metadata": {
-            "type": ["object", "null"],
-            "maxProperties": MOST_KEYS,
-            "propertyNames": {"minLength": 1, "maxLength": KEY_LENGTH},
-            "additionalProperties": {
-                "anyOf": [
-                    {"type": "string", "maxLength": PAYLOAD_TEXT_LENGTH},
-                    {"type": "number"},
-                    {"type": "boolean"},
-                ]
-            },
-            "description": "More of the event, by which usage can be filtered and grouped: numbers are written in "
-            "full, booleans as `true` and `false`. The names under which the meter keeps customer and value "
-            "(`stripe_customer_id` and `value`, unless it says otherwise) are taken.",
-        },
-    },
+    "properties": _PROPERTIES,
 }
 
 _DESCRIPTION = """\
@@ -127,11 +133,7 @@ meter was archived since. A report that is refused does not use up its key."""
                 "`METER_IDENTIFIER_CONFLICT`: id and name of two meters; `METER_NOT_ACTIVE`: the meter is archived.",
                 ErrorEnvelope,
             ),
-            "403": answer(
-                "`INSUFFICIENT_PERMISSIONS`: the key lacks the scope `meter-report`. `LICENSE.REQUIRED`: the company "
-                "lacks the license that `details.licenseKey` names.",
-                ErrorEnvelope,
-            ),
+            "403": answer(MAY_NOT_REPORT, ErrorEnvelope),
             "404": answer("`METER_NOT_FOUND`, `CUSTOMER_NOT_FOUND`, in your company and mode.", ErrorEnvelope),
             "413": answer("`PAYLOAD_TOO_LARGE`: the body has more than a mebibyte.", ErrorEnvelope),
             "415": answer("`UNSUPPORTED_MEDIA_TYPE`: the content type is not `application/json`.", ErrorEnvelope),
@@ -179,7 +181,7 @@ def _idempotency_key(request: HttpRequest) -> str:
 def _read(request: HttpRequest, report_key: str) -> Report:
     """:raises LedgerBeeError: with all that is wrong with the body"""
     body = read_body_of(request)
-    body.only(_NAMES)
+    body.only(_PROPERTIES.keys())
     said = Report(
         key=report_key,
         value=body.number("value"),

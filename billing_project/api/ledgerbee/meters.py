@@ -11,7 +11,7 @@ from msgspec import Meta
 from rest_framework.request import Request
 
 from accounts.models import Scope
-from billing_project.api.ledgerbee.authentication import METERED
+from billing_project.api.ledgerbee.authentication import MAY_NOT_REPORT, METERED
 from billing_project.api.ledgerbee.errors import ErrorEnvelope, missing
 from billing_project.api.ledgerbee.viewsets import LedgerBeeViewSet
 from billing_project.api.ledgerbee.wire import LedgerBeeError, Shape, json_response
@@ -67,11 +67,7 @@ class MeterSubscriptions(Shape, frozen=True):
 
 
 _REFUSALS = {
-    403: OpenApiResponse(
-        ErrorEnvelope,
-        "`INSUFFICIENT_PERMISSIONS`: the key lacks the scope `meter-report`. `LICENSE.REQUIRED`: the company lacks the "
-        "license that `details.licenseKey` names.",
-    ),
+    403: OpenApiResponse(ErrorEnvelope, MAY_NOT_REPORT),
     404: OpenApiResponse(ErrorEnvelope, "`METER_NOT_FOUND`: there is no such meter in your company and mode."),
 }
 
