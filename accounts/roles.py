@@ -27,12 +27,29 @@ _USAGE = (
     "usage.recountdifference",
 )
 _EVENTS = ("webhooks.event",)
-_CATALOGUE = ("subscriptions.product", "subscriptions.price", "subscriptions.pricetier")
-_SUBSCRIPTIONS = ("subscriptions.subscription", "subscriptions.subscriptionitem", "subscriptions.itemterm")
+_CATALOGUE = (
+    "subscriptions.product",
+    "subscriptions.price",
+    "subscriptions.pricetier",
+    "subscriptions.coupon",
+    "subscriptions.couponproduct",
+    "subscriptions.promotioncode",
+    "subscriptions.taxrate",
+)
+_SUBSCRIPTIONS = (
+    "subscriptions.subscription",
+    "subscriptions.subscriptionitem",
+    "subscriptions.itemterm",
+    "subscriptions.discount",
+    "subscriptions.appliedtaxrate",
+)
 _INVOICES = (
     "invoices.invoice",
     "invoices.invoiceline",
     "invoices.invoiceitem",
+    "invoices.invoicediscount",
+    "invoices.linediscount",
+    "invoices.linetax",
     "invoices.customerbalance",
     "invoices.customerbalancetransaction",
     "invoices.invoicenumbering",

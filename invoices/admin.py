@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+import invoices.console.reductions  # noqa: F401 (its pages)
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
 from core.console import cells

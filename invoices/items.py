@@ -67,6 +67,7 @@ def copy_to_line(item: InvoiceItem, line: InvoiceLine) -> None:
     line.unit_amount = Decimal(item.amount) if item.price_id is None and item.unit_amount is None else item.unit_amount
     line.exact_amount, line.amount = item.exact_amount, item.amount
     line.period_start, line.period_end = item.period_start, item.period_end
+    line.is_discountable = item.is_discountable
     line.basis = item.basis
 
 

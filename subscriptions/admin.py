@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+import subscriptions.console.reductions  # noqa: F401 (its pages)
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from core.console import cells
 from subscriptions import services

@@ -19,7 +19,16 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("accounts.Customer", "groups"),
         ),
     ),
-    ("Catalog", (("subscriptions.Product", "inventory_2"), ("subscriptions.Price", "sell"))),
+    (
+        "Catalog",
+        (
+            ("subscriptions.Product", "inventory_2"),
+            ("subscriptions.Price", "sell"),
+            ("subscriptions.Coupon", "loyalty"),
+            ("subscriptions.PromotionCode", "redeem"),
+            ("subscriptions.TaxRate", "percent"),
+        ),
+    ),
     (
         "Usage",
         (
@@ -51,6 +60,12 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("credits.GrantedPrice", "price_check"),
             ("invoices.CustomerBalance", "account_balance"),
             ("invoices.CustomerBalanceTransaction", "swap_vert"),
+            ("subscriptions.Discount", "local_offer"),
+            ("subscriptions.CouponProduct", "category"),
+            ("subscriptions.AppliedTaxRate", "request_quote"),
+            ("invoices.InvoiceDiscount", "receipt"),
+            ("invoices.LineDiscount", "remove_circle"),
+            ("invoices.LineTax", "add_circle"),
             ("subscriptions.PriceTier", "stacked_bar_chart"),
             ("subscriptions.SubscriptionItem", "format_list_bulleted"),
             ("subscriptions.ItemTerm", "history"),

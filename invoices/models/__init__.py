@@ -14,6 +14,7 @@ from invoices.models.documents import (
 )
 from invoices.models.failures import BillingFailure, BillingFailureQuerySet
 from invoices.models.items import InvoiceItem, InvoiceItemQuerySet
+from invoices.models.reductions import InvoiceDiscount, LineDiscount, LineTax
 
 __all__ = [
     "BillingFailure",
@@ -22,10 +23,13 @@ __all__ = [
     "CustomerBalanceTransaction",
     "CustomerBalanceTransactionQuerySet",
     "Invoice",
+    "InvoiceDiscount",
     "InvoiceItem",
     "InvoiceItemQuerySet",
     "InvoiceLine",
     "InvoiceLineQuerySet",
     "InvoiceNumbering",
     "InvoiceQuerySet",
+    "LineDiscount",
+    "LineTax",
 ]

@@ -59,6 +59,9 @@ class Invoice(models.Model):
     credit_applied = models.BigIntegerField(
         default=0, help_text="What the customer's credit paid when the invoice became final; the total is without it."
     )
+    subtotal_inclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that are within the subtotal.")
+    inclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that are within the total and the lines.")
+    exclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that the total has on top of the lines.")
     total = models.BigIntegerField(default=0)
     amount_due = models.BigIntegerField(default=0)
     amount_paid = models.BigIntegerField(default=0)
@@ -228,6 +231,9 @@ class InvoiceLine(models.Model):
     )
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
+    is_discountable = models.BooleanField(
+        default=True, help_text="Whether an invoice's discounts take something off it."
+    )
     basis = models.JSONField(
         default=dict,
         blank=True,

@@ -11,6 +11,15 @@ from subscriptions.models.catalog import (
     TiersMode,
     UsageType,
 )
+from subscriptions.models.discounts import (
+    Coupon,
+    CouponProduct,
+    CouponQuerySet,
+    Discount,
+    DiscountQuerySet,
+    PromotionCode,
+    PromotionCodeQuerySet,
+)
 from subscriptions.models.subscriptions import (
     ItemTerm,
     Subscription,
@@ -18,8 +27,15 @@ from subscriptions.models.subscriptions import (
     SubscriptionItemQuerySet,
     SubscriptionQuerySet,
 )
+from subscriptions.models.taxes import AppliedTaxRate, TaxRate, TaxRateQuerySet
 
 __all__ = [
+    "AppliedTaxRate",
+    "Coupon",
+    "CouponProduct",
+    "CouponQuerySet",
+    "Discount",
+    "DiscountQuerySet",
     "Interval",
     "ItemTerm",
     "Price",
@@ -27,11 +43,15 @@ __all__ = [
     "PriceTier",
     "Product",
     "ProductQuerySet",
+    "PromotionCode",
+    "PromotionCodeQuerySet",
     "Subscription",
     "SubscriptionItem",
     "SubscriptionItemQuerySet",
     "SubscriptionQuerySet",
     "TaxBehavior",
+    "TaxRate",
+    "TaxRateQuerySet",
     "TiersMode",
     "UsageType",
 ]

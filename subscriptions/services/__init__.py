@@ -4,10 +4,19 @@
 :mod:`invoices.services` calls them and bills.
 """
 
+from subscriptions.services.coupons import (
+    create_coupon,
+    create_promotion_code,
+    delete_coupon,
+    update_coupon,
+    update_promotion_code,
+)
+from subscriptions.services.discounts import NewDiscount, Purchase, set_discounts
 from subscriptions.services.items import MAX_ITEMS, NewItem
 from subscriptions.services.lifecycle import create_subscription, end_subscription
 from subscriptions.services.prices import NewTier, create_price, delete_plan, update_price
 from subscriptions.services.products import create_product, delete_product, update_product
+from subscriptions.services.taxes import create_tax_rate, set_tax_rates, update_tax_rate
 from subscriptions.services.telling import told
 from subscriptions.services.waking import (
     advance_subscriptions,
@@ -23,24 +32,35 @@ from subscriptions.services.waking import (
 
 __all__ = [
     "MAX_ITEMS",
+    "NewDiscount",
     "NewItem",
     "NewTier",
+    "Purchase",
     "advance_subscriptions",
     "become",
     "begin_period",
     "conclude",
+    "create_coupon",
     "create_price",
     "create_product",
+    "create_promotion_code",
     "create_subscription",
+    "create_tax_rate",
     "current_period",
+    "delete_coupon",
     "delete_plan",
     "delete_product",
     "end_subscription",
     "next_period",
     "resume_collection",
+    "set_discounts",
+    "set_tax_rates",
     "store",
     "take_step",
     "told",
+    "update_coupon",
     "update_price",
     "update_product",
+    "update_promotion_code",
+    "update_tax_rate",
 ]

@@ -15,7 +15,16 @@ from core.ids import spell, unspell
 from credits.models import CreditGrant, LedgerEntry
 from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
-from subscriptions.models import Price, Product, Subscription, SubscriptionItem
+from subscriptions.models import (
+    Coupon,
+    Discount,
+    Price,
+    Product,
+    PromotionCode,
+    Subscription,
+    SubscriptionItem,
+    TaxRate,
+)
 from webhooks.models import Event
 
 M = TypeVar("M", bound=Model)
@@ -84,6 +93,17 @@ class ProductKind(Kind[Product]):
         return named or super().find(rows.filter(slug=""), text)
 
 
+class CouponKind(Kind[Coupon]):
+    """Coupons may have ids of the caller's own choosing; such a coupon has no other."""
+
+    def id_of(self, row: Coupon) -> str:
+        return row.slug or self.spell(row.pk)
+
+    def find(self, rows: QuerySet[Coupon], text: str) -> Coupon | None:
+        named = rows.filter(slug=text).first() if text and "\0" not in text else None
+        return named or super().find(rows.filter(slug=""), text)
+
+
 class PriceKind(Kind[Price]):
     """A price that was made as a plan is named as one, wherever it is looked at; it may have an id of the caller's own."""
 
@@ -130,6 +150,33 @@ PRODUCT = ProductKind(
 PRICE = PriceKind("price", "price", _prices, param="price")
 # The same rows in older words.
 PLAN = PriceKind("plan", "plan", _plans, param="plan")
+COUPON = CouponKind(
+    "coupon",
+    "coupon",
+    lambda environment: Coupon.objects.of(environment).present().prefetch_related("applies_to"),
+    param="coupon",
+)
+PROMOTION_CODE: Kind[PromotionCode] = Kind(
+    "promotion code",
+    "promo",
+    lambda environment: (
+        PromotionCode.objects.of(environment)
+        .select_related("coupon", "customer__test_clock")
+        .prefetch_related("coupon__applies_to")
+    ),
+    param="promotion_code",
+)
+DISCOUNT: Kind[Discount] = Kind(
+    "discount",
+    "di",
+    lambda environment: (
+        Discount.objects.of(environment)
+        .in_place()
+        .select_related("coupon", "promotion_code__customer__test_clock", "customer__test_clock")
+        .prefetch_related("coupon__applies_to")
+    ),
+)
+TAX_RATE: Kind[TaxRate] = Kind("tax rate", "txr", TaxRate.objects.of, param="tax_rate")
 SUBSCRIPTION: Kind[Subscription] = Kind("subscription", "sub", Subscription.objects.of)
 SUBSCRIPTION_ITEM: Kind[SubscriptionItem] = Kind("subscription item", "si", _items)
 INVOICE: Kind[Invoice] = Kind("invoice", "in", Invoice.objects.of)

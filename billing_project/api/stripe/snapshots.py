@@ -7,31 +7,39 @@ from uuid import UUID
 from django.db.models import Model, QuerySet
 
 from accounts.models import Customer, Environment
+from billing_project.api.stripe.coupons import shape_of_coupon
 from billing_project.api.stripe.credit_balance_transactions import shape_of_transaction
 from billing_project.api.stripe.credit_grants import shape_of_grant
 from billing_project.api.stripe.customers import shape_of_customer
+from billing_project.api.stripe.discounts import shape_of_discount
 from billing_project.api.stripe.invoices import shape_of_invoice
 from billing_project.api.stripe.kinds import (
+    COUPON,
     CREDIT_GRANT,
     CREDIT_TRANSACTION,
     CUSTOMER,
+    DISCOUNT,
     INVOICE,
     METER,
     PRICE,
     PRODUCT,
+    PROMOTION_CODE,
     SUBSCRIPTION,
+    TAX_RATE,
     Kind,
 )
 from billing_project.api.stripe.meters import shape_of_meter
 from billing_project.api.stripe.objects import write_all
 from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
 from billing_project.api.stripe.products import shape_of_product
+from billing_project.api.stripe.promotion_codes import shape_of_promotion_code
 from billing_project.api.stripe.subscriptions import shape_of_subscription
+from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire
 from credits.models import CreditGrant, LedgerEntry
 from invoices.models import Invoice
 from meters.models import Meter
-from subscriptions.models import Price, Product, Subscription
+from subscriptions.models import Coupon, Discount, Price, Product, PromotionCode, Subscription, TaxRate
 from webhooks.snapshots import Snapshots, Teller, register
 
 M = TypeVar("M", bound=Model)
@@ -74,6 +82,10 @@ def tell_all() -> None:
     _tell(Price, PRICE, "price", shape_of_price)
     # The same row in older words, which know only what recurs.
     _tell(Price, PRICE, "plan", shape_of_plan, _recurring)
+    _tell(Coupon, COUPON, "coupon", shape_of_coupon)
+    _tell(PromotionCode, PROMOTION_CODE, "promotion_code", shape_of_promotion_code)
+    _tell(TaxRate, TAX_RATE, "tax_rate", shape_of_tax_rate)
+    _tell(Discount, DISCOUNT, "customer.discount", shape_of_discount)
     _tell(Subscription, SUBSCRIPTION, "customer.subscription", shape_of_subscription)
     _tell(CreditGrant, CREDIT_GRANT, "billing.credit_grant", shape_of_grant)
     _tell(LedgerEntry, CREDIT_TRANSACTION, "billing.credit_balance_transaction", shape_of_transaction)

@@ -8,6 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 
 from billing_project.api.stripe.analytics import MeterUsageViewSet
+from billing_project.api.stripe.coupons import CouponViewSet
 from billing_project.api.stripe.credit_balance_summary import CreditBalanceSummaryViewSet
 from billing_project.api.stripe.credit_balance_transactions import CreditBalanceTransactionViewSet
 from billing_project.api.stripe.credit_grants import CreditGrantViewSet
@@ -24,7 +25,9 @@ from billing_project.api.stripe.plain import by_method
 from billing_project.api.stripe.plans import PlanViewSet
 from billing_project.api.stripe.prices import PriceViewSet
 from billing_project.api.stripe.products import ProductViewSet
+from billing_project.api.stripe.promotion_codes import PromotionCodeViewSet
 from billing_project.api.stripe.subscriptions import SubscriptionItemViewSet, SubscriptionViewSet
+from billing_project.api.stripe.tax_rates import TaxRateViewSet
 from billing_project.api.stripe.v2 import core_events
 from billing_project.api.stripe.v2 import meter_event_adjustments as v2_adjustments
 from billing_project.api.stripe.v2 import meter_events as v2_events
@@ -60,6 +63,9 @@ router.register("customers", CustomerViewSet, "customer")
 router.register("products", ProductViewSet, "product")
 router.register("prices", PriceViewSet, "price")
 router.register("plans", PlanViewSet, "plan")
+router.register("coupons", CouponViewSet, "coupon")
+router.register("promotion_codes", PromotionCodeViewSet, "promotion_code")
+router.register("tax_rates", TaxRateViewSet, "tax_rate")
 router.register("subscriptions", SubscriptionViewSet, "subscription")
 router.register("subscription_items", SubscriptionItemViewSet, "subscription_item")
 router.register("invoices", InvoiceViewSet, "invoice")

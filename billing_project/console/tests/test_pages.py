@@ -28,7 +28,7 @@ from core.ids import new_id, spell
 from credits.models import CreditGrant, LedgerEntry
 from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
-from subscriptions.models import Price, Product, Subscription
+from subscriptions.models import Coupon, Price, Product, PromotionCode, Subscription, TaxRate
 from usage.models import (
     DailySummary,
     EventAdjustment,
@@ -43,8 +43,21 @@ from usage.models import (
 from webhooks.models import Event
 
 # Whose form may be sent at all, by anyone.
-CHANGED_BY_FORM = {ApiKey, Company, Customer, License, Membership, Meter, Price, Product, User}
-ADDED_BY_FORM = CHANGED_BY_FORM - {Price} | {CreditGrant}
+CHANGED_BY_FORM = {
+    ApiKey,
+    Company,
+    Coupon,
+    Customer,
+    License,
+    Membership,
+    Meter,
+    Price,
+    Product,
+    PromotionCode,
+    TaxRate,
+    User,
+}
+ADDED_BY_FORM = CHANGED_BY_FORM - {Coupon, Price, PromotionCode} | {CreditGrant}
 HISTORY: tuple[type[Model], ...] = (
     MeterEvent,
     EventAdjustment,

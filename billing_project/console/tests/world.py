@@ -27,12 +27,30 @@ from core.ids import new_id, spell
 from core.periods import HOUR, floor_day, floor_hour
 from credits.models import CreditGrant
 from credits.services import create_grant
-from invoices.models import BillingFailure, Invoice, InvoiceItem, InvoiceNumbering
+from invoices.models import (
+    BillingFailure,
+    Invoice,
+    InvoiceDiscount,
+    InvoiceItem,
+    InvoiceNumbering,
+    LineDiscount,
+    LineTax,
+)
 from invoices.services import adjust_balance, advance_test_clock, run_test_clock, start_subscription
 from meters.models import Meter
 from meters.services import create_meter
 from subscriptions.models import ItemTerm, Price, Product, Subscription
-from subscriptions.services import NewItem, create_price, create_product
+from subscriptions.services import (
+    NewDiscount,
+    NewItem,
+    create_coupon,
+    create_price,
+    create_product,
+    create_promotion_code,
+    create_tax_rate,
+    set_discounts,
+    set_tax_rates,
+)
 from usage.events import EventDraft
 from usage.models import DailySummary, EventAdjustment, MeterEvent, RecountDifference, UsageSummary, Watermark
 from usage.services import UnknownCustomer, accept_events, mark_dirty, report_rejections
@@ -171,6 +189,7 @@ def add_rows(world: World) -> None:
     )
     _advance(clock, NOW)
     world.invoice = Invoice.objects.get(subscription=world.subscription)
+    _take_off_and_tax(world)
     mark_dirty(
         environment=environment,
         hours=[(world.meter.pk, world.customer.pk, USED_AT)],
@@ -269,3 +288,25 @@ def rows_of(model: type[Model], company: Company) -> list[Model]:
     if "environment" in names:
         return list(rows.filter(environment__company=company))
     return []
+
+
+def _take_off_and_tax(world: World) -> None:
+    """Discounts and taxes of each kind, and what they come to on the draft."""
+    environment, line = world.environment, world.invoice.lines.get()
+    coupon = create_coupon(
+        environment=environment, now=START, name=f"{world.company} coupon", percent_off=Decimal(10), duration="forever",
+        applies_to=[world.product],
+    )  # fmt: skip
+    create_promotion_code(environment=environment, coupon=coupon, now=START)
+    [discount] = set_discounts(
+        customer=world.customer, subscription=world.subscription, given=[NewDiscount(coupon=coupon)], now=START
+    )
+    tax_rate = create_tax_rate(
+        environment=environment, percentage=Decimal(19), inclusive=False, now=START, display_name=f"{world.company} VAT"
+    )
+    set_tax_rates(subscription=world.subscription, tax_rates=[tax_rate])
+    InvoiceDiscount.objects.create(environment=environment, invoice=world.invoice, discount=discount, position=0)
+    LineDiscount.objects.create(environment=environment, line=line, discount=discount, position=0, amount=1)
+    LineTax.objects.create(
+        environment=environment, line=line, tax_rate=tax_rate, position=0, taxable_amount=9, amount=2
+    )

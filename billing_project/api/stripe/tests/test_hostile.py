@@ -10,6 +10,7 @@ from django.test import Client
 
 from billing_project.api.stripe import (
     analytics,
+    coupons,
     customers,
     invoices,
     meter_event_adjustments,
@@ -19,9 +20,11 @@ from billing_project.api.stripe import (
     plans,
     prices,
     products,
+    promotion_codes,
     subscriptions,
+    tax_rates,
 )
-from billing_project.api.stripe.fields import Array, ListParams, Params, RetrieveParams
+from billing_project.api.stripe.fields import Array, CreatedListParams, ListParams, Params, RetrieveParams
 from billing_project.api.stripe.tests.builders import new_meter
 from billing_project.api.stripe.tests.sdk import new_account
 from billing_project.api.stripe.tests.test_tenancy import CASES, World, populate
@@ -29,6 +32,7 @@ from billing_project.api.stripe.tests.test_tenancy import CASES, World, populate
 RANGE = {"start_time": "1735689600", "end_time": "1735776000"}
 NEW_METER = {"display_name": "M", "event_name": "m", "default_aggregation[formula]": "sum"}
 EVENT = {"event_name": "calls_x", "payload[stripe_customer_id]": "{customer}", "payload[value]": "1"}
+NEW_TAX_RATE = {"display_name": "VAT", "percentage": "19", "inclusive": "false"}
 NEW_PLAN = {"currency": "usd", "product": "{product}", "amount": "1", "interval": "month"}
 NEW_PRICE = {"currency": "usd", "product": "{product}", "unit_amount": "1", "recurring[interval]": "month"}
 NEW_SUBSCRIPTION = {"customer": "{customer}", "items[0][price]": "{price}"}
@@ -81,6 +85,23 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
     ("plan-detail", "get"): ("plans/{price}", RetrieveParams, {}),
     ("plan-detail", "post"): ("plans/{price}", plans.PlanUpdateParams, {}),
     ("plan-detail", "delete"): ("plans/{price}", RetrieveParams, {}),
+    ("coupon-list", "get"): ("coupons", CreatedListParams, {}),
+    ("coupon-list", "post"): ("coupons", coupons.CouponParams, {"percent_off": "5"}),
+    ("coupon-detail", "get"): ("coupons/{coupon}", RetrieveParams, {}),
+    ("coupon-detail", "post"): ("coupons/{coupon}", coupons.CouponUpdateParams, {}),
+    ("coupon-detail", "delete"): ("coupons/{coupon}", RetrieveParams, {}),
+    ("promotion_code-list", "get"): ("promotion_codes", promotion_codes.PromotionCodeListParams, {}),
+    ("promotion_code-list", "post"): ("promotion_codes", promotion_codes.PromotionCodeParams, {"coupon": "{coupon}"}),
+    ("promotion_code-detail", "get"): ("promotion_codes/{promotion_code}", RetrieveParams, {}),
+    ("promotion_code-detail", "post"): (
+        "promotion_codes/{promotion_code}",
+        promotion_codes.PromotionCodeUpdateParams,
+        {},
+    ),
+    ("tax_rate-list", "get"): ("tax_rates", tax_rates.TaxRateListParams, {}),
+    ("tax_rate-list", "post"): ("tax_rates", tax_rates.TaxRateParams, NEW_TAX_RATE),
+    ("tax_rate-detail", "get"): ("tax_rates/{tax_rate}", RetrieveParams, {}),
+    ("tax_rate-detail", "post"): ("tax_rates/{tax_rate}", tax_rates.TaxRateUpdateParams, {}),
     ("subscription-list", "get"): ("subscriptions", subscriptions.SubscriptionListParams, {}),
     ("subscription-list", "post"): ("subscriptions", subscriptions.SubscriptionParams, NEW_SUBSCRIPTION),
     ("subscription-detail", "get"): ("subscriptions/{subscription}", RetrieveParams, {}),

@@ -68,7 +68,13 @@ def populate(account: Account, name: str) -> World:
     )
     grant = new_grant(account, customer.id, 1, name=name)
     credited = account.v1.billing.credit_balance_transactions.list({"credit_grant": grant.id}).data[0]
+    coupon = account.v1.coupons.create({"percent_off": 5, "duration": "forever"})
+    code = account.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
+    tax_rate = account.v1.tax_rates.create({"display_name": name, "percentage": 19, "inclusive": False})
     ids = {
+        "coupon": coupon.id,
+        "promotion_code": code.id,
+        "tax_rate": tax_rate.id,
         "meter": meter.id,
         "event_name": meter.event_name,
         "customer": customer.id,
@@ -232,6 +238,29 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ("plan-detail", "get"): [Case("plans/{price}", param="plan")],
     ("plan-detail", "post"): [Case("plans/{price}", {"nickname": "stolen"}, param="plan")],
     ("plan-detail", "delete"): [Case("plans/{price}", param="plan")],
+    ("coupon-list", "get"): cursors("coupons", "{coupon}"),
+    ("coupon-list", "post"): [reference("coupons", "applies_to[products][0]", "{product}", percent_off="5")],
+    ("coupon-detail", "get"): [Case("coupons/{coupon}", param="coupon")],
+    ("coupon-detail", "post"): [Case("coupons/{coupon}", {"name": "stolen"}, param="coupon")],
+    ("coupon-detail", "delete"): [Case("coupons/{coupon}", param="coupon")],
+    ("promotion_code-list", "get"): [
+        *cursors("promotion_codes", "{promotion_code}"),
+        reference("promotion_codes", "coupon", "{coupon}"),
+        reference("promotion_codes", "customer", "{customer}"),
+    ],
+    ("promotion_code-list", "post"): [
+        reference("promotion_codes", "coupon", "{coupon}"),
+        reference("promotion_codes", "promotion[coupon]", "{coupon}", **{"promotion[type]": "coupon"}),
+        reference("promotion_codes", "customer", "{customer}", coupon="{own.coupon}"),
+    ],
+    ("promotion_code-detail", "get"): [Case("promotion_codes/{promotion_code}", param="promotion_code")],
+    ("promotion_code-detail", "post"): [
+        Case("promotion_codes/{promotion_code}", {"active": "false"}, param="promotion_code")
+    ],
+    ("tax_rate-list", "get"): cursors("tax_rates", "{tax_rate}"),
+    ("tax_rate-list", "post"): [],
+    ("tax_rate-detail", "get"): [Case("tax_rates/{tax_rate}", param="tax_rate")],
+    ("tax_rate-detail", "post"): [Case("tax_rates/{tax_rate}", {"active": "false"}, param="tax_rate")],
     ("price-detail", "get"): [Case("prices/{price}", param="price")],
     ("price-detail", "post"): [Case("prices/{price}", {"nickname": "stolen"}, param="price")],
     ("subscription-list", "get"): [

@@ -1,0 +1,72 @@
+"""What was taken off each line of an invoice, and what taxes came to: rows that are frozen with their invoice."""
+
+from django.db import models
+from django.db.models import CheckConstraint, Q, UniqueConstraint
+
+from accounts.models import Environment
+from core.ids import new_id
+from invoices.models.documents import Invoice, InvoiceLine
+from subscriptions.models import Discount, TaxRate
+
+
+class InvoiceDiscount(models.Model):
+    """A discount that an invoice was made with, whether it took something off or not."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="discounts")
+    discount = models.ForeignKey(Discount, on_delete=models.PROTECT, related_name="invoices")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            UniqueConstraint(fields=["environment", "invoice", "discount"], name="invoice_discount_once"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.discount)
+
+
+class LineDiscount(models.Model):
+    """What a discount took off a line; negative where the line gives back what had been discounted."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    line = models.ForeignKey(InvoiceLine, on_delete=models.CASCADE, related_name="discounts")
+    discount = models.ForeignKey(Discount, on_delete=models.PROTECT, related_name="lines")
+    position = models.PositiveSmallIntegerField()
+    amount = models.BigIntegerField(help_text="Minor units.")
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [UniqueConstraint(fields=["environment", "line", "discount"], name="line_discount_once")]
+
+    def __str__(self) -> str:
+        return str(self.discount)
+
+
+class LineTax(models.Model):
+    """What a tax came to on a line, after discounts."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    line = models.ForeignKey(InvoiceLine, on_delete=models.CASCADE, related_name="taxes")
+    tax_rate = models.ForeignKey(TaxRate, on_delete=models.PROTECT, related_name="lines")
+    position = models.PositiveSmallIntegerField()
+    taxable_amount = models.BigIntegerField(default=0, help_text="Minor units, without the tax.")
+    amount = models.BigIntegerField(default=0, help_text="Minor units, rounded once, half away from zero.")
+
+    class Meta:
+        ordering = ["position"]
+        verbose_name_plural = "line taxes"
+        constraints = [
+            UniqueConstraint(fields=["environment", "line", "tax_rate"], name="line_tax_once"),
+            CheckConstraint(
+                condition=Q(amount__lte=0, taxable_amount__lte=0) | Q(amount__gte=0, taxable_amount__gte=0),
+                name="line_tax_has_the_sign_of_its_line",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.tax_rate)
