@@ -261,6 +261,23 @@ class CancelAtInPast(BillingError):
         super().__init__("The date to cancel at must be in the future.")
 
 
+class ResumesInPast(BillingError):
+    def __init__(self, resumes_at: datetime) -> None:
+        self.resumes_at = resumes_at
+        super().__init__("The date at which collection resumes must be in the future.")
+
+
+class NotPaused(BillingError):
+    """Only what is paused can be resumed.
+
+    :ivar status: what the subscription is now
+    """
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+        super().__init__(f"The subscription is not paused: it is {status}.")
+
+
 class CancellationsExclusive(BillingError):
     def __init__(self) -> None:
         super().__init__("Cancel either at a date or at the end of the period, not both.")

@@ -22,6 +22,14 @@ from invoices.services.subscribing import (
     start_subscription,
 )
 from invoices.services.sweeping import Swept
+from invoices.services.timing import (
+    cancel_later,
+    change_trial_end,
+    collect_again,
+    pause_collection,
+    pause_subscription,
+    resume_subscription,
+)
 
 __all__ = [
     "GRACE",
@@ -31,8 +39,11 @@ __all__ = [
     "Swept",
     "adjust_balance",
     "advance_test_clock",
+    "cancel_later",
     "cancel_subscription",
+    "change_trial_end",
     "close_due_periods",
+    "collect_again",
     "delete_customer",
     "delete_expired_test_clocks",
     "delete_test_clock",
@@ -41,9 +52,12 @@ __all__ = [
     "finalize_due_drafts",
     "finalize_invoice",
     "mark_invoice_uncollectible",
+    "pause_collection",
+    "pause_subscription",
     "pay_invoice_out_of_band",
     "preview_invoice",
     "recount_invoiced_usage",
+    "resume_subscription",
     "run_test_clock",
     "run_test_clocks",
     "set_balance",

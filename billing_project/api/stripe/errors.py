@@ -225,6 +225,8 @@ TABLE: dict[type[BillingError], Saying] = {
     subscriptions.AnchorConfigNotAllowed: _invalid(param="billing_cycle_anchor_config"),
     subscriptions.TrialEndInPast: _refused(param="trial_end"),
     subscriptions.TooManySubscriptions: _refused(param="customer"),
+    subscriptions.ResumesInPast: _refused(param="pause_collection[resumes_at]"),
+    subscriptions.NotPaused: _refused(),
     subscriptions.CancelAtInPast: _refused(param="cancel_at"),
     subscriptions.CancellationsExclusive: _invalid("parameters_exclusive", "cancel_at"),
     subscriptions.DaysUntilDueMissing: _invalid("parameter_missing", "days_until_due"),

@@ -142,7 +142,7 @@ CUSTOMER: Kind[Customer] = Kind(
     "customer", "cus", lambda environment: Customer.objects.of(environment).select_related("test_clock")
 )
 TEST_CLOCK: Kind[TestClock] = Kind(
-    "test clock", "clock", lambda environment: TestClock.objects.filter(environment=environment)
+    "test clock", "clock", lambda environment: TestClock.objects.filter(environment=environment, deleted_at=None)
 )
 PRODUCT = ProductKind(
     "product", "prod", lambda environment: Product.objects.of(environment).select_related("default_price")

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,10 +28,19 @@ from billing_project.api.stripe.fields import (
     exclusive,
     required,
 )
-from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, PRICE, SUBSCRIPTION, SUBSCRIPTION_ITEM
+from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, PRICE, SUBSCRIPTION, SUBSCRIPTION_ITEM, TEST_CLOCK
 from billing_project.api.stripe.objects import Embedded, Reference, Sublist
 from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range
 from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
+from billing_project.api.stripe.subscription_times import (
+    PAYMENT_BEHAVIORS,
+    AnchorConfigParams,
+    PauseParams,
+    ResumeParams,
+    TrialEnd,
+    TrialSettingsParams,
+    terms_of,
+)
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from invoices import services
@@ -42,7 +52,6 @@ _CREATE_UNSERVED = (
     "add_invoice_items",
     "application_fee_percent",
     "automatic_tax",
-    "billing_cycle_anchor_config",
     "billing_schedules",
     "billing_thresholds",
     "currency",
@@ -52,17 +61,12 @@ _CREATE_UNSERVED = (
     "default_tax_rates",
     "discounts",
     "invoice_settings",
-    "off_session",
     "on_behalf_of",
-    "payment_behavior",
     "payment_settings",
     "pending_invoice_item_interval",
     "proration_behavior",
     "transfer_data",
-    "trial_end",
     "trial_from_plan",
-    "trial_period_days",
-    "trial_settings",
 )
 _FEEDBACK = (
     "customer_service",
@@ -87,7 +91,7 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "application_fee_percent": None,
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": timestamp(subscription.anchor_at),
-        "billing_cycle_anchor_config": None,
+        "billing_cycle_anchor_config": subscription.anchor_config,
         "billing_mode": {"flexible": None, "type": "flexible"},
         "billing_schedules": [],
         "billing_thresholds": None,
@@ -97,7 +101,7 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "cancellation_details": {
             "comment": subscription.cancellation_details.get("comment"),
             "feedback": subscription.cancellation_details.get("feedback"),
-            "reason": "cancellation_requested" if subscription.canceled_at else None,
+            "reason": _reason(subscription),
         },
         "collection_method": subscription.collection_method,
         "created": timestamp(subscription.created_at),
@@ -119,7 +123,7 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "metadata": subscription.metadata,
         "next_pending_invoice_item_invoice": None,
         "on_behalf_of": None,
-        "pause_collection": None,
+        "pause_collection": _shape_of_pause(subscription),
         "payment_settings": {
             "payment_method_options": None,
             "payment_method_types": None,
@@ -133,9 +137,25 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "status": subscription.status,
         "test_clock": test_clock_of(subscription.customer),
         "transfer_data": None,
-        "trial_end": None,
-        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
-        "trial_start": None,
+        "trial_end": timestamp_or_none(subscription.trial_end_at),
+        "trial_settings": {"end_behavior": {"missing_payment_method": subscription.trial_end_behavior}},
+        "trial_start": timestamp_or_none(subscription.trial_start_at),
+    }
+
+
+def _reason(subscription: Subscription) -> str | None:
+    if subscription.canceled_at is None:
+        return None
+    reason: str = subscription.cancellation_details.get("reason", "cancellation_requested")
+    return reason
+
+
+def _shape_of_pause(subscription: Subscription) -> Wire | None:
+    if not subscription.pause_behavior:
+        return None
+    return {
+        "behavior": subscription.pause_behavior,
+        "resumes_at": timestamp_or_none(subscription.pause_resumes_at),
     }
 
 
@@ -220,13 +240,24 @@ class SubscriptionParams(RetrieveParams):
     days_until_due = Integer(least=0, most=3650)
     backdate_start_date = Timestamp()
     billing_cycle_anchor = Timestamp()
+    billing_cycle_anchor_config = AnchorConfigParams()
     billing_mode = BillingModeParams()
     cancel_at = Timestamp()
     cancel_at_period_end = Flag()
     description = Text(500)
     metadata = Metadata()
+    off_session = Flag()
+    payment_behavior = Choice(*PAYMENT_BEHAVIORS)
+    trial_end = TrialEnd()
+    trial_period_days = Integer(least=1, most=730)
+    trial_settings = TrialSettingsParams()
 
     unserved = _CREATE_UNSERVED
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        exclusive(attrs, "billing_cycle_anchor", "billing_cycle_anchor_config")
+        exclusive(attrs, "trial_end", "trial_period_days")
+        return attrs
 
 
 class SubscriptionListParams(CreatedListParams):
@@ -237,7 +268,9 @@ class SubscriptionListParams(CreatedListParams):
                     "trialing", "unpaid")  # fmt: skip
     collection_method = Choice(*Subscription.CollectionMethod.values)
 
-    unserved = ("automatic_tax", "current_period_end", "current_period_start", "customer_account", "test_clock")
+    test_clock = Ref(TEST_CLOCK)
+
+    unserved = ("automatic_tax", "current_period_end", "current_period_start", "customer_account")
 
 
 class CancellationDetailsParams(Params):
@@ -259,6 +292,9 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
     def list(self, request: Request) -> Response:
         params = self.validated(SubscriptionListParams)
         subscriptions = self.get_queryset().filter(**in_range(params))
+        # Those that live by a clock are listed by it, or by their customer.
+        if "test_clock" in params or "customer" not in params:
+            subscriptions = subscriptions.filter(customer__test_clock=params.get("test_clock"))
         for name in ("customer", "collection_method"):
             if name in params:
                 subscriptions = subscriptions.filter(**{name: params[name]})
@@ -278,13 +314,14 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
         params = self.validated(SubscriptionParams)
         customer = params.pop("customer")
         params.pop("billing_mode", None)
-        renamed = {"backdate_start_date": "backdated_to", "billing_cycle_anchor": "anchor_at"}
+        terms = terms_of(params)
         subscription = services.start_subscription(
             environment=self.environment,
             customer=customer,
             items=[self._new_item(item) for item in params.pop("items")],
             now=customer.now(self.now),
-            **{renamed.get(name, name): value for name, value in params.items()},
+            **terms,
+            **params,
         )
         return self.respond(self.row(SUBSCRIPTION.id_of(subscription)))
 
@@ -297,6 +334,29 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
             invoice_now=params["invoice_now"],
             prorate=params["prorate"],
             **params.get("cancellation_details", {}),
+        )
+        return self.respond(self.row(pk))
+
+    @action(methods=["post"], detail=True)
+    def pause(self, request: Request, pk: str) -> Response:
+        params = self.validated(PauseParams).get("bill_for", {})
+        subscription = self.row(pk)
+        services.pause_subscription(
+            subscription=subscription,
+            now=subscription.customer.now(self.now),
+            bill_usage=params.get("outstanding_usage_through", {}).get("type") != "none",
+        )
+        return self.respond(self.row(pk))
+
+    @action(methods=["post"], detail=True)
+    def resume(self, request: Request, pk: str) -> Response:
+        params = self.validated(ResumeParams)
+        subscription = self.row(pk)
+        services.resume_subscription(
+            subscription=subscription,
+            now=subscription.customer.now(self.now),
+            anchor=params.get("billing_cycle_anchor", "now"),
+            bills_part=params.get("proration_behavior") != "none",
         )
         return self.respond(self.row(pk))
 

@@ -28,6 +28,7 @@ from billing_project.api.stripe.products import ProductViewSet
 from billing_project.api.stripe.promotion_codes import PromotionCodeViewSet
 from billing_project.api.stripe.subscriptions import SubscriptionItemViewSet, SubscriptionViewSet
 from billing_project.api.stripe.tax_rates import TaxRateViewSet
+from billing_project.api.stripe.test_clocks import TestClockViewSet
 from billing_project.api.stripe.v2 import core_events
 from billing_project.api.stripe.v2 import meter_event_adjustments as v2_adjustments
 from billing_project.api.stripe.v2 import meter_events as v2_events
@@ -69,6 +70,7 @@ router.register("tax_rates", TaxRateViewSet, "tax_rate")
 router.register("subscriptions", SubscriptionViewSet, "subscription")
 router.register("subscription_items", SubscriptionItemViewSet, "subscription_item")
 router.register("invoices", InvoiceViewSet, "invoice")
+router.register("test_helpers/test_clocks", TestClockViewSet, "test_clock")
 
 urlpatterns = [
     re_path(

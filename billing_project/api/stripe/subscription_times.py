@@ -1,0 +1,106 @@
+"""What a subscription's parameters say of time: trials, anchors, pauses, its end."""
+
+from typing import Any
+
+from billing_project.api.stripe.fields import Choice, Integer, Params, RetrieveParams, Timestamp
+from billing_project.api.stripe.parsers import Value
+from subscriptions.anchors import AnchorConfig
+from subscriptions.models import Subscription
+
+# As nobody is charged here, all of these come to the same but one: with "default_incomplete" a subscription waits until
+# its first invoice was paid.
+PAYMENT_BEHAVIORS = ("allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete")
+NOW = "now"
+_TERMS = {
+    "backdate_start_date": "backdated_to",
+    "billing_cycle_anchor": "anchor_at",
+    "billing_cycle_anchor_config": "anchor_config",
+    "cancel_at": "cancel_at",
+    "cancel_at_period_end": "cancel_at_period_end",
+    "trial_end": "trial_end_at",
+    "trial_period_days": "trial_days",
+}
+
+
+class TrialEnd(Timestamp):
+    """Unix seconds, or the word for at once."""
+
+    def to_internal_value(self, data: Value) -> Any:
+        return NOW if data == NOW else super().to_internal_value(data)
+
+
+class AnchorConfigParams(Params):
+    day_of_month = Integer(least=1, most=31, required=True)
+    month = Integer(least=1, most=12)
+    hour = Integer(least=0, most=23)
+    minute = Integer(least=0, most=59)
+    second = Integer(least=0, most=59)
+
+    def validate(self, attrs: dict[str, Any]) -> Any:
+        return AnchorConfig(**attrs)
+
+
+class TrialEndBehaviorParams(Params):
+    missing_payment_method = Choice(*Subscription.TrialEnd.values, required=True)
+
+
+class TrialSettingsParams(Params):
+    end_behavior = TrialEndBehaviorParams(required=True)
+
+
+class PauseCollectionParams(Params):
+    behavior = Choice(*Subscription.PausedCollection.values, required=True)
+    resumes_at = Timestamp()
+
+
+class AnchorChange(Params):
+    """How boundaries are counted from now on: a hash since the latest version, the bare word before it."""
+
+    type = Choice("now", "unchanged", required=True)
+
+    def to_internal_value(self, data: Any) -> Any:
+        return super().to_internal_value({"type": data} if isinstance(data, str) else data)["type"]
+
+
+class UsageThroughParams(Params):
+    type = Choice("none", "now", required=True)
+
+
+class UnusedFromParams(Params):
+    type = Choice("item_current_period_start", "none", "now", required=True)
+
+
+class BillForParams(Params):
+    outstanding_usage_through = UsageThroughParams()
+    unused_time_from = UnusedFromParams()
+
+
+class PauseParams(RetrieveParams):
+    bill_for = BillForParams()
+    # What is billed for a pause is invoiced at once, either way.
+    invoicing_behavior = Choice("invoice", "pending_invoice_item")
+    type = Choice("subscription")
+
+
+class ResumeParams(RetrieveParams):
+    billing_cycle_anchor = AnchorChange()
+    proration_behavior = Choice("always_invoice", "create_prorations", "none")
+    payment_behavior = Choice("resume_on_payment_attempt", "resume_on_payment_success")
+
+    unserved = ("proration_date",)
+
+
+def terms_of(params: dict[str, Any]) -> dict[str, Any]:
+    """Of a new subscription's parameters those that speak of time, as its service knows them. Taken out of ``params``."""
+    terms: dict[str, Any] = {}
+    for name, known_as in _TERMS.items():
+        if name in params:
+            terms[known_as] = params.pop(name)
+    # A trial that ends now is none.
+    if terms.get("trial_end_at") == NOW:
+        del terms["trial_end_at"]
+    if "trial_settings" in params:
+        terms["trial_end_behavior"] = params.pop("trial_settings")["end_behavior"]["missing_payment_method"]
+    terms["incomplete"] = params.pop("payment_behavior", "") == "default_incomplete"
+    params.pop("off_session", None)
+    return terms
