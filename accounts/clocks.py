@@ -12,12 +12,15 @@ from accounts import known
 from accounts.errors import ClockAdvancing, ClockNotAhead, ClocksOnlyInTest, TooManyCustomers
 from accounts.models import Customer, Environment, TestClock
 from core.errors import NotFound
+from webhooks.kinds import Kind
+from webhooks.services import record
 
 # As Stripe has it.
 CUSTOMERS_ON_A_CLOCK = 3
 KEPT = timedelta(days=30)
 
 
+@transaction.atomic
 def create_test_clock(*, environment: Environment, frozen_at: datetime, now: datetime, name: str = "") -> TestClock:
     """Make a clock that shows an instant until it is advanced.
 
@@ -26,9 +29,11 @@ def create_test_clock(*, environment: Environment, frozen_at: datetime, now: dat
     """
     if environment.is_live:
         raise ClocksOnlyInTest
-    return TestClock.objects.create(
+    clock = TestClock.objects.create(
         environment=environment, name=name, frozen_at=frozen_at, created_at=now, deletes_at=now + KEPT
     )
+    record(Kind.TEST_CLOCK_CREATED, rows=[clock], now=now)
+    return clock
 
 
 def hold_clock(customer: Customer, *, now: datetime | None = None) -> None:
@@ -74,15 +79,19 @@ def start_advance(clock: TestClock, *, target_at: datetime, furthest: datetime) 
         raise ClockNotAhead(clock.frozen_at, target_at, furthest)
     clock.status, clock.target_at, clock.failure = TestClock.Status.ADVANCING, target_at, ""
     clock.save(update_fields=["status", "target_at", "failure"])
+    record(Kind.TEST_CLOCK_ADVANCING, rows=[clock], now=clock.frozen_at)
     return clock
 
 
 def move_clock(clock: TestClock, at: datetime) -> None:
     """Let a clock on the move show an instant; at its target it is ready. The caller holds it."""
     clock.frozen_at = at
-    if at == clock.target_at:
+    arrives = at == clock.target_at
+    if arrives:
         clock.status, clock.target_at = TestClock.Status.READY, None
     clock.save(update_fields=["frozen_at", "status", "target_at"])
+    if arrives:
+        record(Kind.TEST_CLOCK_READY, rows=[clock], now=at)
     _forget(clock)
 
 
@@ -93,6 +102,7 @@ def stop_clock(clock_id: UUID, *, failure: str) -> None:
     if clock.status == TestClock.Status.ADVANCING:
         clock.status, clock.failure = TestClock.Status.INTERNAL_FAILURE, failure
         clock.save(update_fields=["status", "failure"])
+        record(Kind.TEST_CLOCK_FAILED, rows=[clock], now=clock.frozen_at)
 
 
 def lock_clock(clock: TestClock) -> TestClock:
@@ -113,6 +123,8 @@ def close_clock(clock: TestClock, *, now: datetime) -> None:
     :raises ClockAdvancing: if it is on the move
     """
     _refuse_moving(clock, None)
+    # As it was: what is deleted can be shown no more.
+    record(Kind.TEST_CLOCK_DELETED, rows=[clock], now=clock.frozen_at)
     clock.deleted_at = now
     clock.save(update_fields=["deleted_at"])
 

@@ -26,7 +26,7 @@ from subscriptions.errors import (
     TrialEndInPast,
 )
 from subscriptions.models import Subscription
-from subscriptions.services import become, begin_period, current_period, resume_collection, store
+from subscriptions.services import become, begin_period, current_period, resume_collection, store, told
 from subscriptions.statuses import Status
 
 Anchor = Literal["now", "unchanged"]
@@ -184,8 +184,9 @@ def _changed(subscription: Subscription, now: datetime) -> Iterator[Subscription
         catch_up(locked, now)
         if locked.is_over:
             raise SubscriptionEnded(locked.pk)
-        yield locked
-        store([locked])
+        with told([locked], now=now):
+            yield locked
+            store([locked])
 
 
 def _end_trial(subscription: Subscription, second: datetime, now: datetime) -> None:

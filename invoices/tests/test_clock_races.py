@@ -14,6 +14,7 @@ from accounts.tests.factories import NOW, TestClockFactory
 from invoices import services
 from invoices.models import Invoice
 from invoices.services import clocks
+from invoices.services.stepping import step
 from invoices.tests.factories import FIRST_END, SECOND_END, subscribe
 from invoices.tests.test_races import at_once, kinds
 from subscriptions.errors import SubscriptionEnded
@@ -111,7 +112,6 @@ def test_a_worker_that_dies_in_the_middle_of_a_step_loses_nothing_and_the_next_o
     customer: Customer, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services.advance_test_clock(clock=clock_of(customer), target_at=SECOND_END)
-    step = clocks.step
     backends: list[int] = []
     working, dead = threading.Event(), threading.Event()
 

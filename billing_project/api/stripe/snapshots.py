@@ -6,7 +6,8 @@ from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
-from accounts.models import Customer, Environment
+from accounts.models import Customer, Environment, TestClock
+from billing_project.api.stripe.clocks import shape_of_test_clock
 from billing_project.api.stripe.coupons import shape_of_coupon
 from billing_project.api.stripe.credit_balance_transactions import shape_of_transaction
 from billing_project.api.stripe.credit_grants import shape_of_grant
@@ -26,6 +27,7 @@ from billing_project.api.stripe.kinds import (
     PROMOTION_CODE,
     SUBSCRIPTION,
     TAX_RATE,
+    TEST_CLOCK,
     Kind,
 )
 from billing_project.api.stripe.meters import shape_of_meter
@@ -90,3 +92,4 @@ def tell_all() -> None:
     _tell(CreditGrant, CREDIT_GRANT, "billing.credit_grant", shape_of_grant)
     _tell(LedgerEntry, CREDIT_TRANSACTION, "billing.credit_balance_transaction", shape_of_transaction)
     _tell(Invoice, INVOICE, "invoice", shape_of_invoice)
+    _tell(TestClock, TEST_CLOCK, "test_helpers.test_clock", shape_of_test_clock)

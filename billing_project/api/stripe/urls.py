@@ -8,6 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 
 from billing_project.api.stripe.analytics import MeterUsageViewSet
+from billing_project.api.stripe.clocks import TestClockViewSet
 from billing_project.api.stripe.coupons import CouponViewSet
 from billing_project.api.stripe.credit_balance_summary import CreditBalanceSummaryViewSet
 from billing_project.api.stripe.credit_balance_transactions import CreditBalanceTransactionViewSet
@@ -28,7 +29,6 @@ from billing_project.api.stripe.products import ProductViewSet
 from billing_project.api.stripe.promotion_codes import PromotionCodeViewSet
 from billing_project.api.stripe.subscriptions import SubscriptionItemViewSet, SubscriptionViewSet
 from billing_project.api.stripe.tax_rates import TaxRateViewSet
-from billing_project.api.stripe.test_clocks import TestClockViewSet
 from billing_project.api.stripe.v2 import core_events
 from billing_project.api.stripe.v2 import meter_event_adjustments as v2_adjustments
 from billing_project.api.stripe.v2 import meter_events as v2_events

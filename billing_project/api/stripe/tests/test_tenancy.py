@@ -20,7 +20,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.services import create_company
-from billing_project.api.stripe.kinds import EVENT, METER
+from accounts.tests.factories import TestClockFactory
+from billing_project.api.stripe.kinds import EVENT, METER, TEST_CLOCK
 from billing_project.api.stripe.tests.builders import (
     new_customer,
     new_grant,
@@ -71,10 +72,13 @@ def populate(account: Account, name: str) -> World:
     coupon = account.v1.coupons.create({"percent_off": 5, "duration": "forever"})
     code = account.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
     tax_rate = account.v1.tax_rates.create({"display_name": name, "percentage": 19, "inclusive": False})
+    # As a row: there are none in live mode, but for the walls that makes no difference.
+    clock = TestClockFactory.create(environment=account.environment)
     ids = {
         "coupon": coupon.id,
         "promotion_code": code.id,
         "tax_rate": tax_rate.id,
+        "clock": TEST_CLOCK.id_of(clock),
         "meter": meter.id,
         "event_name": meter.event_name,
         "customer": customer.id,
@@ -202,8 +206,11 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ("v2-event-detail", "get"): [Case("/v2/core/events/{event}")],
     ("event-list", "get"): cursors("events", "{happened}"),
     ("event-detail", "get"): [Case("events/{happened}")],
-    ("customer-list", "get"): cursors("customers", "{customer}"),
-    ("customer-list", "post"): [],
+    ("customer-list", "get"): [
+        *cursors("customers", "{customer}"),
+        reference("customers", "test_clock", "{clock}"),
+    ],
+    ("customer-list", "post"): [reference("customers", "test_clock", "{clock}")],
     ("customer-detail", "get"): [Case("customers/{customer}")],
     ("customer-detail", "post"): [Case("customers/{customer}", {"name": "stolen"})],
     ("customer-detail", "delete"): [Case("customers/{customer}")],
@@ -263,11 +270,19 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ("tax_rate-detail", "post"): [Case("tax_rates/{tax_rate}", {"active": "false"}, param="tax_rate")],
     ("price-detail", "get"): [Case("prices/{price}", param="price")],
     ("price-detail", "post"): [Case("prices/{price}", {"nickname": "stolen"}, param="price")],
+    ("test_clock-list", "get"): cursors("test_helpers/test_clocks", "{clock}"),
+    ("test_clock-list", "post"): [],
+    ("test_clock-detail", "get"): [Case("test_helpers/test_clocks/{clock}")],
+    ("test_clock-detail", "delete"): [Case("test_helpers/test_clocks/{clock}", {})],
+    ("test_clock-advance", "post"): [Case("test_helpers/test_clocks/{clock}/advance", {"frozen_time": "4102444800"})],
+    ("subscription-pause", "post"): [Case("subscriptions/{subscription}/pause")],
+    ("subscription-resume", "post"): [Case("subscriptions/{subscription}/resume")],
     ("subscription-list", "get"): [
         *cursors("subscriptions", "{subscription}"),
         reference("subscriptions", "customer", "{customer}"),
         reference("subscriptions", "price", "{price}"),
         reference("subscriptions", "plan", "{price}"),
+        reference("subscriptions", "test_clock", "{clock}"),
     ],
     ("subscription-list", "post"): [
         reference("subscriptions", "customer", "{customer}", **{"items[0][price]": "{own.price}"}),

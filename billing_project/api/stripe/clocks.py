@@ -1,4 +1,4 @@
-"""/v1/test_helpers/test_clocks."""
+"""/v1/test_helpers/test_clocks. The file cannot have the resource's whole name, or it would be taken for tests."""
 
 import logging
 
