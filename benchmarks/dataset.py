@@ -40,7 +40,7 @@ SELECT %(environment)s, drawn.id, at, %(meter)s, customer.id, at, pg_current_xac
 """
 
 # What autovacuum would do a little later; a benchmark must not depend on when.
-_TABLES = ("usage_meterevent", "usage_eventclaim", "usage_usagesummary")
+_TABLES = ("usage_meterevent", "usage_eventclaim", "usage_usagesummary", "usage_dailysummary")
 
 
 def month() -> Period:

@@ -6,7 +6,7 @@ from usage.models import EventAdjustment, EventRejection, MeterEvent
 
 
 class MeterEventFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """Events of a customer, on one meter or on all of them, in a range of their own time."""
+    """Events of a customer or of all, on one meter or on all of them, in a range of their own time."""
 
     meter = django_filters.UUIDFilter(field_name="meter_id")
     customer = django_filters.UUIDFilter(field_name="customer_id")
@@ -35,6 +35,8 @@ class EventRejectionFilter(django_filters.FilterSet):  # type: ignore[misc]
     """A rejection has no customer that is known."""
 
     meter = django_filters.UUIDFilter(field_name="meter_id")
+    timestamp_gte = django_filters.IsoDateTimeFilter(field_name="timestamp", lookup_expr="gte")
+    timestamp_lt = django_filters.IsoDateTimeFilter(field_name="timestamp", lookup_expr="lt")
 
     class Meta:
         model = EventRejection

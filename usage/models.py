@@ -128,6 +128,7 @@ class EventAdjustment(models.Model):
                 fields=["environment", "meter", "customer", "event_timestamp", "event_id"],
                 name="adjustment_by_customer",
             ),
+            models.Index(fields=["environment", "meter", "event_timestamp", "event_id"], name="adjustment_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -174,6 +175,7 @@ class EventRejection(models.Model):
                 condition=Q(reported_at__isnull=True),
             ),
             models.Index(fields=["environment", "meter", "-received_at"], name="rejection_by_meter"),
+            models.Index(fields=["environment", "-timestamp", "-id"], name="rejection_by_time"),
             # One of the stream's claims nothing: it is found by this alone.
             models.Index(fields=["environment", "identifier", "-received_at"], name="rejection_by_identifier"),
         ]
@@ -247,6 +249,8 @@ class DailySummary(models.Model):
     class Meta:
         verbose_name_plural = "daily summaries"
         constraints = [CheckConstraint(condition=Q(event_count__gt=0), name="daily_summary_not_empty")]
+        # Leads lists of events to the days on which anybody used a meter.
+        indexes = [models.Index(fields=["environment", "meter", "day"], name="daily_summary_by_day")]
 
     def __str__(self) -> str:
         return f"{self.meter} {self.day:%Y-%m-%d}"

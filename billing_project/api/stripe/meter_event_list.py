@@ -9,9 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Environment, Scope
-from billing_project.api.stripe.fields import EXCLUSIVE, MISSING, Choice, ListParams, Ref, Text, TimeRange
+from billing_project.api.stripe.fields import EXCLUSIVE, Choice, ListParams, Ref, Text, TimeRange
 from billing_project.api.stripe.kinds import CUSTOMER, METER, Kind
-from billing_project.api.stripe.pagination import Page, page_of
+from billing_project.api.stripe.pagination import Page, Reader, page_of
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, number, timestamp
 from usage import listing
@@ -31,7 +31,7 @@ REJECTION: Kind[EventRejection] = Kind("meter event", "mtrev", _rejections)
 
 
 class MeterEventListParams(ListParams):
-    """A customer's events by their time, or all by their arrival; ``meter`` and ``timestamp`` need the customer."""
+    """All events by their arrival; narrowed by anything but their state, by their time."""
 
     # A closed meter's events and a deleted customer's stay readable.
     customer = Ref(CUSTOMER)
@@ -41,11 +41,6 @@ class MeterEventListParams(ListParams):
     state = Choice(COUNTED, CANCELED, REJECTED)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        needing = ["timestamp"] if attrs.get("state") == REJECTED else ["meter", "timestamp"]
-        for name in needing:
-            # No index goes by these alone.
-            if name in attrs and not {"customer", "identifier"} & attrs.keys():
-                raise ValidationError({"customer": [ErrorDetail(f"{name} needs customer.", MISSING)]})
         if attrs.get("state") == REJECTED and "customer" in attrs:
             raise ValidationError({"customer": [ErrorDetail("Rejected events have no customer.", EXCLUSIVE)]})
         return super().validate(attrs)
@@ -102,17 +97,29 @@ class MeterEventViewSet(StripeViewSet[MeterEvent]):
                 params,
                 kind=REJECTION,
                 cursors=REJECTION.rows(self.environment),
-                order=("-received_at", "-pk"),
+                order=("-timestamp", "-pk") if "timestamp" in params else ("-received_at", "-pk"),
             )
-        by_time = "customer" in params
+        canceled = None if state is None else state == CANCELED
+        by_time = bool(filters)
         return page_of(
-            listing.places(self.environment, filters, canceled=None if state is None else state == CANCELED),
+            listing.places(self.environment, filters, canceled=canceled),
             params,
             kind=EVENT,
             cursors=self.get_queryset(),
             order=listing.BY_TIME if by_time else listing.BY_ARRIVAL,
-            read=partial(listing.read_by_time if by_time else listing.read_by_arrival, self.environment),
+            read=self._reader(params, filters, canceled=canceled),
         )
+
+    def _reader(self, params: dict[str, Any], filters: dict[str, str], *, canceled: bool | None) -> Reader:
+        if not filters:
+            return partial(listing.read_by_arrival, self.environment)
+        # Of canceled events there are few, and indexes of their own.
+        if "customer" in filters or canceled:
+            return partial(listing.read_by_time, self.environment)
+        name = params.get("starting_after") or params.get("ending_before")
+        cursor = EVENT.find(self.get_queryset(), name) if name else None
+        beyond = cursor.timestamp if cursor else None
+        return partial(listing.read_of_all_customers, self.environment, filters, beyond=beyond)
 
 
 def _filters(params: dict[str, Any]) -> dict[str, str]:

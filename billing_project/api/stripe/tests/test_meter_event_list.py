@@ -85,6 +85,28 @@ def test_a_row_says_what_came_and_what_became_of_it(events: Events) -> None:
     }
 
 
+def test_a_meter_and_a_range_of_time_narrow_the_list_by_themselves(events: Events) -> None:
+    by_time = [f"e{number}" for number in sorted(range(8), key=lambda number: -(number * 3 % 8))]
+    of_calls = [name for name in by_time if int(name[1:]) < 4]
+    at = events.ask(identifier="e1")["data"][0]["timestamp"]
+    until = by_time.index("e1") + 1
+
+    assert events.names(meter=events.meters[0]) == of_calls
+    assert events.names(timestamp={"gte": at}) == by_time[:until]
+    assert events.names(timestamp={"lt": at}) == by_time[until:]
+    assert events.names(timestamp={"gte": events.now}) == []
+    assert events.names(meter=events.meters[0], timestamp={"gte": at}) == [
+        name for name in by_time[:until] if name in of_calls
+    ]
+    events.cancel(1)
+    assert events.names(timestamp=at, state="canceled") == events.names(timestamp=at) == ["e1"]
+    assert events.names(timestamp=at, state="counted") == []
+    assert events.names(meter=events.meters[0], state="canceled") == ["e1"]
+    report(events.account, "calls", "cus_nobody", identifier="lost", timestamp=at)
+    assert events.names(timestamp=at, state="rejected") == ["lost"]
+    assert events.names(timestamp={"gt": at}, state="rejected") == []
+
+
 def test_all_come_by_arrival_and_a_customers_by_their_time(events: Events) -> None:
     assert events.names() == [f"e{number}" for number in reversed(range(8))]
     first, second = events.customers
@@ -153,6 +175,12 @@ def test_pages_hold_every_event_once(events: Events, limit: int) -> None:
         ({"customer": events.customers[0]}, 4),
         ({"customer": events.customers[0], "state": "counted"}, 2),
         ({"customer": events.customers[1], "meter": events.meters[0]}, 2),
+        ({"meter": events.meters[0]}, 4),
+        ({"meter": events.meters[1], "state": "canceled"}, 2),
+        ({"meter": events.meters[1], "state": "counted"}, 2),
+        ({"timestamp": {"gte": events.now - 1000}}, 8),
+        ({"timestamp": {"gte": 1}, "state": "counted"}, 5),
+        ({"timestamp": {"gte": 1}, "state": "rejected"}, 4),
     ):
         seen = events.walk(limit=limit, **params)
         assert len(seen) == len(set(seen)) == count, params
@@ -168,9 +196,6 @@ def test_events_of_one_instant_are_paged_by_their_arrival(events: Events) -> Non
 @pytest.mark.parametrize(
     ("params", "param"),
     [
-        ({"meter": "METER"}, "customer"),
-        ({"timestamp": {"gte": 1}}, "customer"),
-        ({"timestamp": {"gte": 1}, "state": "rejected"}, "customer"),
         ({"customer": "CUSTOMER", "state": "rejected"}, "customer"),
         ({"customer": "cus_nobody"}, "customer"),
         ({"customer": "CUSTOMER", "meter": "mtr_nobody"}, "meter"),
@@ -206,7 +231,18 @@ def test_nothing_is_counted_and_every_read_goes_by_an_index(events: Events) -> N
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
     customer = events.customers[0]
-    for params in ({}, {"customer": customer}, {"customer": customer, "state": "canceled"}, {"state": "counted"}):
+    meter, later = events.meters[0], {"gte": events.now - 500}
+    for params in (
+        {},
+        {"customer": customer},
+        {"customer": customer, "state": "canceled"},
+        {"state": "counted"},
+        {"meter": meter},
+        {"meter": meter, "state": "canceled"},
+        {"timestamp": later},
+        {"timestamp": later, "meter": meter, "state": "counted"},
+        {"timestamp": later, "state": "rejected"},
+    ):
         with CaptureQueriesContext(connection) as queries:
             events.ask(**params)
         statements = [query["sql"] for query in queries if "usage_" in query["sql"]]
