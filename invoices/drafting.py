@@ -16,7 +16,7 @@ from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
 from subscriptions.models import Price, Subscription, SubscriptionItem
 from subscriptions.pricing import Rating, billable_quantity, rate
-from subscriptions.services import next_period
+from subscriptions.services import current_period, next_period
 from subscriptions.statuses import Status
 from usage.reports import Usage, UsageQuestion, quantities
 
@@ -64,30 +64,34 @@ def first_charges(subscription: Subscription) -> list[Charge]:
 
 
 def cycle_charges(subscription: Subscription) -> list[Charge]:
-    """What is billed when the current period ends: metered usage of that one, licensed items for the next.
-
-    What was used in a trial is not billed.
-    """
-    charges = []
-    is_trial = subscription.status == Status.TRIALING
+    """What is billed when the current period ends: metered usage of that one, licensed items for the next."""
+    charges = usage_charges(subscription, current_period(subscription).end)
     for item in _items(subscription):
-        if is_trial and _is_metered(item):
-            continue
-        period = item.current_period if _is_metered(item) else next_period(item, subscription)
+        period = None if _is_metered(item) else next_period(item, subscription)
         if period is not None:
             charges.append(_charge(subscription, item, period))
-    return charges
+    return _in_order(charges)
 
 
-def unbilled_charges(subscription: Subscription, until: datetime) -> list[Charge]:
-    """The metered usage of the current period that came before an instant; none of a trial's."""
+def usage_charges(subscription: Subscription, until: datetime) -> list[Charge]:
+    """The metered usage of the current period that came before an instant; none of a trial's.
+
+    An item that had another price before, or was removed, is billed by what it was at each time.
+    """
     if subscription.status == Status.TRIALING:
         return []
-    return [
-        _charge(subscription, item, Period(item.current_period_start, until))
-        for item in _items(subscription)
-        if _is_metered(item) and item.current_period_start < until
+    start = current_period(subscription).start
+    charges = [
+        Charge(subscription, term.item, term.price, Period(max(start, term.starts_at), min(until, term.ends_at)))
+        for term in subscription.terms.all()
+        if term.price.is_metered and max(start, term.starts_at) < min(until, term.ends_at)
     ]
+    charges += [
+        _charge(subscription, item, Period(max(start, item.effective_at), until))
+        for item in _items(subscription)
+        if _is_metered(item) and max(start, item.effective_at) < until
+    ]
+    return _in_order(charges)
 
 
 def read_usage(environment_id: UUID, asking: Iterable[Asking]) -> Answers:
@@ -205,6 +209,11 @@ def _items(subscription: Subscription) -> Iterable[SubscriptionItem]:
 
 def _is_metered(item: SubscriptionItem) -> bool:
     return item.price.is_metered
+
+
+def _in_order(charges: Iterable[Charge]) -> list[Charge]:
+    """By item, as the caller listed them, and by time."""
+    return sorted(charges, key=lambda charge: (charge.item.created_at, charge.item.pk, charge.period.start))
 
 
 def _charge(subscription: Subscription, item: SubscriptionItem, period: Period) -> Charge:

@@ -46,3 +46,49 @@ class AmountTooLarge(BillingError):
     def __init__(self, amount: Decimal) -> None:
         self.amount = amount
         super().__init__(f"The amount is too large for an invoice: {amount:.6g}")
+
+
+class ItemCurrencyMismatch(BillingError):
+    """An invoice, and a subscription, has one currency for all that is on it."""
+
+    def __init__(self, currency: str) -> None:
+        self.currency = currency
+        super().__init__(f"The item must be in the currency of what it is for: {currency}.")
+
+
+class ItemCustomerMismatch(BillingError):
+    def __init__(self) -> None:
+        super().__init__("The invoice, or the subscription, is another customer's.")
+
+
+class ItemPriceRefused(BillingError):
+    """A recurring price is billed by a subscription, and an inactive one for nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__("An invoice item takes an active one-time price.")
+
+
+class ItemOnFinalInvoice(BillingError):
+    """What is on a final invoice can no longer be changed or taken off."""
+
+    def __init__(self) -> None:
+        super().__init__("The item is on an invoice that is final.")
+
+
+class ProrationNotEditable(BillingError):
+    """What a proration comes to follows from the change that made it."""
+
+    def __init__(self) -> None:
+        super().__init__("The amount, price and period of a proration cannot be changed.")
+
+
+class InvoiceNotDeletable(BillingError):
+    """Only a draft that was made by hand goes; that of a subscription is voided once it is final."""
+
+    def __init__(self) -> None:
+        super().__init__("Only drafts that belong to no subscription can be deleted.")
+
+
+class ProrationDateOutsidePeriod(BillingError):
+    def __init__(self) -> None:
+        super().__init__("The proration date must lie within the current billing period.")

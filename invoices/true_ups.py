@@ -20,6 +20,7 @@ from invoices.explaining import described, units_at_price
 from invoices.models import InvoiceLine, InvoiceLineQuerySet
 from meters.models import LatePolicy
 from subscriptions.models import Price, Subscription
+from subscriptions.services import current_period
 from usage.models import DroppedMonth
 from usage.reports import UsageQuestion
 
@@ -81,11 +82,12 @@ def due_true_ups(subscriptions: Sequence[Subscription], *, until: datetime | Non
     """
     since, owners = {}, {}
     for subscription in subscriptions:
-        for item in subscription.items.all():
-            if item.price.is_metered:
-                end = item.current_period_end if until is None else until
-                since[item.pk] = min(item.current_period_start, end - REACH)
-                owners[item.pk] = subscription
+        period = current_period(subscription)
+        metered = {item.pk for item in subscription.items.all() if item.price.is_metered}
+        # What an item was before it was changed or removed may have been metered.
+        for item_id in metered | {term.item_id for term in subscription.terms.all() if term.price.is_metered}:
+            since[item_id] = min(period.start, (period.end if until is None else until) - REACH)
+            owners[item_id] = subscription
     found: dict[UUID, list[TrueUp]] = defaultdict(list)
     if not since:
         return found
@@ -177,7 +179,7 @@ def make_true_up_lines(
         line = _true_up_line(true_up, answers, read_at)
         if line is not None:
             made.append(line)
-    room = sum(line.amount for line in others) + sum(line.amount for line in made if line.amount > 0)
+    room = max(sum(line.amount for line in others) + sum(line.amount for line in made if line.amount > 0), 0)
     fitting = []
     for line in made:
         if line.amount < 0:

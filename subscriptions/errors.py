@@ -185,6 +185,16 @@ class PriceRepeated(ItemRefused):
         super().__init__(position, "The price is in the subscription already; each price may be in it once.")
 
 
+class PriceMissing(ItemRefused):
+    def __init__(self, position: int) -> None:
+        super().__init__(position, "A new item needs a price.")
+
+
+class ItemRepeated(ItemRefused):
+    def __init__(self, position: int) -> None:
+        super().__init__(position, "The item is changed by another entry of the list already.")
+
+
 class MeterRepeated(ItemRefused):
     """Two items on one meter would bill the same usage twice."""
 
@@ -255,6 +265,13 @@ class TooManySubscriptions(BillingError):
         super().__init__(f"A customer on a test clock has at most {limit} subscriptions.")
 
 
+class AnchorInTrial(BillingError):
+    """Boundaries are counted from the trial's end, whenever that is."""
+
+    def __init__(self) -> None:
+        super().__init__("The billing cycle anchor of a trial is its end: end the trial instead.")
+
+
 class CancelAtInPast(BillingError):
     def __init__(self, cancel_at: datetime) -> None:
         self.cancel_at = cancel_at
@@ -298,13 +315,6 @@ class SubscriptionEnded(NotFound):
 
     def __init__(self, subscription_id: UUID) -> None:
         super().__init__("subscription", str(subscription_id))
-
-
-class ProrationNotSupported(BillingError):
-    """Giving money back for the rest of a period that was paid in advance is not built yet."""
-
-    def __init__(self) -> None:
-        super().__init__("Unused time of licensed items cannot be prorated yet: cancel without it, or at period end.")
 
 
 class StatusMoveRefused(BillingError):

@@ -6,12 +6,17 @@ from uuid import UUID
 
 from django.db import transaction
 
+from accounts.clocks import hold_clock
 from accounts.errors import CustomerDeleted
 from accounts.models import Customer
 from core.bulk import update_rows
 from core.metadata import MetadataChange
+from core.money import CURRENCIES
 from invoices.drafting import check_amount
 from invoices.models import CustomerBalance, CustomerBalanceTransaction, Invoice
+from subscriptions.errors import CurrencyUnknown
+from webhooks.kinds import Kind as Happening
+from webhooks.services import record, take_snapshots
 
 Kind = CustomerBalanceTransaction.Kind
 
@@ -30,15 +35,19 @@ def adjust_balance(
 
     :param amount: minor units; below zero is to the customer's credit
     :param now: the customer's time
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises CustomerDeleted: if the customer was deleted
+    :raises CurrencyUnknown: what it says
     :raises AmountTooLarge: if the balance would be beyond what can be kept
     :raises TooManyMetadataKeys: if the metadata has more than 50 keys
     """
-    balance = _locked_balance(customer, currency)
+    balance = _locked_balance(customer, currency, now)
+    before = take_snapshots([customer])
     entry = _entry(balance, Kind.ADJUSTMENT, amount, now)
     entry.description = description
     entry.metadata = (metadata or MetadataChange()).applied_to({})
     _store([balance], [entry])
+    record(Happening.CUSTOMER_UPDATED, rows=[customer], now=now, before=before)
     return entry
 
 
@@ -48,9 +57,9 @@ def set_balance(*, customer: Customer, amount: int, currency: str, now: datetime
 
     :raises CustomerDeleted: :raises AmountTooLarge: as :func:`adjust_balance` does
     """
-    balance = _locked_balance(customer, currency)
+    balance = _locked_balance(customer, currency, now)
     if balance.amount != amount:
-        _store([balance], [_entry(balance, Kind.ADJUSTMENT, amount - balance.amount, now)])
+        adjust_balance(customer=customer, amount=amount - balance.amount, currency=currency, now=now)
 
 
 @transaction.atomic
@@ -99,6 +108,16 @@ def apply_balances(invoices: Sequence[Invoice]) -> None:
     _store(list(balances.values()), entries)
 
 
+def show_balance(invoice: Invoice) -> None:
+    """Let a preview say what would be due with the customer's balance as it is now."""
+    balance = CustomerBalance.objects.filter(
+        environment=invoice.environment_id, customer=invoice.customer_id, currency=invoice.currency
+    ).first()
+    invoice.starting_balance = balance.amount if balance else 0
+    owed = invoice.starting_balance + invoice.total
+    invoice.amount_due, invoice.ending_balance = max(owed, 0), min(owed, 0)
+
+
 def give_back_to_balance(invoice: Invoice, *, now: datetime) -> None:
     """Undo what a voided invoice did to its customer's balance. The caller holds the invoice's lock."""
     change = invoice.starting_balance - (invoice.ending_balance or 0)
@@ -109,7 +128,10 @@ def give_back_to_balance(invoice: Invoice, *, now: datetime) -> None:
     _store([balance], [_entry(balance, Kind.UNAPPLIED_FROM_INVOICE, change, now, invoice)])
 
 
-def _locked_balance(customer: Customer, currency: str) -> CustomerBalance:
+def _locked_balance(customer: Customer, currency: str, now: datetime) -> CustomerBalance:
+    if currency not in CURRENCIES:
+        raise CurrencyUnknown(currency)
+    hold_clock(customer, now=now)
     # Held, so that the customer is not deleted meanwhile; not the full lock, which whoever refers to it would wait for.
     if Customer.objects.select_for_update(no_key=True).get(pk=customer.pk).deleted_at is not None:
         raise CustomerDeleted(customer.pk)

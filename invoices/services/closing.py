@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 
-from django.db.models import Prefetch
+from django.db.models import F, Prefetch
 
 from invoices.drafting import cycle_charges, make_invoice, make_lines
+from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
-from invoices.true_ups import due_true_ups, make_true_up_lines, read_all_usage
-from subscriptions.models import Subscription, SubscriptionItem, SubscriptionQuerySet
+from invoices.services.waiting import put_onto_invoices, take_waiting_items
+from invoices.true_ups import REACH, due_true_ups, make_true_up_lines, read_all_usage
+from subscriptions.models import ItemTerm, Subscription, SubscriptionItem, SubscriptionQuerySet
 from subscriptions.services import advance_subscriptions, current_period
 from webhooks.kinds import Kind
 from webhooks.services import record
@@ -24,7 +27,15 @@ def subscriptions_with_items() -> SubscriptionQuerySet:
         .select_related("price__product", "price__meter")
         .prefetch_related("price__tiers")
     )
-    return Subscription.objects.select_related("customer__test_clock").prefetch_related(Prefetch("items", items))
+    # What was metered before a change, as far as it is still to be billed or may be trued up.
+    terms = (
+        ItemTerm.objects.filter(price__meter__isnull=False, ends_at__gt=F("item__current_period_start") - REACH)
+        .select_related("item", "price__product", "price__meter")
+        .prefetch_related("price__tiers")
+    )
+    return Subscription.objects.select_related("customer__test_clock").prefetch_related(
+        Prefetch("items", items), Prefetch("terms", terms)
+    )
 
 
 def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
@@ -35,11 +46,14 @@ def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> No
     charges = {subscription.pk: cycle_charges(subscription) for subscription in subscriptions}
     environment_id = subscriptions[0].environment_id
     answers, true_ups = read_all_usage(environment_id, charges, due_true_ups(subscriptions))
+    waiting = take_waiting_items(environment_id, subscriptions)
     invoices: list[Invoice] = []
     lines: list[InvoiceLine] = []
     for subscription in subscriptions:
         made = make_lines(charges[subscription.pk], answers, read_at=now)
         made += make_true_up_lines(true_ups.get(subscription.pk, ()), answers, others=made, read_at=now)
+        items = waiting.get(subscription.pk, [])
+        made += make_item_lines(items, start=len(made))
         # With licensed items only, a last period was paid in advance: nothing is left to bill.
         if made:
             invoice = make_invoice(
@@ -52,7 +66,10 @@ def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> No
             )
             invoices.append(invoice)
             lines.extend(made)
+            for item in items:
+                item.invoice = invoice
     Invoice.objects.bulk_create(invoices)
+    put_onto_invoices(chain.from_iterable(waiting.values()))
     InvoiceLine.objects.bulk_create(lines)
     record(Kind.INVOICE_CREATED, rows=invoices, now=now)
     advance_subscriptions(subscriptions=subscriptions)

@@ -52,7 +52,7 @@ def finalize_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     :raises AmountTooLarge: if its usage has grown beyond what an invoice can hold
     """
     hold_clock(invoice.customer, now=now)
-    invoice = _locked(invoice)
+    invoice = lock_invoice(invoice)
     if invoice.status != Invoice.Status.DRAFT:
         raise InvoiceNotDraft(invoice.status)
     count_again([invoice], read_at=now)
@@ -99,6 +99,12 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
     update_rows(counted, ["description", "basis", "quantity", "exact_amount", "amount"])
     if gone:
         InvoiceLine.objects.filter(pk__in=[line.pk for line in gone]).delete()
+
+
+def add_up_again(draft: Invoice) -> None:
+    """Set a draft's totals after its lines were changed. The caller holds its lock."""
+    add_up(draft, draft.lines.all())
+    draft.save(update_fields=["subtotal", "total", "amount_due"])
 
 
 def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
@@ -159,7 +165,8 @@ def invoices_to_finalize() -> InvoiceQuerySet:
     return Invoice.objects.select_related("customer__test_clock", "subscription")
 
 
-def _locked(invoice: Invoice) -> Invoice:
+def lock_invoice(invoice: Invoice) -> Invoice:
+    """Take an invoice's lock, and read it as it is now."""
     # no_key: a credit note or a line that refers to the invoice need not wait.
     return invoices_to_finalize().select_for_update(of=("self",), no_key=True).get(pk=invoice.pk)
 

@@ -5,15 +5,18 @@ from datetime import datetime
 
 from accounts.models import Customer, Environment
 from core.errors import NotFound
-from core.periods import Period
 from credits.applying import Share
 from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.errors import NoUpcomingInvoice
+from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
+from invoices.services.balances import show_balance
 from invoices.services.closing import subscriptions_with_items
 from invoices.services.crediting import preview_payment_by_credit
+from invoices.services.waiting import waiting_items
 from invoices.true_ups import due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
+from subscriptions.services import current_period
 from subscriptions.statuses import Status
 
 
@@ -37,7 +40,7 @@ def preview_invoice(
     customer: Customer | None = None,
 ) -> PreviewedInvoice:
     """Compute a subscription's next invoice: metered usage of its current period, licensed items for the one after it,
-    and late usage of earlier ones.
+    late usage of earlier ones, what waits for it, and the customer's balance.
 
     :param now: the customer's time
     :param customer: without ``subscription``: the one of the customer's subscriptions that bills next
@@ -48,22 +51,25 @@ def preview_invoice(
     found = _find(environment, subscription, customer)
     bills = found is not None and not found.is_over and found.status not in {Status.INCOMPLETE, Status.PAUSED}
     charges = cycle_charges(found) if found is not None and bills else []
-    if found is None or not charges:
+    items = waiting_items(environment.pk, [found]).get(found.pk, []) if found is not None and bills else []
+    if found is None or not (charges or items):
         raise NoUpcomingInvoice(
             customer_id=customer.pk if customer else None, subscription_id=subscription.pk if subscription else None
         )
     answers, true_ups = read_all_usage(environment.pk, {found.pk: charges}, due_true_ups([found]))
     lines = make_lines(charges, answers, read_at=now)
     lines += make_true_up_lines(true_ups.get(found.pk, ()), answers, others=lines, read_at=now)
-    item = found.items.all()[0]
+    lines += make_item_lines(items, start=len(lines))
     invoice = make_invoice(
         found,
         lines,
-        period=Period(item.current_period_start, item.current_period_end),
+        period=current_period(found),
         billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE,
         created_at=now,
     )
-    return PreviewedInvoice(invoice, lines, preview_payment_by_credit(invoice, lines, now=now))
+    shares = preview_payment_by_credit(invoice, lines, now=now)
+    show_balance(invoice)
+    return PreviewedInvoice(invoice, lines, shares)
 
 
 def _find(

@@ -11,19 +11,23 @@ from accounts.models import Customer, Environment
 from accounts.services import delete_customer as close_customer
 from core.metadata import MetadataChange
 from core.periods import Period
-from invoices.drafting import Charge, first_charges, make_invoice, make_lines, unbilled_charges
+from invoices.drafting import Charge, first_charges, make_invoice, make_lines, usage_charges
+from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
+from invoices.prorations import make_prorations
 from invoices.services.closing import subscriptions_with_items
 from invoices.services.collecting import give_up_first_invoices
 from invoices.services.finalizing import issue
 from invoices.services.stepping import catch_up
+from invoices.services.waiting import keep_prorations, put_onto_invoices, take_waiting_items
 from invoices.true_ups import TrueUp, due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.anchors import AnchorConfig
-from subscriptions.errors import ProrationNotSupported, SubscriptionEnded
+from subscriptions.errors import SubscriptionEnded
 from subscriptions.models import Subscription
 from subscriptions.services import (
     NewItem,
     become,
+    change_instant,
     create_subscription,
     current_period,
     end_subscription,
@@ -108,20 +112,22 @@ def cancel_subscription(
     :param invoice_now: bill the metered usage of the current period before ``now``, on an invoice that is final at
         once, and late usage of earlier ones; usage in the very instant of ``now`` is not billed. Without it, none of
         that is ever billed.
-    :param prorate: give back what licensed items were paid beyond ``now``
+    :param prorate: give back what licensed items were paid beyond ``now``, on that invoice or the customer's next one
     :returns: the subscription as it is now
     :raises SubscriptionEnded: if it is over already
-    :raises ProrationNotSupported: with ``prorate`` and licensed items: not built yet
     :raises AmountTooLarge: if an invoice would be beyond what an invoice can hold
     """
     subscription = lock_subscription(subscription, now=now)
-    if prorate and any(not item.price.is_metered for item in subscription.items.all()):
-        raise ProrationNotSupported
     catch_up(subscription, now)
     if subscription.is_over:
         raise SubscriptionEnded(subscription.pk)
-    if invoice_now and subscription.status not in {Status.INCOMPLETE, Status.PAUSED}:
-        bill_usage_until(subscription, now)
+    if subscription.status not in {Status.INCOMPLETE, Status.PAUSED}:
+        if prorate:
+            at = change_instant(subscription, now)
+            unused = make_prorations(subscription, list(subscription.items.all()), at=at, now=now, charging=False)
+            keep_prorations(unused, now=now)
+        if invoice_now:
+            bill_usage_until(subscription, now)
     with told([subscription], now=now):
         end_subscription(subscription=subscription, now=now, comment=comment, feedback=feedback)
     give_up_first_invoices([subscription], now=now)
@@ -168,7 +174,7 @@ def bill_usage_until(subscription: Subscription, now: datetime) -> None:
     start = current_period(subscription).start
     bill_at_once(
         subscription,
-        unbilled_charges(subscription, now),
+        usage_charges(subscription, now),
         true_ups=due_true_ups([subscription], until=now).get(subscription.pk, ()),
         period=Period(min(start, now), now),
         billing_reason=Invoice.BillingReason.SUBSCRIPTION_UPDATE,
@@ -190,12 +196,20 @@ def bill_at_once(
     answers, countable = read_all_usage(subscription.environment_id, {key: charges}, {key: true_ups})
     lines = make_lines(charges, answers, read_at=now)
     lines += make_true_up_lines(countable.get(key, ()), answers, others=lines, read_at=now)
+    # A subscription that has nothing to bill yet begins without an invoice, whatever waits for its customer.
+    begins = billing_reason == Invoice.BillingReason.SUBSCRIPTION_CREATE
+    waiting = take_waiting_items(subscription.environment_id, [subscription]) if lines or not begins else {}
+    items = waiting.get(key, [])
+    lines += make_item_lines(items, start=len(lines))
     if not lines:
         return
     invoice = make_invoice(
         subscription, lines, period=period, billing_reason=billing_reason, created_at=now, finalizes_at=now
     )
     invoice.save(force_insert=True)
+    for item in items:
+        item.invoice = invoice
+    put_onto_invoices(items)
     InvoiceLine.objects.bulk_create(lines)
     record(Kind.INVOICE_CREATED, rows=[invoice], now=now)
     if invoice.finalizes_at is not None:

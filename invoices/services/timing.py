@@ -14,19 +14,28 @@ from django.db import transaction
 from core.periods import Period, floor_midnight
 from invoices.drafting import first_charges
 from invoices.models import Invoice
+from invoices.prorations import make_prorations
 from invoices.services.stepping import catch_up
 from invoices.services.subscribing import bill_at_once, bill_usage_until, lock_subscription
+from invoices.services.waiting import keep_prorations
 from subscriptions.errors import (
     CancelAtInPast,
     CancellationsExclusive,
     NotPaused,
-    ProrationNotSupported,
     ResumesInPast,
     SubscriptionEnded,
     TrialEndInPast,
 )
 from subscriptions.models import Subscription
-from subscriptions.services import become, begin_period, current_period, resume_collection, store, told
+from subscriptions.services import (
+    become,
+    begin_period,
+    change_instant,
+    current_period,
+    resume_collection,
+    store,
+    told,
+)
 from subscriptions.statuses import Status
 
 Anchor = Literal["now", "unchanged"]
@@ -61,7 +70,8 @@ def change_trial_end(*, subscription: Subscription, now: datetime, ends_at: date
     """Let a trial end at another time, end at once, or begin.
 
     Boundaries count from the trial's end. Where it ends at once, the first full period begins and is billed at once.
-    Where it begins in the middle of a period, what was metered in that is billed up to now.
+    Where it begins in the middle of a period, what was metered in that is billed up to now, and what was paid for the
+    rest of it is given back.
 
     :param now: the customer's time
     :param ends_at: in the future; None: now
@@ -69,7 +79,6 @@ def change_trial_end(*, subscription: Subscription, now: datetime, ends_at: date
     :raises SubscriptionEnded: if it is over
     :raises TrialEndInPast: if the time is not in the future
     :raises StatusMoveRefused: if it is neither active nor in a trial
-    :raises ProrationNotSupported: if it was paid in advance for time that would become a trial: not given back yet
     """
     second = now.replace(microsecond=0)
     with _changed(subscription, now) as locked:
@@ -84,16 +93,17 @@ def change_trial_end(*, subscription: Subscription, now: datetime, ends_at: date
             # There is no trial that could end.
             return locked
         else:
-            if any(not item.price.is_metered for item in locked.items.all()):
-                raise ProrationNotSupported
-            # First what was, then what is: a trial's usage is not billed.
+            # First what was, then what is: a trial's usage is not billed, and its time is not paid for.
+            items = list(locked.items.all())
+            unused = make_prorations(locked, items, at=change_instant(locked, now), now=now, charging=False)
+            keep_prorations(unused, now=now)
             _bill_usage(locked, now)
             become(locked, Status.TRIALING)
             start_at = locked.trial_start_at = second
         locked.trial_end_at = ends_at
         if locked.cancel_at_period_end:
             locked.cancel_at = ends_at
-        locked.anchor_at = _anchor(locked, ends_at)
+        locked.anchor_at = anchor_from(locked, ends_at)
         begin_period(locked, _cut(locked, Period(start_at, ends_at)))
     return locked
 
@@ -171,7 +181,7 @@ def resume_subscription(
             return locked
         become(locked, Status.ACTIVE)
         if anchor == "now":
-            locked.anchor_at = _anchor(locked, second)
+            locked.anchor_at = anchor_from(locked, second)
         _begin_now(locked, second, now, bills=bills_part or anchor == "now")
     return locked
 
@@ -193,7 +203,7 @@ def _end_trial(subscription: Subscription, second: datetime, now: datetime) -> N
     become(subscription, Status.ACTIVE)
     # It may have begun in this very second.
     subscription.trial_end_at = max(second, subscription.trial_start_at or second)
-    subscription.anchor_at = _anchor(subscription, second)
+    subscription.anchor_at = anchor_from(subscription, second)
     _begin_now(subscription, second, now)
 
 
@@ -221,6 +231,7 @@ def _cut(subscription: Subscription, period: Period) -> Period:
     return Period(period.start, end_at)
 
 
-def _anchor(subscription: Subscription, at: datetime) -> datetime:
+def anchor_from(subscription: Subscription, at: datetime) -> datetime:
+    """Where boundaries are counted from that shall be counted from an instant, and from no day of the month."""
     subscription.anchor_config = None
     return at if subscription.zone is None else floor_midnight(at, subscription.zone)

@@ -12,7 +12,7 @@ from invoices import services
 from invoices.errors import AmountTooLarge
 from invoices.models import Invoice, InvoiceLine, InvoiceNumbering
 from invoices.tests.factories import FIRST_END, SECOND_END, subscribe, use, utc
-from subscriptions.errors import PriceInactive, ProrationNotSupported, SubscriptionEnded
+from subscriptions.errors import PriceInactive, SubscriptionEnded
 from subscriptions.models import Price, Subscription
 from subscriptions.services import NewItem
 from subscriptions.tests.factories import MeteredPriceFactory, PriceFactory
@@ -208,20 +208,13 @@ def test_what_ended_by_its_own_date_cannot_be_cancelled_and_is_still_billed(cust
     assert Invoice.objects.get().total == 5
 
 
-def test_giving_money_back_is_refused_while_it_is_not_built(
-    customer: Customer, metered: Price, licensed: Price
-) -> None:
-    paid_ahead = subscribe(customer, metered, licensed)
-    with pytest.raises(ProrationNotSupported):
-        services.cancel_subscription(subscription=paid_ahead, now=NOW + timedelta(days=1), prorate=True)
-    paid_ahead.refresh_from_db()
-    assert paid_ahead.status == Subscription.Status.ACTIVE
-
-    # Metered usage is paid afterwards: there is nothing to give back.
+def test_what_is_paid_afterwards_has_nothing_to_give_back(customer: Customer, metered: Price) -> None:
     arrears = subscribe(customer, metered)
     services.cancel_subscription(subscription=arrears, now=NOW + timedelta(days=1), prorate=True)
+
     arrears.refresh_from_db()
     assert arrears.status == Subscription.Status.CANCELED
+    assert not Invoice.objects.exists()
 
 
 def test_a_customer_goes_with_all_its_subscriptions(customer: Customer, metered: Price, licensed: Price) -> None:

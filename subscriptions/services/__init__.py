@@ -4,6 +4,7 @@
 :mod:`invoices.services` calls them and bills.
 """
 
+from subscriptions.services.changing import ItemChange, change_instant, change_items
 from subscriptions.services.coupons import (
     create_coupon,
     create_promotion_code,
@@ -12,7 +13,7 @@ from subscriptions.services.coupons import (
     update_promotion_code,
 )
 from subscriptions.services.discounts import NewDiscount, Purchase, set_discounts
-from subscriptions.services.items import MAX_ITEMS, NewItem
+from subscriptions.services.items import MAX_ITEMS, NewItem, check_collection
 from subscriptions.services.lifecycle import create_subscription, end_subscription
 from subscriptions.services.prices import NewTier, create_price, delete_plan, update_price
 from subscriptions.services.products import create_product, delete_product, update_product
@@ -32,6 +33,7 @@ from subscriptions.services.waking import (
 
 __all__ = [
     "MAX_ITEMS",
+    "ItemChange",
     "NewDiscount",
     "NewItem",
     "NewTier",
@@ -39,6 +41,9 @@ __all__ = [
     "advance_subscriptions",
     "become",
     "begin_period",
+    "change_instant",
+    "change_items",
+    "check_collection",
     "conclude",
     "create_coupon",
     "create_price",

@@ -8,6 +8,8 @@ from core.errors import NotFound
 from core.metadata import MetadataChange
 from subscriptions.errors import (
     CurrencyMismatch,
+    DaysUntilDueMissing,
+    DaysUntilDueNotAllowed,
     IntervalMismatch,
     ItemsMissing,
     MeterRepeated,
@@ -18,7 +20,7 @@ from subscriptions.errors import (
     QuantityNotAllowed,
     TooManyItems,
 )
-from subscriptions.models import Price
+from subscriptions.models import Price, Subscription
 
 MAX_ITEMS = 20
 _MAX_QUANTITY = 2**63 - 1
@@ -97,3 +99,14 @@ def check_together(prices: Iterable[tuple[int, Price]]) -> None:
             raise MeterRepeated(position)
         seen.add(price.pk)
         meters.add(price.meter_id)
+
+
+def check_collection(collection_method: str, days_until_due: int | None) -> None:
+    """
+    :raises DaysUntilDueMissing: :raises DaysUntilDueNotAllowed: if they do not fit the collection method
+    """
+    sends = Subscription.CollectionMethod(collection_method) == Subscription.CollectionMethod.SEND_INVOICE
+    if sends and days_until_due is None:
+        raise DaysUntilDueMissing
+    if not sends and days_until_due is not None:
+        raise DaysUntilDueNotAllowed

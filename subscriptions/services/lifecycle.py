@@ -19,14 +19,12 @@ from subscriptions.errors import (
     AnchorTooFar,
     CancelAtInPast,
     CancellationsExclusive,
-    DaysUntilDueMissing,
-    DaysUntilDueNotAllowed,
     StartNotInPast,
     TooManySubscriptions,
     TrialEndInPast,
 )
 from subscriptions.models import Interval, Price, Subscription, SubscriptionItem
-from subscriptions.services.items import NewItem, check_new_items
+from subscriptions.services.items import NewItem, check_collection, check_new_items
 from subscriptions.services.waking import conclude, store
 from subscriptions.statuses import Status
 from subscriptions.waking import next_wake
@@ -89,7 +87,7 @@ def create_subscription(
     second = now.replace(microsecond=0)
     start_at = second if backdated_to is None else backdated_to
     check_new_items(items, environment.pk)
-    _check_collection(collection_method, days_until_due)
+    check_collection(collection_method, days_until_due)
     if start_at > second:
         raise StartNotInPast(start_at)
     if trial_days is not None:
@@ -204,11 +202,3 @@ def _lock_present_customer(customer: Customer, environment: Environment, now: da
         running = Subscription.objects.filter(customer=customer, ended_at__isnull=True)
         if running.count() >= SUBSCRIPTIONS_ON_A_CLOCK:
             raise TooManySubscriptions(SUBSCRIPTIONS_ON_A_CLOCK)
-
-
-def _check_collection(collection_method: str, days_until_due: int | None) -> None:
-    sends = Subscription.CollectionMethod(collection_method) == Subscription.CollectionMethod.SEND_INVOICE
-    if sends and days_until_due is None:
-        raise DaysUntilDueMissing
-    if not sends and days_until_due is not None:
-        raise DaysUntilDueNotAllowed

@@ -1,18 +1,21 @@
 """/v1/customers."""
 
+from django.db.models import Prefetch, QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import services as accounts
 from accounts.models import Customer, Scope
-from billing_project.api.stripe.fields import CreatedListParams, Metadata, Params, Ref, RetrieveParams, Text
+from billing_project.api.stripe.fields import CreatedListParams, Integer, Metadata, Params, Ref, RetrieveParams, Text
 from billing_project.api.stripe.kinds import CUSTOMER, TEST_CLOCK
 from billing_project.api.stripe.objects import Reference
 from billing_project.api.stripe.pagination import in_range
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp
 from invoices import services as invoices
+from invoices.models import CustomerBalance
 
+_LARGEST_BALANCE = 10**12
 _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
@@ -20,13 +23,15 @@ _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 def shape_of_customer(customer: Customer) -> Wire:
     if customer.deleted_at is not None:
         return {"id": CUSTOMER.id_of(customer), "object": "customer", "deleted": True}
+    # Of several currencies, which Stripe's customers do not have, the first.
+    balance = next(iter(customer.balances.all()), None)
     return {
         "id": CUSTOMER.id_of(customer),
         "object": "customer",
         "address": shape_of_address(customer),
-        "balance": 0,
+        "balance": balance.amount if balance else 0,
         "created": timestamp(customer.created_at),
-        "currency": None,
+        "currency": balance.currency if balance else None,
         "customer_account": None,
         "default_source": None,
         "delinquent": False,
@@ -47,6 +52,11 @@ def shape_of_customer(customer: Customer) -> Wire:
         "tax_exempt": "none",
         "test_clock": test_clock_of(customer),
     }
+
+
+@CUSTOMER.completed
+def complete(customers: QuerySet[Customer]) -> QuerySet[Customer]:
+    return customers.prefetch_related(Prefetch("balances", CustomerBalance.objects.order_by("pk")))
 
 
 def shape_of_address(customer: Customer) -> Wire | None:
@@ -78,10 +88,10 @@ class CustomerParams(RetrieveParams):
     phone = Text(40, clearable="")
     description = Text(5000, clearable="")
     address = AddressParams(clearable=None)
+    balance = Integer(least=-_LARGEST_BALANCE, most=_LARGEST_BALANCE)
     metadata = Metadata()
 
     unserved = (
-        "balance",
         "business_name",
         "cash_balance",
         "default_source",
@@ -126,12 +136,22 @@ class CustomerViewSet(StripeViewSet[Customer]):
 
     def create(self, request: Request) -> Response:
         params = self.validated(NewCustomerParams)
-        return self.respond(accounts.create_customer(environment=self.environment, now=self.now, **params))
+        balance = params.pop("balance", None)
+        customer = accounts.create_customer(environment=self.environment, now=self.now, **params)
+        return self._with_balance(customer, balance)
 
     def update(self, request: Request, pk: str) -> Response:
         params = self.validated(CustomerParams)
         customer = self.present(pk)
-        return self.respond(accounts.update_customer(customer=customer, now=customer.now(self.now), **params))
+        balance = params.pop("balance", None)
+        customer = accounts.update_customer(customer=customer, now=customer.now(self.now), **params)
+        return self._with_balance(customer, balance)
+
+    def _with_balance(self, customer: Customer, amount: int | None) -> Response:
+        if amount is not None:
+            currency = invoices.currency_of(customer)
+            invoices.set_balance(customer=customer, amount=amount, currency=currency, now=customer.now(self.now))
+        return self.respond(self.row(CUSTOMER.id_of(customer)))
 
     def destroy(self, request: Request, pk: str) -> Response:
         self.validated(RetrieveParams)

@@ -118,6 +118,14 @@ def _price_of_scope(error: credits_.CreditPriceNotMetered) -> StripeError:
     return StripeError(str(error), param=f"applicability_config[scope][prices][{error.position}][id]")
 
 
+def _item_itself(error: subscriptions.ItemRepeated) -> StripeError:
+    return StripeError(str(error), param=f"items[{error.position}][id]")
+
+
+def _item_missing_price(error: subscriptions.PriceMissing) -> StripeError:
+    return StripeError(str(error), code="parameter_missing", param=f"items[{error.position}][price]")
+
+
 def missing(noun: str, identifier: str, *, param: str, status: int = 404, begun: bool = False) -> StripeError:
     """There is no such object within the caller's walls."""
     message = f"No such {noun}: '{clipped(identifier)}'"
@@ -219,6 +227,9 @@ TABLE: dict[type[BillingError], Saying] = {
     subscriptions.QuantityNotAllowed: _item_quantity,
     subscriptions.QuantityInvalid: _item_quantity,
     subscriptions.StatusMoveRefused: _refused(),
+    subscriptions.ItemRepeated: _item_itself,
+    subscriptions.PriceMissing: _item_missing_price,
+    subscriptions.AnchorInTrial: _refused(param="billing_cycle_anchor"),
     subscriptions.StartNotInPast: _refused(param="backdate_start_date"),
     subscriptions.AnchorInPast: _refused(param="billing_cycle_anchor"),
     subscriptions.AnchorTooFar: _refused(param="billing_cycle_anchor"),
@@ -231,7 +242,6 @@ TABLE: dict[type[BillingError], Saying] = {
     subscriptions.CancellationsExclusive: _invalid("parameters_exclusive", "cancel_at"),
     subscriptions.DaysUntilDueMissing: _invalid("parameter_missing", "days_until_due"),
     subscriptions.DaysUntilDueNotAllowed: _invalid(param="days_until_due"),
-    subscriptions.ProrationNotSupported: _invalid(param="prorate"),
     credits_.CreditAmountInvalid: _invalid(param="amount[monetary][value]"),
     credits_.CreditCurrencyUnknown: _invalid(param="amount[monetary][currency]"),
     credits_.CreditScopeEmpty: _invalid("parameter_missing", "applicability_config[scope][prices]"),
@@ -243,6 +253,13 @@ TABLE: dict[type[BillingError], Saying] = {
     invoices.InvoiceNotOpen: _refused("invoice_not_editable"),
     invoices.NoUpcomingInvoice: _refused("invoice_upcoming_none"),
     invoices.AmountTooLarge: _refused("amount_too_large"),
+    invoices.ItemCurrencyMismatch: _refused(param="currency"),
+    invoices.ItemCustomerMismatch: _refused(param="customer"),
+    invoices.ItemPriceRefused: _refused(param="price"),
+    invoices.ItemOnFinalInvoice: _refused("invoice_not_editable"),
+    invoices.ProrationNotEditable: _refused(param="amount"),
+    invoices.InvoiceNotDeletable: _refused("invoice_not_editable"),
+    invoices.ProrationDateOutsidePeriod: _refused(param="proration_date"),
 }
 
 

@@ -1,9 +1,10 @@
 """/v1/invoices and their lines."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
@@ -11,30 +12,36 @@ from rest_framework.response import Response
 
 from accounts.models import Scope
 from billing_project.api.stripe.customers import customer_reference, shape_of_address, test_clock_of
-from billing_project.api.stripe.errors import missing
 from billing_project.api.stripe.fields import (
     UNKNOWN,
+    Array,
     Choice,
     CreatedListParams,
     Flag,
+    Integer,
     ListParams,
+    Metadata,
+    Params,
     Ref,
     RetrieveParams,
+    Text,
     TimeRange,
     required,
 )
-from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, LINE, PRICE, PRODUCT, SUBSCRIPTION, SUBSCRIPTION_ITEM
-from billing_project.api.stripe.objects import Reference, Sublist, write
+from billing_project.api.stripe.invoice_items import shape_of_pricing
+from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, INVOICE_ITEM, LINE, SUBSCRIPTION, SUBSCRIPTION_ITEM
+from billing_project.api.stripe.objects import Sublist, write
 from billing_project.api.stripe.pagination import in_range, page_of
 from billing_project.api.stripe.pretax_credits import bring_credit, shape_of_pretax_credits, with_credit
+from billing_project.api.stripe.previews import PreviewParams, preview_of
 from billing_project.api.stripe.subscriptions import subscription_reference
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from core.ids import spell
 from core.money import plain
 from invoices import services
-from invoices.models import Invoice, InvoiceLine
-from subscriptions.models import Price
+from invoices.models import CustomerBalance, Invoice, InvoiceItem, InvoiceLine
+from subscriptions.models import Subscription
 
 _FIRST_LINES = 10
 _LINE_ORDER = ("position",)
@@ -45,10 +52,14 @@ _PREVIEW_PREFIX = "upcoming_in"
 def complete(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
     # One more line than is shown, which tells whether there are more.
     first = _with_prices(InvoiceLine.objects.order_by(*_LINE_ORDER))[: _FIRST_LINES + 1]
+    balance = CustomerBalance.objects.filter(
+        environment=OuterRef("environment"), customer=OuterRef("customer"), currency=OuterRef("currency")
+    )
     return (
         with_credit(invoices)
         .select_related("customer__test_clock", "subscription")
         .prefetch_related("environment__company", Prefetch("lines", first, to_attr="first_lines"))
+        .annotate(present_balance=Subquery(balance.values("amount")[:1]))
     )
 
 
@@ -104,7 +115,7 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "collection_method": invoice.collection_method,
         "created": timestamp(invoice.created_at),
         "currency": invoice.currency,
-        "custom_fields": None,
+        "custom_fields": invoice.custom_fields or None,
         "customer": customer_reference(customer),
         "customer_account": None,
         "customer_address": shape_of_address(customer),
@@ -121,8 +132,8 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "discounts": [],
         "due_date": timestamp_or_none(invoice.due_at),
         "effective_at": timestamp_or_none(invoice.finalized_at),
-        "ending_balance": 0 if final else None,
-        "footer": None,
+        "ending_balance": invoice.ending_balance,
+        "footer": invoice.footer or None,
         "from_invoice": None,
         "hosted_invoice_url": None,
         "invoice_pdf": None,
@@ -148,12 +159,12 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "rendering": None,
         "shipping_cost": None,
         "shipping_details": None,
-        "starting_balance": 0,
+        "starting_balance": _starting_balance(invoice),
         "statement_descriptor": None,
         "status": invoice.status,
         "status_transitions": {
             "finalized_at": timestamp_or_none(invoice.finalized_at),
-            "marked_uncollectible_at": None,
+            "marked_uncollectible_at": timestamp_or_none(invoice.uncollectible_at),
             "paid_at": timestamp_or_none(invoice.paid_at),
             "voided_at": timestamp_or_none(invoice.voided_at),
         },
@@ -167,6 +178,13 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "total_taxes": [],
         "webhooks_delivered_at": None,
     }
+
+
+def _starting_balance(invoice: Invoice) -> int:
+    """A stored draft's is the customer's balance as it is at present; a final one's what it was, a preview's as computed."""
+    if invoice.status != Invoice.Status.DRAFT:
+        return invoice.starting_balance
+    return getattr(invoice, "present_balance", invoice.starting_balance) or 0
 
 
 def _shape_of_parent(invoice: Invoice) -> Wire | None:
@@ -191,14 +209,14 @@ def shape_of_line(line: InvoiceLine) -> Wire:
         "currency": line.invoice.currency,
         "description": line.description or None,
         "discount_amounts": [],
-        "discountable": True,
+        "discountable": line.invoice_item is None or line.invoice_item.is_discountable,
         "discounts": [],
         "invoice": _id_of(line.invoice),
-        "metadata": line.subscription_item.metadata if line.subscription_item else {},
+        "metadata": _metadata_of_line(line),
         "parent": _shape_of_line_parent(line),
         "period": {"end": timestamp(line.period_end), "start": timestamp(line.period_start)},
         "pretax_credit_amounts": shape_of_pretax_credits(line.invoice, line),
-        "pricing": _shape_of_pricing(line),
+        "pricing": shape_of_pricing(line.price, line.unit_amount),
         # Whole units only; the text beside it has all of them.
         "quantity": int(line.quantity),
         "quantity_decimal": plain(line.quantity),
@@ -208,8 +226,20 @@ def shape_of_line(line: InvoiceLine) -> Wire:
     }
 
 
+def _metadata_of_line(line: InvoiceLine) -> dict[str, str]:
+    source = line.invoice_item or line.subscription_item
+    return source.metadata if source else {}
+
+
 def _shape_of_line_parent(line: InvoiceLine) -> Wire | None:
-    if line.subscription_item_id is None or line.invoice.subscription_id is None:
+    subscription_id = line.invoice.subscription_id
+    if line.invoice_item is not None:
+        return {
+            "invoice_item_details": _shape_of_item_details(line.invoice_item),
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
+        }
+    if line.subscription_item_id is None or subscription_id is None:
         return None
     return {
         "invoice_item_details": None,
@@ -217,34 +247,62 @@ def _shape_of_line_parent(line: InvoiceLine) -> Wire | None:
             "invoice_item": None,
             "proration": False,
             "proration_details": {"credited_items": None},
-            "subscription": SUBSCRIPTION.spell(line.invoice.subscription_id),
+            "subscription": SUBSCRIPTION.spell(subscription_id),
             "subscription_item": SUBSCRIPTION_ITEM.spell(line.subscription_item_id),
         },
         "type": "subscription_item_details",
     }
 
 
-def _shape_of_pricing(line: InvoiceLine) -> Wire | None:
-    price = line.price
-    if price is None:
-        return None
-
-    def load() -> Price:
-        return price
-
+def _shape_of_item_details(item: InvoiceItem) -> Wire:
     return {
-        "price_details": {
-            "price": Reference(PRICE, PRICE.id_of(price), load),
-            "product": PRODUCT.id_of(price.product),
-        },
-        "type": "price_details",
-        "unit_amount_decimal": None if line.unit_amount is None else plain(line.unit_amount),
+        "invoice_item": INVOICE_ITEM.id_of(item),
+        "proration": item.is_proration,
+        "proration_details": {"credited_items": _credited_items(item)},
+        "subscription": SUBSCRIPTION.spell(item.subscription_id) if item.subscription_id else None,
     }
 
 
+def _credited_items(item: InvoiceItem) -> Wire | None:
+    """The line that a proration gives back; of another proration, the line that has put it onto its invoice."""
+    line = item.credits_line
+    if line is None and item.credits_item is not None:
+        line = next(iter(item.credits_item.lines.all()), None)
+    if line is None:
+        return None
+    return {"invoice": INVOICE.spell(line.invoice_id), "invoice_line_items": [LINE.id_of(line)]}
+
+
 def _with_prices(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
-    # A chunk of a billing run has many lines and few prices.
-    return lines.select_related("subscription_item").prefetch_related("price__product")
+    # A chunk of a billing run has many lines and few prices, and hardly ever an invoice item.
+    return lines.select_related("subscription_item").prefetch_related(
+        "price__product", "invoice_item__credits_line", "invoice_item__credits_item__lines"
+    )
+
+
+_UNSERVED = (
+    "account_tax_ids",
+    "application_fee_amount",
+    "automatic_tax",
+    "automatically_finalizes_at",
+    "customer_account",
+    "default_payment_method",
+    "default_source",
+    "default_tax_rates",
+    "discounts",
+    "due_date",
+    "effective_at",
+    "from_invoice",
+    "issuer",
+    "number",
+    "on_behalf_of",
+    "payment_settings",
+    "rendering",
+    "shipping_cost",
+    "shipping_details",
+    "statement_descriptor",
+    "transfer_data",
+)
 
 
 class InvoiceListParams(CreatedListParams):
@@ -257,31 +315,33 @@ class InvoiceListParams(CreatedListParams):
     unserved = ("customer_account",)
 
 
-class PreviewParams(RetrieveParams):
+class CustomFieldParams(Params):
+    name = Text(40, required=True)
+    value = Text(140, required=True)
+
+
+class InvoiceWordsParams(RetrieveParams):
+    """What is said on an invoice, and how it is collected: of creation and update alike."""
+
+    description = Text(1500, clearable="")
+    footer = Text(5000, clearable="")
+    custom_fields = Array(CustomFieldParams(), most=4, clearable=())
+    metadata = Metadata()
+    collection_method = Choice(*Subscription.CollectionMethod.values)
+    days_until_due = Integer(least=0, most=3650)
+    auto_advance = Flag()
+
+    unserved = _UNSERVED
+
+
+class NewInvoiceParams(InvoiceWordsParams):
     customer = Ref(CUSTOMER, among=lambda customers: customers.filter(deleted_at=None))
     subscription = Ref(SUBSCRIPTION)
-
-    unserved = (
-        "automatic_tax",
-        "billing_schedules",
-        "currency",
-        "customer_account",
-        "customer_details",
-        "discounts",
-        "invoice_items",
-        "issuer",
-        "on_behalf_of",
-        "preview_mode",
-        "schedule",
-        "schedule_details",
-        "subscription_details",
-    )
+    currency = Text(3)
+    pending_invoice_items_behavior = Choice("include", "exclude", default="exclude")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         required(attrs, "customer", "subscription")
-        customer, subscription = attrs.get("customer"), attrs.get("subscription")
-        if customer and subscription and subscription.customer_id != customer.pk:
-            raise missing("subscription", SUBSCRIPTION.id_of(subscription), param="subscription", status=400)
         return attrs
 
 
@@ -299,6 +359,11 @@ class PayParams(RetrieveParams):
             message = "Payments are not collected here yet: only paid_out_of_band=true is accepted"
             raise ValidationError({"paid_out_of_band": [ErrorDetail(message, UNKNOWN)]})
         return attrs
+
+
+def _renamed(params: dict[str, Any]) -> dict[str, Any]:
+    names = {"auto_advance": "finalizes_itself"}
+    return {names.get(name, name): value for name, value in params.items()}
 
 
 class InvoiceViewSet(StripeViewSet[Invoice]):
@@ -327,13 +392,44 @@ class InvoiceViewSet(StripeViewSet[Invoice]):
             line.invoice = invoice
         return self.respond_page(page, shape_of_line)
 
+    def create(self, request: Request) -> Response:
+        params = self.validated(NewInvoiceParams)
+        subscription = params.get("subscription")
+        customer = params.pop("customer", None) or params["subscription"].customer
+        takes_items = params.pop("pending_invoice_items_behavior") == "include"
+        currency = params.pop("currency", "").lower()
+        invoice = services.create_invoice(
+            environment=self.environment,
+            customer=customer,
+            currency=currency or services.currency_of(customer, subscription=subscription),
+            now=customer.now(self.now),
+            takes_waiting_items=takes_items,
+            **_renamed(params),
+        )
+        return self.respond(self.row(INVOICE.id_of(invoice)))
+
+    def update(self, request: Request, pk: str) -> Response:
+        params = _renamed(self.validated(InvoiceWordsParams))
+        names = ("collection_method", "days_until_due", "finalizes_itself")
+        terms: Any = {name: params.pop(name) for name in names if name in params}
+        return self._changed(pk, partial(services.update_invoice, terms=terms, **params))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        self.validated(RetrieveParams)
+        invoice = self.row(pk)
+        services.delete_draft(invoice=invoice, now=invoice.customer.now(self.now))
+        return Response({"id": pk, "object": "invoice", "deleted": True})
+
     @action(methods=["post"], detail=False)
     def create_preview(self, request: Request) -> Response:
         params = self.validated(PreviewParams)
-        customer = params.get("customer") or params["subscription"].customer
-        preview = services.preview_invoice(environment=self.environment, now=customer.now(self.now), **params)
-        shape = shape_of_preview(preview)
-        return Response(write(shape, self.expansion, livemode=self.environment.is_live))
+        preview = preview_of(params, self.environment, self.now)
+        return Response(write(shape_of_preview(preview), self.expansion, livemode=self.environment.is_live))
+
+    @action(methods=["post"], detail=True)
+    def mark_uncollectible(self, request: Request, pk: str) -> Response:
+        self.validated(RetrieveParams)
+        return self._changed(pk, services.mark_invoice_uncollectible)
 
     @action(methods=["post"], detail=True)
     def finalize(self, request: Request, pk: str) -> Response:

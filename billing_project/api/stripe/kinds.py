@@ -13,7 +13,7 @@ from accounts.models import Customer, Environment, TestClock
 from billing_project.api.stripe.wire import Wire
 from core.ids import spell, unspell
 from credits.models import CreditGrant, LedgerEntry
-from invoices.models import Invoice, InvoiceLine
+from invoices.models import CustomerBalanceTransaction, Invoice, InvoiceItem, InvoiceLine
 from meters.models import Meter
 from subscriptions.models import (
     Coupon,
@@ -184,6 +184,12 @@ EVENT: Kind[Event] = Kind("event", "evt", lambda environment: Event.objects.of(e
 CREDIT_GRANT: Kind[CreditGrant] = Kind("credit grant", "credgr", CreditGrant.objects.of)
 CREDIT_TRANSACTION: Kind[LedgerEntry] = Kind("credit balance transaction", "cbtxn", LedgerEntry.objects.of)
 LINE: Kind[InvoiceLine] = Kind("line item", "il", _lines)
+INVOICE_ITEM: Kind[InvoiceItem] = Kind(
+    "invoice item", "ii", lambda environment: InvoiceItem.objects.of(environment).present()
+)
+BALANCE_TRANSACTION: Kind[CustomerBalanceTransaction] = Kind(
+    "customer balance transaction", "cbtxn", CustomerBalanceTransaction.objects.of
+)
 
 # What a domain error calls by its noun and bare id, and a caller knows by its spelled one.
 BY_NOUN = {

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, TypeAlias
+from uuid import UUID
 
+from accounts.models import Environment
 from billing_project.api.stripe.kinds import Kind
 from billing_project.api.stripe.wire import StripeError, Wire, clipped
 
@@ -27,6 +29,11 @@ class Reference:
     kind: Kind[Any]
     id: str | None
     load: Callable[[], Any]
+
+    @classmethod
+    def to(cls, kind: Kind[Any], pk: UUID | None, environment: Environment) -> "Reference":
+        """One that is read only where it is asked for in full."""
+        return cls(kind, None if pk is None else kind.spell(pk), lambda: kind.complete(environment).get(pk=pk))
 
 
 @dataclass(frozen=True, slots=True)

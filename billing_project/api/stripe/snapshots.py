@@ -13,6 +13,7 @@ from billing_project.api.stripe.credit_balance_transactions import shape_of_tran
 from billing_project.api.stripe.credit_grants import shape_of_grant
 from billing_project.api.stripe.customers import shape_of_customer
 from billing_project.api.stripe.discounts import shape_of_discount
+from billing_project.api.stripe.invoice_items import shape_of_invoice_item
 from billing_project.api.stripe.invoices import shape_of_invoice
 from billing_project.api.stripe.kinds import (
     COUPON,
@@ -21,6 +22,7 @@ from billing_project.api.stripe.kinds import (
     CUSTOMER,
     DISCOUNT,
     INVOICE,
+    INVOICE_ITEM,
     METER,
     PRICE,
     PRODUCT,
@@ -39,7 +41,7 @@ from billing_project.api.stripe.subscriptions import shape_of_subscription
 from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire
 from credits.models import CreditGrant, LedgerEntry
-from invoices.models import Invoice
+from invoices.models import Invoice, InvoiceItem
 from meters.models import Meter
 from subscriptions.models import Coupon, Discount, Price, Product, PromotionCode, Subscription, TaxRate
 from webhooks.snapshots import Snapshots, Teller, register
@@ -93,3 +95,4 @@ def tell_all() -> None:
     _tell(LedgerEntry, CREDIT_TRANSACTION, "billing.credit_balance_transaction", shape_of_transaction)
     _tell(Invoice, INVOICE, "invoice", shape_of_invoice)
     _tell(TestClock, TEST_CLOCK, "test_helpers.test_clock", shape_of_test_clock)
+    _tell(InvoiceItem, INVOICE_ITEM, "invoiceitem", shape_of_invoice_item)

@@ -10,6 +10,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
+from billing_project.api.stripe.changes import (
+    ChangeParams,
+    PaymentBehavior,
+    PricedParams,
+    Prices,
+    ProrationParams,
+    change_of,
+    item_change,
+    naming_the_item,
+    new_item,
+    proration_of,
+)
 from billing_project.api.stripe.customers import customer_reference, test_clock_of
 from billing_project.api.stripe.fields import (
     UNKNOWN,
@@ -46,7 +58,7 @@ from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from invoices import services
 from invoices.models import Invoice
 from subscriptions.models import Subscription, SubscriptionItem
-from subscriptions.services import MAX_ITEMS, NewItem
+from subscriptions.services import MAX_ITEMS, ItemChange
 
 _CREATE_UNSERVED = (
     "add_invoice_items",
@@ -67,6 +79,29 @@ _CREATE_UNSERVED = (
     "proration_behavior",
     "transfer_data",
     "trial_from_plan",
+)
+_UPDATE_UNSERVED = (
+    "add_invoice_items",
+    "application_fee_percent",
+    "automatic_tax",
+    "billing_schedules",
+    "billing_thresholds",
+    "cancel_at",
+    "cancel_at_period_end",
+    "cancellation_details",
+    "default_payment_method",
+    "default_source",
+    "default_tax_rates",
+    "discounts",
+    "invoice_settings",
+    "on_behalf_of",
+    "pause_collection",
+    "payment_settings",
+    "pending_invoice_item_interval",
+    "transfer_data",
+    "trial_end",
+    "trial_from_plan",
+    "trial_settings",
 )
 _FEEDBACK = (
     "customer_service",
@@ -206,19 +241,12 @@ def _latest_invoice(subscription: Subscription) -> Reference:
     return Reference(INVOICE, identifier, lambda: INVOICE.complete(subscription.environment).get(pk=pk))
 
 
-class ItemParams(Params):
-    price = Ref(PRICE)
-    # The older word for the same.
-    plan = Ref(PRICE)
-    quantity = Integer(least=0)
-    metadata = Metadata()
-
-    unserved = ("billing_thresholds", "discounts", "price_data", "tax_rates", "trial")
+class ItemParams(PricedParams):
+    unserved = ("billing_thresholds", "discounts", "tax_rates", "trial")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        required(attrs, "price", "plan")
-        exclusive(attrs, "price", "plan")
-        return attrs
+        required(attrs, "price", "plan", "price_data")
+        return super().validate(attrs)
 
 
 class BillingModeParams(Params):
@@ -258,6 +286,17 @@ class SubscriptionParams(RetrieveParams):
         exclusive(attrs, "billing_cycle_anchor", "billing_cycle_anchor_config")
         exclusive(attrs, "trial_end", "trial_period_days")
         return attrs
+
+
+class SubscriptionUpdateParams(ChangeParams, RetrieveParams):
+    collection_method = Choice(*Subscription.CollectionMethod.values)
+    days_until_due = Integer(least=0, most=3650)
+    description = Text(500, clearable="")
+    metadata = Metadata()
+    payment_behavior = PaymentBehavior()
+    off_session = Flag()
+
+    unserved = _UPDATE_UNSERVED
 
 
 class SubscriptionListParams(CreatedListParams):
@@ -315,15 +354,27 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
         customer = params.pop("customer")
         params.pop("billing_mode", None)
         terms = terms_of(params)
+        prices = Prices(self.environment, self.now)
         subscription = services.start_subscription(
             environment=self.environment,
             customer=customer,
-            items=[self._new_item(item) for item in params.pop("items")],
+            items=[new_item(item, prices) for item in params.pop("items")],
             now=customer.now(self.now),
             **terms,
             **params,
         )
+        prices.put_away()
         return self.respond(self.row(SUBSCRIPTION.id_of(subscription)))
+
+    def update(self, request: Request, pk: str) -> Response:
+        params = self.validated(SubscriptionUpdateParams)
+        subscription = self.row(pk)
+        prices = Prices(self.environment, self.now)
+        services.update_subscription(
+            subscription=subscription, now=subscription.customer.now(self.now), **change_of(params, prices)
+        )
+        prices.put_away()
+        return self.respond(self.row(pk))
 
     def destroy(self, request: Request, pk: str) -> Response:
         params = self.validated(CancelParams)
@@ -360,14 +411,29 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
         )
         return self.respond(self.row(pk))
 
-    @staticmethod
-    def _new_item(item: dict[str, Any]) -> NewItem:
-        price = item["price"] if "price" in item else item["plan"]
-        return NewItem(price, item.get("quantity"), item.get("metadata"))
-
 
 class ItemListParams(ListParams):
     subscription = Ref(SUBSCRIPTION, required=True)
+
+
+class ItemTouchParams(ProrationParams, RetrieveParams):
+    """What goes with any change of one item."""
+
+    payment_behavior = PaymentBehavior()
+    off_session = Flag()
+
+
+class NewItemParams(ItemTouchParams, ItemParams):
+    subscription = Ref(SUBSCRIPTION, required=True)
+
+
+class ItemUpdateParams(ItemTouchParams, PricedParams):
+    unserved = ("billing_thresholds", "discounts", "tax_rates")
+
+
+class ItemRemovalParams(ItemTouchParams):
+    # Usage that a meter counted belongs to the meter: Stripe, too, leaves it alone.
+    clear_usage = Flag()
 
 
 class SubscriptionItemViewSet(StripeViewSet[SubscriptionItem]):
@@ -380,3 +446,34 @@ class SubscriptionItemViewSet(StripeViewSet[SubscriptionItem]):
     def list(self, request: Request) -> Response:
         params = self.validated(ItemListParams)
         return self.listed(self.get_queryset().filter(subscription=params["subscription"]), params)
+
+    def create(self, request: Request) -> Response:
+        params = self.validated(NewItemParams)
+        prices = Prices(self.environment, self.now)
+        change = item_change(params, prices)
+        subscription = self._change(params["subscription"], change, params)
+        prices.put_away()
+        return self.respond(self.get_queryset().get(subscription=subscription, price=change.price))
+
+    def update(self, request: Request, pk: str) -> Response:
+        params = self.validated(ItemUpdateParams)
+        item = self.row(pk)
+        prices = Prices(self.environment, self.now)
+        self._change(item.subscription, item_change(params, prices, item=item), params)
+        prices.put_away()
+        return self.respond(self.row(pk))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        params = self.validated(ItemRemovalParams)
+        item = self.row(pk)
+        self._change(item.subscription, ItemChange(item=item, is_removed=True), params)
+        return Response({"id": SUBSCRIPTION_ITEM.id_of(item), "object": "subscription_item", "deleted": True})
+
+    def _change(self, subscription: Subscription, change: ItemChange, params: dict[str, Any]) -> Subscription:
+        with naming_the_item():
+            return services.update_subscription(
+                subscription=subscription,
+                now=subscription.customer.now(self.now),
+                items=[change],
+                **proration_of(params),
+            )

@@ -8,6 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 
 from billing_project.api.stripe.analytics import MeterUsageViewSet
+from billing_project.api.stripe.balance_transactions import BalanceTransactionViewSet
 from billing_project.api.stripe.clocks import TestClockViewSet
 from billing_project.api.stripe.coupons import CouponViewSet
 from billing_project.api.stripe.credit_balance_summary import CreditBalanceSummaryViewSet
@@ -16,6 +17,7 @@ from billing_project.api.stripe.credit_grants import CreditGrantViewSet
 from billing_project.api.stripe.customers import CustomerViewSet
 from billing_project.api.stripe.errors import unrecognized
 from billing_project.api.stripe.events import EventViewSet
+from billing_project.api.stripe.invoice_items import InvoiceItemViewSet
 from billing_project.api.stripe.invoices import InvoiceViewSet
 from billing_project.api.stripe.meter_event_adjustments import MeterEventAdjustmentViewSet
 from billing_project.api.stripe.meter_event_bulk import create_bulk
@@ -71,6 +73,7 @@ router.register("subscriptions", SubscriptionViewSet, "subscription")
 router.register("subscription_items", SubscriptionItemViewSet, "subscription_item")
 router.register("invoices", InvoiceViewSet, "invoice")
 router.register("test_helpers/test_clocks", TestClockViewSet, "test_clock")
+router.register("invoiceitems", InvoiceItemViewSet, "invoice_item")
 
 urlpatterns = [
     re_path(
@@ -108,6 +111,16 @@ urlpatterns = [
                     "billing/meter_event_adjustments",
                     MeterEventAdjustmentViewSet.as_view({"post": "create"}),
                     name="meter_event_adjustment-list",
+                ),
+                path(
+                    "customers/<str:customer>/balance_transactions",
+                    BalanceTransactionViewSet.as_view({"get": "list", "post": "create"}),
+                    name="balance_transaction-list",
+                ),
+                path(
+                    "customers/<str:customer>/balance_transactions/<str:pk>",
+                    BalanceTransactionViewSet.as_view({"get": "retrieve", "post": "update"}),
+                    name="balance_transaction-detail",
                 ),
                 *router.urls,
             ]

@@ -57,7 +57,6 @@ def test_an_update_merges_metadata_and_unsets_what_is_empty(account: Account) ->
         ({"metadata": {"a[b]": "1"}}, "metadata", None),
         ({"metadata": {str(number): "1" for number in range(51)}}, "metadata", None),
         ({"address": {"planet": "Mars"}}, "address[planet]", "parameter_unknown"),
-        ({"balance": 5}, "balance", "parameter_unknown"),
         ({"source": "tok_visa"}, "source", "parameter_unknown"),
     ],
 )

@@ -233,7 +233,6 @@ def test_a_preview_shows_what_is_coming_and_stores_nothing(account: Account) -> 
         ({"subscription": "sub_nope"}, "subscription", "resource_missing"),
         ({"customer": "CUSTOMER"}, None, "invoice_upcoming_none"),
         ({"customer": "CUSTOMER", "subscription": "SUBSCRIPTION"}, "subscription", "resource_missing"),
-        ({"customer": "CUSTOMER", "invoice_items": [{"amount": 1}]}, "invoice_items", "parameter_unknown"),
     ],
 )
 def test_what_cannot_be_previewed(account: Account, params: Any, param: str | None, code: str) -> None:

@@ -74,7 +74,11 @@ def populate(account: Account, name: str) -> World:
     tax_rate = account.v1.tax_rates.create({"display_name": name, "percentage": 19, "inclusive": False})
     # As a row: there are none in live mode, but for the walls that makes no difference.
     clock = TestClockFactory.create(environment=account.environment)
+    item = account.v1.invoice_items.create({"customer": customer.id, "amount": 700, "currency": "usd"})
+    entry = account.v1.customers.balance_transactions.create(customer.id, {"amount": -5, "currency": "usd"})
     ids = {
+        "invoice_item": item.id,
+        "entry": entry.id,
         "coupon": coupon.id,
         "promotion_code": code.id,
         "tax_rate": tax_rate.id,
@@ -290,10 +294,30 @@ CASES: dict[tuple[str, str], list[Case]] = {
         reference("subscriptions", "items[0][plan]", "{price}", customer="{own.customer}"),
     ],
     ("subscription-detail", "get"): [Case("subscriptions/{subscription}")],
+    ("subscription-detail", "post"): [
+        Case("subscriptions/{subscription}", {"metadata[a]": "stolen"}),
+        reference("subscriptions/{own.subscription}", "items[0][id]", "{item}"),
+        reference("subscriptions/{own.subscription}", "items[0][price]", "{price}"),
+        reference("subscriptions/{own.subscription}", "items[0][plan]", "{price}"),
+        reference(
+            "subscriptions/{own.subscription}",
+            "items[0][price_data][product]",
+            "{product}",
+            **{
+                "items[0][price_data][currency]": "usd",
+                "items[0][price_data][unit_amount]": "1",
+                "items[0][price_data][recurring][interval]": "month",
+            },
+        ),
+    ],
     ("subscription-detail", "delete"): [Case("subscriptions/{subscription}", {"invoice_now": "true"})],
     ("subscription_item-list", "get"): [
         reference("subscription_items", "subscription", "{subscription}"),
         *cursors("subscription_items", "{item}", subscription="{own.subscription}"),
+    ],
+    ("subscription_item-list", "post"): [
+        reference("subscription_items", "subscription", "{subscription}", price="{own.price}"),
+        reference("subscription_items", "price", "{price}", subscription="{own.subscription}"),
     ],
     ("subscription_item-detail", "get"): [Case("subscription_items/{item}")],
     ("credit_grant-list", "get"): [
@@ -337,12 +361,57 @@ CASES: dict[tuple[str, str], list[Case]] = {
         reference("billing/credit_balance_transactions", "credit_grant", "{grant}"),
     ],
     ("credit_balance_transaction-detail", "get"): [Case("billing/credit_balance_transactions/{credit_transaction}")],
+    ("subscription_item-detail", "post"): [
+        Case("subscription_items/{item}", {"quantity": "5"}),
+        reference("subscription_items/{own.item}", "price", "{price}"),
+    ],
+    ("subscription_item-detail", "delete"): [Case("subscription_items/{item}")],
+    ("invoice_item-list", "get"): [
+        *cursors("invoiceitems", "{invoice_item}"),
+        reference("invoiceitems", "customer", "{customer}"),
+        reference("invoiceitems", "invoice", "{invoice}"),
+    ],
+    ("invoice_item-list", "post"): [
+        reference("invoiceitems", "customer", "{customer}", amount="1"),
+        reference("invoiceitems", "price", "{price}", customer="{own.customer}"),
+        reference("invoiceitems", "subscription", "{subscription}", customer="{own.customer}", amount="1"),
+        reference("invoiceitems", "invoice", "{draft}", customer="{own.customer}", amount="1"),
+    ],
+    ("invoice_item-detail", "get"): [Case("invoiceitems/{invoice_item}")],
+    ("invoice_item-detail", "post"): [
+        Case("invoiceitems/{invoice_item}", {"amount": "1"}),
+        reference("invoiceitems/{own.invoice_item}", "price", "{price}"),
+    ],
+    ("invoice_item-detail", "delete"): [Case("invoiceitems/{invoice_item}")],
+    ("balance_transaction-list", "get"): [
+        Case("customers/{customer}/balance_transactions", param="customer"),
+        *cursors("customers/{own.customer}/balance_transactions", "{entry}"),
+        reference("customers/{own.customer}/balance_transactions", "invoice", "{invoice}"),
+    ],
+    ("balance_transaction-list", "post"): [
+        Case("customers/{customer}/balance_transactions", {"amount": "-1", "currency": "usd"}, param="customer"),
+    ],
+    ("balance_transaction-detail", "get"): [
+        Case("customers/{customer}/balance_transactions/{entry}", param="customer"),
+        Case("customers/{own.customer}/balance_transactions/{entry}"),
+    ],
+    ("balance_transaction-detail", "post"): [
+        Case("customers/{customer}/balance_transactions/{entry}", {"description": "stolen"}, param="customer"),
+        Case("customers/{own.customer}/balance_transactions/{entry}", {"description": "stolen"}),
+    ],
     ("invoice-list", "get"): [
         *cursors("invoices", "{invoice}"),
         reference("invoices", "customer", "{customer}"),
         reference("invoices", "subscription", "{subscription}"),
     ],
+    ("invoice-list", "post"): [
+        reference("invoices", "customer", "{customer}"),
+        reference("invoices", "subscription", "{subscription}", customer="{own.customer}"),
+    ],
     ("invoice-detail", "get"): [Case("invoices/{invoice}"), Case("invoices/{draft}")],
+    ("invoice-detail", "post"): [Case("invoices/{invoice}", {"description": "stolen"})],
+    ("invoice-detail", "delete"): [Case("invoices/{draft}")],
+    ("invoice-mark-uncollectible", "post"): [Case("invoices/{invoice}/mark_uncollectible")],
     ("invoice-lines", "get"): [
         Case("invoices/{invoice}/lines"),
         *cursors("invoices/{own.draft}/lines", "{line}"),

@@ -1,0 +1,232 @@
+"""What waits for an invoice: made, changed, removed, and put onto one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TypedDict, Unpack
+
+from django.db import transaction
+from django.db.models import Max
+
+from accounts.clocks import hold_clock
+from accounts.errors import CustomerDeleted
+from accounts.models import Customer, Environment
+from core.errors import NotFound
+from core.metadata import MetadataChange
+from core.money import CURRENCIES
+from core.periods import Period
+from invoices.errors import (
+    InvoiceNotDraft,
+    ItemCurrencyMismatch,
+    ItemCustomerMismatch,
+    ItemOnFinalInvoice,
+    ItemPriceRefused,
+    ProrationNotEditable,
+)
+from invoices.items import Cost, copy_to_line, make_item_lines
+from invoices.models import Invoice, InvoiceItem, InvoiceLine
+from invoices.services.finalizing import add_up_again, lock_invoice
+from subscriptions.errors import CurrencyUnknown, SubscriptionEnded
+from subscriptions.models import Price, Subscription
+from webhooks.kinds import Kind
+from webhooks.services import record
+
+
+class ItemTerms(TypedDict, total=False):
+    """What an invoice item costs: a sum, or units at a price or at so much each; and what else is said of it.
+
+    ``amount`` and ``unit_amount`` are minor units; below zero they are given back. ``quantity`` is 1 if not given.
+    """
+
+    amount: int
+    unit_amount: Decimal
+    price: Price
+    quantity: Decimal
+    description: str
+    period: Period
+    is_discountable: bool
+    metadata: MetadataChange | None
+
+
+@transaction.atomic
+def create_invoice_item(
+    *,
+    environment: Environment,
+    customer: Customer,
+    currency: str,
+    now: datetime,
+    subscription: Subscription | None = None,
+    invoice: Invoice | None = None,
+    **terms: Unpack[ItemTerms],
+) -> InvoiceItem:
+    """Charge a customer once, or give something back: on the next invoice, or on a draft that is there.
+
+    :param currency: of a price it is the price's
+    :param now: the customer's time
+    :param subscription: wait for this one's next invoice; else for the customer's next one in that currency
+    :param invoice: do not wait, and go onto this draft
+    :raises NotFound: if something of it is not the environment's
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
+    :raises CustomerDeleted: if the customer was deleted
+    :raises CurrencyUnknown: what it says
+    :raises ItemCustomerMismatch: :raises ItemCurrencyMismatch: if it does not go with its subscription or invoice
+    :raises SubscriptionEnded: if the subscription is over: it has no next invoice
+    :raises InvoiceNotDraft: if the invoice is final
+    :raises ItemPriceRefused: if the price is recurring or inactive
+    :raises AmountTooLarge: if an amount is beyond what an invoice can hold
+    :raises TooManyMetadataKeys: if the metadata has more than 50 keys
+    """
+    if customer.environment_id != environment.pk:
+        raise NotFound("customer", str(customer.pk))
+    price = terms.get("price")
+    item_currency = price.currency if price else currency
+    if item_currency not in CURRENCIES:
+        raise CurrencyUnknown(item_currency)
+    hold_clock(customer, now=now)
+    # The draft first, as whoever finalizes it holds it first.
+    draft = None if invoice is None else _locked_draft(invoice)
+    if Customer.objects.select_for_update(no_key=True).get(pk=customer.pk).deleted_at is not None:
+        raise CustomerDeleted(customer.pk)
+    item = InvoiceItem(
+        environment=environment,
+        customer=customer,
+        subscription=subscription or (draft.subscription if draft else None),
+        invoice=draft,
+        currency=item_currency,
+        metadata=(terms.get("metadata") or MetadataChange()).applied_to({}),
+        is_discountable=terms.get("is_discountable", True),
+        period_start=now,
+        period_end=now,
+        created_at=now,
+    )
+    _check_company(item, subscription, draft)
+    _write_terms(item, terms)
+    item.save(force_insert=True)
+    if draft is not None:
+        _put_onto(draft, [item])
+    record(Kind.INVOICE_ITEM_CREATED, rows=[item], now=now)
+    return item
+
+
+@transaction.atomic
+def update_invoice_item(*, item: InvoiceItem, **terms: Unpack[ItemTerms]) -> InvoiceItem:
+    """Change what waits for an invoice, or is on a draft.
+
+    :returns: the item as it is now
+    :raises NotFound: if it was removed
+    :raises ItemOnFinalInvoice: if its invoice is final
+    :raises ProrationNotEditable: if what a proration comes to were to be changed
+    :raises ItemPriceRefused: :raises AmountTooLarge: :raises TooManyMetadataKeys: as when it is made
+    """
+    hold_clock(item.customer)
+    item, draft = _locked_item(item)
+    if item.is_proration and terms.keys() & {"amount", "unit_amount", "price", "quantity", "period"}:
+        raise ProrationNotEditable
+    if (metadata := terms.get("metadata")) is not None:
+        item.metadata = metadata.applied_to(item.metadata)
+    item.is_discountable = terms.get("is_discountable", item.is_discountable)
+    if "quantity" in terms and not terms.keys() & {"amount", "unit_amount", "price"}:
+        # The same, but more or less of it.
+        if item.price is not None:
+            terms["price"] = item.price
+        elif item.unit_amount is not None:
+            terms["unit_amount"] = item.unit_amount
+    _write_terms(item, terms)
+    item.save()
+    if draft is not None:
+        for line in InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item):
+            copy_to_line(item, line).save()
+        add_up_again(draft)
+    return item
+
+
+@transaction.atomic
+def remove_invoice_item(*, item: InvoiceItem, now: datetime) -> InvoiceItem:
+    """Take back what waits for an invoice, or is on a draft. A proration that goes is not made again by a later change.
+
+    :raises NotFound: if that was done before
+    :raises ItemOnFinalInvoice: if its invoice is final
+    """
+    hold_clock(item.customer)
+    item, draft = _locked_item(item)
+    record(Kind.INVOICE_ITEM_DELETED, rows=[item], now=now)
+    item.removed_at, item.invoice = now, None
+    item.save(update_fields=["removed_at", "invoice"])
+    if draft is not None:
+        InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item).delete()
+        add_up_again(draft)
+    return item
+
+
+def _put_onto(draft: Invoice, items: Sequence[InvoiceItem]) -> None:
+    last = draft.lines.aggregate(last=Max("position"))["last"]
+    lines = make_item_lines(items, start=0 if last is None else last + 1)
+    for line in lines:
+        line.invoice = draft
+    InvoiceLine.objects.bulk_create(lines)
+    add_up_again(draft)
+
+
+def _check_company(item: InvoiceItem, subscription: Subscription | None, draft: Invoice | None) -> None:
+    for other, kind in ((subscription, "subscription"), (draft, "invoice")):
+        if other is None:
+            continue
+        if other.environment_id != item.environment_id:
+            raise NotFound(kind, str(other.pk))
+        if other.customer_id != item.customer_id:
+            raise ItemCustomerMismatch
+        if other.currency != item.currency:
+            raise ItemCurrencyMismatch(other.currency)
+    if subscription is not None:
+        if draft is not None and draft.subscription_id not in {None, subscription.pk}:
+            raise ItemCustomerMismatch
+        if draft is None and subscription.is_over:
+            raise SubscriptionEnded(subscription.pk)
+
+
+def _write_terms(item: InvoiceItem, terms: ItemTerms) -> None:
+    price, quantity = terms.get("price"), terms.get("quantity", Decimal(1))
+    words = ""
+    if price is not None:
+        if price.environment_id != item.environment_id:
+            raise NotFound("price", str(price.pk))
+        if price.pk != item.price_id and (price.interval or not price.active):
+            raise ItemPriceRefused
+        if price.currency != item.currency:
+            raise ItemCurrencyMismatch(item.currency)
+        cost = Cost.of_price(price, quantity)
+        cost.write_to(item)
+        item.price, words = price, cost.words
+    elif "unit_amount" in terms:
+        Cost.of_units(terms["unit_amount"], quantity).write_to(item)
+        item.price = None
+    elif "amount" in terms:
+        Cost.of_amount(terms["amount"]).write_to(item)
+        item.price = None
+    if "description" in terms or words:
+        item.description = terms.get("description") or words
+    if (period := terms.get("period")) is not None:
+        item.period_start, item.period_end = period.start, period.end
+
+
+def _locked_draft(invoice: Invoice) -> Invoice:
+    draft = lock_invoice(invoice)
+    if draft.status != Invoice.Status.DRAFT:
+        raise InvoiceNotDraft(draft.status)
+    return draft
+
+
+def _locked_item(item: InvoiceItem) -> tuple[InvoiceItem, Invoice | None]:
+    """The item and the draft that it is on, both locked, the draft first."""
+    while True:
+        seen = InvoiceItem.objects.select_related("invoice").get(pk=item.pk)
+        draft = None if seen.invoice is None else lock_invoice(seen.invoice)
+        locked = InvoiceItem.objects.select_for_update(of=("self",), no_key=True).get(pk=item.pk)
+        # A billing run may have put it onto an invoice meanwhile: look again.
+        if locked.invoice_id == seen.invoice_id:
+            break
+    if locked.removed_at is not None:
+        raise NotFound("invoice item", str(item.pk))
+    if draft is not None and draft.status != Invoice.Status.DRAFT:
+        raise ItemOnFinalInvoice
+    return locked, draft
