@@ -27,6 +27,7 @@ _USAGE = (
     "usage.recountdifference",
 )
 _EVENTS = ("webhooks.event",)
+_ENDPOINTS = ("webhooks.webhookendpoint", "webhooks.delivery")
 _CATALOGUE = (
     "subscriptions.product",
     "subscriptions.price",
@@ -61,7 +62,18 @@ _ACCESS = ("accounts.apikey",)
 _PEOPLE = ("accounts.membership", "accounts.user")
 _REQUESTS = ("accounts.idempotencyrecord",)
 
-_BILLING = (*_COMPANY, *_CUSTOMERS, *_METERS, *_USAGE, *_EVENTS, *_CATALOGUE, *_SUBSCRIPTIONS, *_CREDIT, *_INVOICES)
+_BILLING = (
+    *_COMPANY,
+    *_CUSTOMERS,
+    *_METERS,
+    *_USAGE,
+    *_EVENTS,
+    *_ENDPOINTS,
+    *_CATALOGUE,
+    *_SUBSCRIPTIONS,
+    *_CREDIT,
+    *_INVOICES,
+)
 _EVERYTHING = (*_BILLING, *_ACCESS, *_PEOPLE, *_REQUESTS)
 
 # Recounting is the one thing to be done about summaries, and settling about differences; `change` is its name in
@@ -75,7 +87,10 @@ _GRANT = ("credits.creditgrant",)
 GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
         Role.ADMINISTRATOR: _permissions("view", _EVERYTHING)
-        | _permissions("add", (*_CUSTOMERS, *_METERS, *_CATALOGUE, *_GRANT, *_ACCESS, "accounts.membership"))
+        | _permissions(
+            "add",
+            (*_CUSTOMERS, *_METERS, *_CATALOGUE, *_GRANT, *_ACCESS, "webhooks.webhookendpoint", "accounts.membership"),
+        )
         | _permissions(
             "change",
             (
@@ -88,6 +103,7 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
                 *_RECOUNT,
                 *_CANCEL,
                 *_ACCESS,
+                *_ENDPOINTS,
                 "accounts.membership",
             ),
         )
@@ -98,8 +114,8 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         Role.ANALYST: _permissions("view", _BILLING),
         Role.SUPPORT: _permissions("view", (*_BILLING, *_REQUESTS)) | _permissions("change", _CUSTOMERS),
         Role.DEVELOPER: _permissions("view", (*_BILLING, *_ACCESS, *_REQUESTS))
-        | _permissions("add", (*_CUSTOMERS, *_METERS, *_ACCESS))
-        | _permissions("change", (*_CUSTOMERS, *_METERS, *_RECOUNT, *_ACCESS)),
+        | _permissions("add", (*_CUSTOMERS, *_METERS, *_ACCESS, "webhooks.webhookendpoint"))
+        | _permissions("change", (*_CUSTOMERS, *_METERS, *_RECOUNT, *_ACCESS, *_ENDPOINTS)),
         Role.AUDITOR: _permissions("view", _EVERYTHING),
     }
 )

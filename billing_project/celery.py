@@ -40,6 +40,7 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "send webhooks": {"task": "webhooks.tasks.send", "schedule": 1.0, "options": {"expires": 5}},
     "report rejected events": {
         "task": "usage.tasks.report_rejections",
         "schedule": 60.0,

@@ -143,6 +143,10 @@ REJECTION_RETENTION_DAYS = env.int("REJECTION_RETENTION_DAYS", default=90)
 if REJECTION_RETENTION_DAYS == 1 or REJECTION_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("REJECTION_RETENTION_DAYS is 0 (keep for good) or at least 2.")
 
+# Webhooks go to public addresses only, and in live mode by HTTPS. Where a company's own network is meant, this lets
+# them go anywhere: whoever may name an endpoint can then reach what this machine can reach.
+WEBHOOKS_ALLOW_PRIVATE = env.bool("WEBHOOKS_ALLOW_PRIVATE", default=False)
+
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
 # However long the broker is away, beat and worker wait for it.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -156,7 +160,8 @@ CELERY_TASK_IGNORE_RESULT = True
 # A message is gone when its work is done, and a worker takes no more than it works on.
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_CONCURRENCY = 2
+# One more than its work needs: sending webhooks keeps one busy for as long as strangers' servers make us wait.
+CELERY_WORKER_CONCURRENCY = 3
 CELERY_BEAT_SCHEDULER = "billing_project.beat.SoleScheduler"
 CELERY_TIMEZONE = TIME_ZONE
 

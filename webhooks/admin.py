@@ -1,18 +1,22 @@
-"""The console's pages of the outbox. What happened is a fact: nobody edits it."""
+"""The console's pages of the outbox: what happened, where it is told, and what was answered."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin, SimpleListFilter, display
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from accounts.console.base import ConsoleAdmin
+from accounts.console.commands import Command
 from core.console import cells
+from webhooks import services
 from webhooks.kinds import Kind
-from webhooks.models import Event
+from webhooks.models import Delivery, Event, WebhookEndpoint
 
 
 class KindFilter(SimpleListFilter):
@@ -30,6 +34,8 @@ class KindFilter(SimpleListFilter):
 
 @admin.register(Event)
 class EventAdmin(ConsoleAdmin):
+    """What happened is a fact: nobody edits it."""
+
     wire_prefix = "evt"
     wire_parents = dict.fromkeys(("mtr", "cus", "prod", "price", "sub", "in"), "subject_id")
     list_display = ["what", "wire_id", "environment", "created_at"]
@@ -53,3 +59,157 @@ class EventAdmin(ConsoleAdmin):
     @display(description="before")
     def previous_document(self, row: Event) -> str | SafeString:
         return cells.document(json.loads(row.previous)) if row.previous else cells.EMPTY
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ConsoleAdmin):
+    """The secret is shown to those who may change it: whoever sets up the other side needs it."""
+
+    can_add = can_change = True
+    wire_prefix = "we"
+    list_display = ["url", "environment", "state", "failing_since", "created_at"]
+    list_filter = ["environment", "status"]
+    list_select_related = ["environment__company"]
+    search_fields = ["url__icontains", "description__icontains"]
+    ordering = ["-created_at", "-pk"]
+    fields = [
+        "url",
+        "enabled_events",
+        "description",
+        "environment",
+        "state",
+        "disabled_because",
+        "failing_since",
+        "resumes_at",
+        "previous_secret_until",
+        "metadata_document",
+        "created_at",
+        "deleted_at",
+    ]
+    editable = ("url", "enabled_events", "description")
+    add_fieldsets = ((None, {"fields": ("environment", "url", "enabled_events", "description")}),)
+    commands = [
+        Command[WebhookEndpoint](
+            name="disable",
+            title="Disable",
+            icon="pause_circle",
+            applies=lambda endpoint: endpoint.deleted_at is None and endpoint.status == "enabled",
+            consequence=lambda endpoints: (
+                f"Nothing is sent to {_urls(endpoints)} any more. What waits goes on waiting, for three days at most; "
+                "what happens from now on is never sent, unless somebody resends it."
+            ),
+            run=lambda endpoint, now: services.update_endpoint(endpoint=endpoint, disabled=True),  # noqa: ARG005
+            done="disabled.",
+            warns=True,
+        ),
+        Command[WebhookEndpoint](
+            name="enable",
+            title="Enable",
+            icon="play_circle",
+            applies=lambda endpoint: endpoint.deleted_at is None and endpoint.status == "disabled",
+            consequence=lambda endpoints: f"{_urls(endpoints)} is told again, first of all of what waits.",
+            run=lambda endpoint, now: services.update_endpoint(endpoint=endpoint, disabled=False),  # noqa: ARG005
+            done="enabled.",
+        ),
+        Command[WebhookEndpoint](
+            name="roll",
+            title="Roll the secret",
+            icon="key",
+            applies=lambda endpoint: endpoint.deleted_at is None,
+            consequence=lambda endpoints: (
+                f"{_urls(endpoints)} gets a new secret. For a day messages are signed with the one before, too: give the "
+                "new one to the other side by then."
+            ),
+            run=lambda endpoint, now: services.roll_secret(endpoint=endpoint, now=now),
+            done="has a new secret.",
+            warns=True,
+        ),
+    ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [*super().get_readonly_fields(request, obj), "signing_secret"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        sets = super().get_fieldsets(request, obj)
+        if obj is None or not self.permits(request, "change", obj):
+            return sets
+        (title, options), *rest = sets
+        return [(title, {**options, "fields": [*options["fields"], "signing_secret"]}), *rest]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        closed = obj is not None and obj.deleted_at is not None
+        return not closed and super().has_change_permission(request, obj)
+
+    def create(self, form: Any) -> WebhookEndpoint:
+        return services.create_endpoint(now=timezone.now(), **form.cleaned_data)
+
+    def update(self, row: Any, form: Any) -> None:
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        services.update_endpoint(endpoint=row, **changes)
+
+    @display(description="state")
+    def state(self, row: WebhookEndpoint) -> str:
+        if row.deleted_at is not None:
+            return "deleted"
+        if row.status == WebhookEndpoint.Status.DISABLED:
+            return "disabled"
+        return "failing" if row.failing_since is not None else "enabled"
+
+    @display(description="signing secret")
+    def signing_secret(self, row: WebhookEndpoint) -> str:
+        return row.secret
+
+    @display(description="metadata")
+    def metadata_document(self, row: WebhookEndpoint) -> str | SafeString:
+        return cells.document(row.metadata)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ConsoleAdmin):
+    wire_parents = {"evt": "event", "we": "endpoint"}
+    list_display = ["event", "endpoint", "state", "response_status", "took", "attempts", "attempted_at", "environment"]
+    list_filter = ["environment", "state", "endpoint"]
+    list_select_related = ["environment__company", "event", "endpoint"]
+    searches_text = False
+    search_fields = ["id"]
+    search_help_text = "The id of an event (evt_…) or of an endpoint (we_…)."
+    ordering = ["-pk"]
+    sortable_by = ()
+    fields = [
+        "event",
+        "endpoint",
+        "environment",
+        "state",
+        "attempts",
+        "attempted_at",
+        "response_status",
+        "took",
+        "error",
+        "response_body",
+        "due_at",
+        "gives_up_at",
+        "is_resent",
+    ]
+    commands = [
+        Command[Delivery](
+            name="resend",
+            title="Resend",
+            icon="send",
+            applies=lambda delivery: (
+                delivery.endpoint.deleted_at is None and delivery.endpoint.status == WebhookEndpoint.Status.ENABLED
+            ),
+            consequence=lambda deliveries: (
+                f"{len(deliveries)} event(s) are sent once more, out of turn. The other side may have taken them before."
+            ),
+            run=lambda delivery, now: services.resend_event(event=delivery.event, endpoint=delivery.endpoint, now=now),
+            done="is sent once more.",
+        )
+    ]
+
+    @display(description="took")
+    def took(self, row: Delivery) -> str:
+        return cells.EMPTY if row.duration is None else f"{row.duration.total_seconds() * 1000:,.0f} ms"
+
+
+def _urls(endpoints: Sequence[WebhookEndpoint]) -> str:
+    return ", ".join(endpoint.url for endpoint in endpoints)

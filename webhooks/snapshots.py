@@ -4,9 +4,10 @@ Nothing down here knows how a dialect writes an object. Each dialect registers a
 process starts.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -14,6 +15,7 @@ from django.db.models import Model
 
 if TYPE_CHECKING:
     from accounts.models import Environment
+    from webhooks.models import Event
 
 Snapshot: TypeAlias = dict[str, Any]
 Snapshots: TypeAlias = Mapping[UUID, Snapshot]
@@ -49,6 +51,28 @@ def tellers_of(model: type[Model]) -> list[Teller]:
     if not tellers:
         raise LookupError(f"nothing says how a {model.__name__} is told")
     return tellers
+
+
+class Messenger(Protocol):
+    """How a dialect puts an event into a message to an endpoint."""
+
+    def body(self, event: "Event") -> bytes:
+        """The event as it is listed, in the very bytes that are sent and signed."""
+
+    def headers(self, body: bytes, *, secrets: Sequence[str], at: datetime) -> Mapping[str, str]:
+        """What goes with a body that is sent at an instant: above all, a signature by each of the secrets."""
+
+
+_MESSENGERS: list[Messenger] = []
+
+
+def register_messenger(messenger: Messenger) -> None:
+    """Have a dialect write the messages. There is one: endpoints are a resource of that dialect."""
+    _MESSENGERS[:] = [messenger]
+
+
+def messenger() -> Messenger:
+    return _MESSENGERS[0]
 
 
 def encode(snapshot: Snapshot) -> str:

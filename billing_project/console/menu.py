@@ -39,6 +39,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("usage.EventAdjustment", "undo"),
             ("usage.RecountDifference", "rule"),
             ("webhooks.Event", "campaign"),
+            ("webhooks.WebhookEndpoint", "webhook"),
+            ("webhooks.Delivery", "send"),
         ),
     ),
     (

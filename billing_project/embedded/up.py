@@ -34,7 +34,8 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 WEB_WORKERS = 2
 # Each may hold a database connection; with the Celery processes they stay below PostgreSQL's max_connections.
 WEB_THREADS = 24
-CELERY_WORKERS = 2
+# One of them may be busy with webhooks all the time.
+CELERY_WORKERS = 3
 
 # Seconds. A crash recovery may have much to replay, so a database of ours gets its time.
 DATABASE_TIMEOUT = 600.0

@@ -14,6 +14,7 @@ from django.db.models import Model
 from webhooks.causes import present_cause
 from webhooks.kinds import Kind
 from webhooks.models import Event
+from webhooks.services.queueing import queue_deliveries
 from webhooks.snapshots import Snapshot, Snapshots, encode, previous, tellers_of
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def record(
                 for kind in kinds
             ]
     _insert(events)
+    queue_deliveries(events)
     return events
 
 

@@ -30,6 +30,7 @@ from invoices import errors as invoices
 from meters import errors as meters
 from subscriptions import errors as subscriptions
 from usage import errors as usage
+from webhooks import errors as webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -260,6 +261,11 @@ TABLE: dict[type[BillingError], Saying] = {
     invoices.ProrationNotEditable: _refused(param="amount"),
     invoices.InvoiceNotDeletable: _refused("invoice_not_editable"),
     invoices.ProrationDateOutsidePeriod: _refused(param="proration_date"),
+    webhooks.WebhookUrlInvalid: _invalid("url_invalid", "url"),
+    webhooks.EventTypeInvalid: _invalid(param="enabled_events"),
+    webhooks.EventNotForEndpoint: _refused(param="webhook_endpoint"),
+    # Of sending alone: no call is answered with it.
+    webhooks.DestinationRefused: _refused(),
 }
 
 

@@ -4,20 +4,27 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from msgspec import Raw
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
-from billing_project.api.stripe.fields import Array, CreatedListParams, Text, exclusive
-from billing_project.api.stripe.kinds import EVENT
+from billing_project.api.stripe.fields import Array, CreatedListParams, Flag, Ref, RetrieveParams, Text, exclusive
+from billing_project.api.stripe.kinds import EVENT, WEBHOOK_ENDPOINT
 from billing_project.api.stripe.pagination import in_range
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import VERSION, Wire, timestamp
-from webhooks.models import Event
+from webhooks import services
+from webhooks.models import Delivery, Event
 
 _TYPE_LENGTH = 100
+
+
+@EVENT.completed
+def complete(events: QuerySet[Event]) -> QuerySet[Event]:
+    return events.annotate(pending_count=Count("deliveries", Q(deliveries__state=Delivery.State.PENDING)))
 
 
 @EVENT.shaped
@@ -32,7 +39,7 @@ def shape_of_event(event: Event) -> Wire:
         "api_version": VERSION,
         "created": timestamp(event.created_at),
         "data": data,
-        "pending_webhooks": 0,
+        "pending_webhooks": event.pending_count,  # type: ignore[attr-defined]
         "request": {"id": event.request_id or None, "idempotency_key": event.idempotency_key or None},
         "type": event.type,
     }
@@ -42,11 +49,15 @@ class EventListParams(CreatedListParams):
     type = Text(_TYPE_LENGTH)
     types = Array(Text(_TYPE_LENGTH), most=20)
 
-    unserved = ("delivery_success",)
+    delivery_success = Flag()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         exclusive(attrs, "type", "types")
         return super().validate(attrs)
+
+
+class RetryParams(RetrieveParams):
+    webhook_endpoint = Ref(WEBHOOK_ENDPOINT, required=True)
 
 
 class EventViewSet(StripeViewSet[Event]):
@@ -62,7 +73,18 @@ class EventViewSet(StripeViewSet[Event]):
         names = params.get("types", [params["type"]] if "type" in params else [])
         if names:
             events = events.filter(reduce(or_, map(_of_type, names)))
+        if "delivery_success" in params:
+            undelivered = Exists(Delivery.objects.filter(event=OuterRef("pk")).exclude(state=Delivery.State.SUCCEEDED))
+            events = events.filter(~undelivered if params["delivery_success"] else undelivered)
         return self.listed(events, params)
+
+    @action(methods=["post"], detail=True)
+    def retry(self, request: Request, pk: str) -> Response:
+        """What Stripe's command line calls to resend an event."""
+        params = self.validated(RetryParams)
+        event = self.row(pk)
+        services.resend_event(event=event, endpoint=params["webhook_endpoint"], now=self.now)
+        return self.respond(self.row(pk))
 
 
 def _of_type(name: str) -> Q:

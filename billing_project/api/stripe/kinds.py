@@ -25,7 +25,7 @@ from subscriptions.models import (
     SubscriptionItem,
     TaxRate,
 )
-from webhooks.models import Event
+from webhooks.models import Event, WebhookEndpoint
 
 M = TypeVar("M", bound=Model)
 Shape = Callable[[M], Wire]
@@ -183,6 +183,9 @@ INVOICE: Kind[Invoice] = Kind("invoice", "in", Invoice.objects.of)
 EVENT: Kind[Event] = Kind("event", "evt", lambda environment: Event.objects.of(environment).snapshots())
 CREDIT_GRANT: Kind[CreditGrant] = Kind("credit grant", "credgr", CreditGrant.objects.of)
 CREDIT_TRANSACTION: Kind[LedgerEntry] = Kind("credit balance transaction", "cbtxn", LedgerEntry.objects.of)
+WEBHOOK_ENDPOINT: Kind[WebhookEndpoint] = Kind(
+    "webhook endpoint", "we", lambda environment: WebhookEndpoint.objects.of(environment).present()
+)
 LINE: Kind[InvoiceLine] = Kind("line item", "il", _lines)
 INVOICE_ITEM: Kind[InvoiceItem] = Kind(
     "invoice item", "ii", lambda environment: InvoiceItem.objects.of(environment).present()

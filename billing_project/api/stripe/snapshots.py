@@ -37,6 +37,7 @@ from billing_project.api.stripe.objects import write_all
 from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
 from billing_project.api.stripe.products import shape_of_product
 from billing_project.api.stripe.promotion_codes import shape_of_promotion_code
+from billing_project.api.stripe.signing import StripeMessenger
 from billing_project.api.stripe.subscriptions import shape_of_subscription
 from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire
@@ -44,7 +45,7 @@ from credits.models import CreditGrant, LedgerEntry
 from invoices.models import Invoice, InvoiceItem
 from meters.models import Meter
 from subscriptions.models import Coupon, Discount, Price, Product, PromotionCode, Subscription, TaxRate
-from webhooks.snapshots import Snapshots, Teller, register
+from webhooks.snapshots import Snapshots, Teller, register, register_messenger
 
 M = TypeVar("M", bound=Model)
 
@@ -80,6 +81,7 @@ def _recurring(prices: QuerySet[Price]) -> QuerySet[Price]:
 
 def tell_all() -> None:
     """Called once, when a process starts."""
+    register_messenger(StripeMessenger())
     _tell(Meter, METER, "billing.meter", shape_of_meter)
     _tell(Customer, CUSTOMER, "customer", shape_of_customer)
     _tell(Product, PRODUCT, "product", shape_of_product)

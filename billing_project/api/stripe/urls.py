@@ -34,6 +34,7 @@ from billing_project.api.stripe.tax_rates import TaxRateViewSet
 from billing_project.api.stripe.v2 import core_events
 from billing_project.api.stripe.v2 import meter_event_adjustments as v2_adjustments
 from billing_project.api.stripe.v2 import meter_events as v2_events
+from billing_project.api.stripe.webhook_endpoints import WebhookEndpointViewSet
 
 
 class StripeRouter(SimpleRouter):
@@ -62,6 +63,7 @@ router = StripeRouter(trailing_slash=False)
 router.register("billing/meters", MeterViewSet, "meter")
 router.register("events", EventViewSet, "event")
 router.register("billing/credit_grants", CreditGrantViewSet, "credit_grant")
+router.register("webhook_endpoints", WebhookEndpointViewSet, "webhook_endpoint")
 router.register("customers", CustomerViewSet, "customer")
 router.register("products", ProductViewSet, "product")
 router.register("prices", PriceViewSet, "price")

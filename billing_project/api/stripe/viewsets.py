@@ -125,6 +125,10 @@ class StripeViewSet(GenericViewSet[M]):
     def respond(self, row: M) -> Response:
         return Response(self.written(row))
 
+    def respond_with(self, shape: Wire) -> Response:
+        """Answer with an object of this kind that is shaped otherwise than usual."""
+        return Response(write(shape, self.expansion, livemode=self.environment.is_live))
+
     def written(self, row: M) -> Wire:
         return write(self.kind.shape(row), self.expansion, livemode=self.environment.is_live)
 

@@ -40,7 +40,7 @@ from usage.models import (
     UsageSummary,
     Watermark,
 )
-from webhooks.models import Event
+from webhooks.models import Event, WebhookEndpoint
 
 # Whose form may be sent at all, by anyone.
 CHANGED_BY_FORM = {
@@ -56,6 +56,7 @@ CHANGED_BY_FORM = {
     PromotionCode,
     TaxRate,
     User,
+    WebhookEndpoint,
 }
 ADDED_BY_FORM = CHANGED_BY_FORM - {Coupon, Price, PromotionCode} | {CreditGrant}
 HISTORY: tuple[type[Model], ...] = (

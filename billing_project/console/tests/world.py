@@ -54,6 +54,7 @@ from subscriptions.services import (
 from usage.events import EventDraft
 from usage.models import DailySummary, EventAdjustment, MeterEvent, RecountDifference, UsageSummary, Watermark
 from usage.services import UnknownCustomer, accept_events, mark_dirty, report_rejections
+from webhooks.services import create_endpoint
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 # The first period is over, and its invoice a draft.
@@ -187,6 +188,7 @@ def add_rows(world: World) -> None:
         counted=None,
         found_at=NOW,
     )
+    create_endpoint(environment=environment, url="https://example.com/hooks", enabled_events=["*"], now=START)
     _advance(clock, NOW)
     world.invoice = Invoice.objects.get(subscription=world.subscription)
     _take_off_and_tax(world)

@@ -1,4 +1,4 @@
-"""What happened that others may want to know of: the transactional outbox that events are listed and delivered from."""
+"""The transactional outbox that events are listed and delivered from."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -68,7 +68,6 @@ class Event(models.Model):
             models.Index(
                 fields=["environment", "-created_at", "-id"], condition=Q(type=""), name="report_newest_first"
             ),
-            models.Index(fields=["environment", "-id"], name="event_latest_first"),
             models.Index(fields=["environment", "type", "-id"], condition=~Q(type=""), name="event_by_type"),
             models.Index(fields=["environment", "subject_id", "-created_at", "-id"], name="event_by_subject"),
         ]
