@@ -1,9 +1,11 @@
 """What a subscription's parameters say of time: trials, anchors, pauses, its end."""
 
+from datetime import datetime
 from typing import Any
 
-from billing_project.api.stripe.fields import Choice, Integer, Params, RetrieveParams, Timestamp
+from billing_project.api.stripe.fields import Choice, Flag, Integer, Params, RetrieveParams, Timestamp, exclusive
 from billing_project.api.stripe.parsers import Value
+from invoices import services
 from subscriptions.anchors import AnchorConfig
 from subscriptions.models import Subscription
 
@@ -49,6 +51,8 @@ class TrialSettingsParams(Params):
 
 
 class PauseCollectionParams(Params):
+    """Of an update; unset, collection goes on."""
+
     behavior = Choice(*Subscription.PausedCollection.values, required=True)
     resumes_at = Timestamp()
 
@@ -88,6 +92,43 @@ class ResumeParams(RetrieveParams):
     payment_behavior = Choice("resume_on_payment_attempt", "resume_on_payment_success")
 
     unserved = ("proration_date",)
+
+
+class TimeChangeParams(Params):
+    """What an update may say of time."""
+
+    cancel_at = Timestamp(clearable=None)
+    cancel_at_period_end = Flag()
+    pause_collection = PauseCollectionParams(clearable=None)
+    trial_end = TrialEnd()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("cancel_at_period_end"):
+            exclusive(attrs, "cancel_at", "cancel_at_period_end")
+        return attrs
+
+
+def change_times(subscription: Subscription, params: dict[str, Any], *, now: datetime) -> None:
+    """Make the changes that an update asks for. Those parameters are taken out of ``params``.
+
+    :param now: the customer's time
+    """
+    if "trial_end" in params:
+        ends_at = params.pop("trial_end")
+        services.change_trial_end(subscription=subscription, now=now, ends_at=None if ends_at == NOW else ends_at)
+    if "cancel_at" in params or "cancel_at_period_end" in params:
+        services.cancel_later(
+            subscription=subscription,
+            now=now,
+            at=params.pop("cancel_at", None),
+            at_period_end=params.pop("cancel_at_period_end", False),
+        )
+    if "pause_collection" in params:
+        pause = params.pop("pause_collection")
+        if pause is None:
+            services.collect_again(subscription=subscription, now=now)
+        else:
+            services.pause_collection(subscription=subscription, now=now, **pause)
 
 
 def terms_of(params: dict[str, Any]) -> dict[str, Any]:
