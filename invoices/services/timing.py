@@ -27,15 +27,7 @@ from subscriptions.errors import (
     TrialEndInPast,
 )
 from subscriptions.models import Subscription
-from subscriptions.services import (
-    become,
-    begin_period,
-    change_instant,
-    current_period,
-    resume_collection,
-    store,
-    told,
-)
+from subscriptions.services import become, begin_period, change_instant, current_period, resume_collection, store, told
 from subscriptions.statuses import Status
 
 Anchor = Literal["now", "unchanged"]
@@ -66,22 +58,25 @@ def cancel_later(
     return locked
 
 
-def change_trial_end(*, subscription: Subscription, now: datetime, ends_at: datetime | None) -> Subscription:
+def change_trial_end(
+    *, subscription: Subscription, now: datetime, ends_at: datetime | None, prorate: bool = True
+) -> Subscription:
     """Let a trial end at another time, end at once, or begin.
 
     Boundaries count from the trial's end. Where it ends at once, the first full period begins and is billed at once.
-    Where it begins in the middle of a period, what was metered in that is billed up to now, and what was paid for the
-    rest of it is given back.
+    Where it begins in the middle of a period, what was metered in that is billed up to now, and what was paid in advance
+    for the rest of it is given back.
 
     :param now: the customer's time
     :param ends_at: in the future; None: now
+    :param prorate: give back what was paid for time that becomes a trial
     :returns: the subscription as it is now
     :raises SubscriptionEnded: if it is over
     :raises TrialEndInPast: if the time is not in the future
     :raises StatusMoveRefused: if it is neither active nor in a trial
     """
-    second = now.replace(microsecond=0)
     with _changed(subscription, now) as locked:
+        second = change_instant(locked, now)
         if ends_at is not None and ends_at <= now:
             raise TrialEndInPast(ends_at)
         if locked.status == Status.TRIALING:
@@ -93,10 +88,9 @@ def change_trial_end(*, subscription: Subscription, now: datetime, ends_at: date
             # There is no trial that could end.
             return locked
         else:
-            # First what was, then what is: a trial's usage is not billed, and its time is not paid for.
-            items = list(locked.items.all())
-            unused = make_prorations(locked, items, at=change_instant(locked, now), now=now, charging=False)
-            keep_prorations(unused, now=now)
+            if prorate:
+                _give_back(locked, now)
+            # First what was, then what is: a trial's usage is not billed.
             _bill_usage(locked, now)
             become(locked, Status.TRIALING)
             start_at = locked.trial_start_at = second
@@ -140,16 +134,21 @@ def collect_again(*, subscription: Subscription, now: datetime) -> Subscription:
     return locked
 
 
-def pause_subscription(*, subscription: Subscription, now: datetime, bill_usage: bool = True) -> Subscription:
+def pause_subscription(
+    *, subscription: Subscription, now: datetime, bill_usage: bool = True, prorate: bool = True
+) -> Subscription:
     """Stop a subscription until it is resumed: nothing recurs, and what is used meanwhile is not billed.
 
     :param now: the customer's time
     :param bill_usage: bill what was metered in the current period before ``now``
+    :param prorate: give back what was paid in advance for the rest of the current period
     :returns: the subscription as it is now
     :raises SubscriptionEnded: if it is over
     :raises StatusMoveRefused: if it is paused already, or waits for a payment
     """
     with _changed(subscription, now) as locked:
+        if prorate:
+            _give_back(locked, now)
         if bill_usage:
             _bill_usage(locked, now)
         become(locked, Status.PAUSED)
@@ -171,8 +170,8 @@ def resume_subscription(
     :raises SubscriptionEnded: if it is over
     :raises NotPaused: if it is not paused
     """
-    second = now.replace(microsecond=0)
     with _changed(subscription, now) as locked:
+        second = change_instant(locked, now)
         if locked.status != Status.PAUSED:
             raise NotPaused(locked.status)
         if locked.trial_end_at is not None and locked.trial_end_at > now:
@@ -219,6 +218,13 @@ def _begin_now(subscription: Subscription, second: datetime, now: datetime, *, b
             billing_reason=Invoice.BillingReason.SUBSCRIPTION_UPDATE,
             now=now,
         )
+
+
+def _give_back(subscription: Subscription, now: datetime) -> None:
+    """Keep for the next invoice what was paid in advance for the rest of the current period."""
+    at = change_instant(subscription, now)
+    unused = make_prorations(subscription, list(subscription.items.all()), at=at, now=now, charging=False)
+    keep_prorations(unused, now=now)
 
 
 def _bill_usage(subscription: Subscription, now: datetime) -> None:

@@ -334,7 +334,7 @@ def test_paused_nothing_is_billed_until_it_is_resumed_with_a_period_of_its_own(
     subscription = subscribe(customer, licensed, metered)
     for value, at in [(10, NOW), (20, NOW + DAY - MOMENT), (1000, NOW + DAY), (4000, SECOND_END + MOMENT)]:
         use(metered, customer, value, at)
-    services.pause_subscription(subscription=subscription, now=NOW + DAY)
+    services.pause_subscription(subscription=subscription, now=NOW + DAY, prorate=False)
     assert Invoice.objects.latest("created_at").total == 15
     pass_time(SECOND_END)
     assert state(subscription) == ("paused", NOW, FIRST_END)
@@ -351,7 +351,7 @@ def test_paused_nothing_is_billed_until_it_is_resumed_with_a_period_of_its_own(
 
 def test_resumed_by_the_old_anchor_the_first_period_is_a_part_of_one(customer: Customer, licensed: Price) -> None:
     subscription = subscribe(customer, licensed)
-    services.pause_subscription(subscription=subscription, now=NOW + DAY)
+    services.pause_subscription(subscription=subscription, now=NOW + DAY, prorate=False)
     now = utc("2026-08-26T00:30")
 
     services.resume_subscription(subscription=subscription, now=now, anchor="unchanged")
@@ -370,7 +370,32 @@ def test_what_is_paused_or_over_cannot_be_paused(customer: Customer, licensed: P
     with pytest.raises(SubscriptionEnded):
         services.pause_subscription(subscription=subscription, now=NOW + 4 * DAY)
     assert state(subscription)[0] == "canceled"
-    assert Invoice.objects.count() == 1
+    # The first one, and what was given back.
+    assert Invoice.objects.count() == 2
+
+
+def test_what_was_paid_for_the_rest_of_a_paused_period_is_given_back(customer: Customer, licensed: Price) -> None:
+    subscription = subscribe(customer, licensed)
+
+    services.pause_subscription(subscription=subscription, now=NOW + 10 * DAY)
+    services.resume_subscription(subscription=subscription, now=FIRST_END)
+
+    # 20 of 30 days, off the first invoice after the pause.
+    invoices = Invoice.objects.order_by("created_at")
+    assert [invoice.total for invoice in invoices] in ([1000, -667, 1000], [1000, 333])
+    assert sum(invoice.total for invoice in invoices) == 1333
+
+
+def test_an_active_one_that_was_paid_for_is_put_into_a_trial(customer: Customer, licensed: Price) -> None:
+    subscription = subscribe(customer, licensed)
+
+    services.change_trial_end(subscription=subscription, now=NOW + 15 * DAY, ends_at=SECOND_END)
+    assert state(subscription) == ("trialing", NOW + 15 * DAY, SECOND_END)
+    pass_time(SECOND_END)
+
+    assert state(subscription) == ("active", SECOND_END, THIRD_END)
+    # Half of the month is given back.
+    assert sum(invoice.total for invoice in Invoice.objects.all()) == 1500
 
 
 # Its end
@@ -434,7 +459,7 @@ def test_an_end_in_the_past_is_refused(customer: Customer, licensed: Price) -> N
 def test_trialing_and_paused_ones_end_where_they_were_canceled(customer: Customer, licensed: Price) -> None:
     trialing = subscribe(customer, licensed, trial_days=14, cancel_at_period_end=True)
     paused = subscribe(customer, licensed, cancel_at=SECOND_END)
-    services.pause_subscription(subscription=paused, now=NOW + DAY)
+    services.pause_subscription(subscription=paused, now=NOW + DAY, prorate=False)
 
     pass_time(THIRD_END)
 

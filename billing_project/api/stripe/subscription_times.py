@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from billing_project.api.stripe.changes import Anchor
 from billing_project.api.stripe.fields import Choice, Flag, Integer, Params, RetrieveParams, Timestamp, exclusive
 from billing_project.api.stripe.parsers import Value
 from invoices import services
@@ -57,21 +58,12 @@ class PauseCollectionParams(Params):
     resumes_at = Timestamp()
 
 
-class AnchorChange(Params):
-    """How boundaries are counted from now on: a hash since the latest version, the bare word before it."""
-
-    type = Choice("now", "unchanged", required=True)
-
-    def to_internal_value(self, data: Any) -> Any:
-        return super().to_internal_value({"type": data} if isinstance(data, str) else data)["type"]
-
-
 class UsageThroughParams(Params):
     type = Choice("none", "now", required=True)
 
 
 class UnusedFromParams(Params):
-    type = Choice("item_current_period_start", "none", "now", required=True)
+    type = Choice("none", "now", required=True)
 
 
 class BillForParams(Params):
@@ -87,7 +79,7 @@ class PauseParams(RetrieveParams):
 
 
 class ResumeParams(RetrieveParams):
-    billing_cycle_anchor = AnchorChange()
+    billing_cycle_anchor = Anchor()
     proration_behavior = Choice("always_invoice", "create_prorations", "none")
     payment_behavior = Choice("resume_on_payment_attempt", "resume_on_payment_success")
 
@@ -105,26 +97,34 @@ class TimeChangeParams(Params):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("cancel_at_period_end"):
             exclusive(attrs, "cancel_at", "cancel_at_period_end")
-        return attrs
+        checked: dict[str, Any] = super().validate(attrs)
+        return checked
 
 
-def change_times(subscription: Subscription, params: dict[str, Any], *, now: datetime) -> None:
-    """Make the changes that an update asks for. Those parameters are taken out of ``params``.
+def times_of(params: dict[str, Any]) -> dict[str, Any]:
+    """Take what an update says of time out of its parameters."""
+    names = ("cancel_at", "cancel_at_period_end", "pause_collection", "trial_end")
+    return {name: params.pop(name) for name in names if name in params}
 
+
+def change_times(subscription: Subscription, params: dict[str, Any], *, now: datetime, prorate: bool) -> None:
+    """Make the changes that an update asks for.
+
+    :param params: of :func:`times_of`
     :param now: the customer's time
     """
     if "trial_end" in params:
-        ends_at = params.pop("trial_end")
-        services.change_trial_end(subscription=subscription, now=now, ends_at=None if ends_at == NOW else ends_at)
+        ends_at = None if params["trial_end"] == NOW else params["trial_end"]
+        services.change_trial_end(subscription=subscription, now=now, ends_at=ends_at, prorate=prorate)
     if "cancel_at" in params or "cancel_at_period_end" in params:
         services.cancel_later(
             subscription=subscription,
             now=now,
-            at=params.pop("cancel_at", None),
-            at_period_end=params.pop("cancel_at_period_end", False),
+            at=params.get("cancel_at"),
+            at_period_end=params.get("cancel_at_period_end", False),
         )
     if "pause_collection" in params:
-        pause = params.pop("pause_collection")
+        pause = params["pause_collection"]
         if pause is None:
             services.collect_again(subscription=subscription, now=now)
         else:

@@ -49,9 +49,12 @@ from billing_project.api.stripe.subscription_times import (
     AnchorConfigParams,
     PauseParams,
     ResumeParams,
+    TimeChangeParams,
     TrialEnd,
     TrialSettingsParams,
+    change_times,
     terms_of,
+    times_of,
 )
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
@@ -86,8 +89,6 @@ _UPDATE_UNSERVED = (
     "automatic_tax",
     "billing_schedules",
     "billing_thresholds",
-    "cancel_at",
-    "cancel_at_period_end",
     "cancellation_details",
     "default_payment_method",
     "default_source",
@@ -95,11 +96,9 @@ _UPDATE_UNSERVED = (
     "discounts",
     "invoice_settings",
     "on_behalf_of",
-    "pause_collection",
     "payment_settings",
     "pending_invoice_item_interval",
     "transfer_data",
-    "trial_end",
     "trial_from_plan",
     "trial_settings",
 )
@@ -288,7 +287,7 @@ class SubscriptionParams(RetrieveParams):
         return attrs
 
 
-class SubscriptionUpdateParams(ChangeParams, RetrieveParams):
+class SubscriptionUpdateParams(ChangeParams, TimeChangeParams, RetrieveParams):
     collection_method = Choice(*Subscription.CollectionMethod.values)
     days_until_due = Integer(least=0, most=3650)
     description = Text(500, clearable="")
@@ -370,9 +369,10 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
         params = self.validated(SubscriptionUpdateParams)
         subscription = self.row(pk)
         prices = Prices(self.environment, self.now)
-        services.update_subscription(
-            subscription=subscription, now=subscription.customer.now(self.now), **change_of(params, prices)
-        )
+        now = subscription.customer.now(self.now)
+        times, prorate = times_of(params), params.get("proration_behavior") != "none"
+        services.update_subscription(subscription=subscription, now=now, **change_of(params, prices))
+        change_times(subscription, times, now=now, prorate=prorate)
         prices.put_away()
         return self.respond(self.row(pk))
 
@@ -396,6 +396,7 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
             subscription=subscription,
             now=subscription.customer.now(self.now),
             bill_usage=params.get("outstanding_usage_through", {}).get("type") != "none",
+            prorate=params.get("unused_time_from", {}).get("type") != "none",
         )
         return self.respond(self.row(pk))
 

@@ -193,3 +193,40 @@ def test_a_clocks_life_is_told(account: Account) -> None:
         f"test_helpers.test_clock.{verb}" for verb in ("created", "advancing", "ready", "deleted")
     ]
     assert events[2].data.object.frozen_time == START + DAY
+
+
+def test_an_update_says_what_is_to_happen_and_when(account: Account) -> None:
+    clock = new_clock(account)
+    customer = account.v1.customers.create({"test_clock": clock.id})
+    subscription = new_subscription(account, customer.id, new_price(account).id)
+    end = at("2027-02-28T09:30")
+
+    def update(**params: Any) -> Any:
+        return account.v1.subscriptions.update(subscription.id, params)
+
+    ending = update(cancel_at_period_end=True)
+    assert (ending.status, ending.cancel_at, ending.canceled_at) == ("active", end, START)
+    going = update(cancel_at_period_end=False)
+    assert (going.cancel_at, going.canceled_at) == (None, None)
+    assert update(cancel_at=START + DAY).cancel_at == START + DAY
+    assert update(cancel_at="").cancel_at is None
+    paused = update(pause_collection={"behavior": "void", "resumes_at": end + DAY}, metadata={"a": "b"})
+    assert paused.pause_collection.to_dict() == {"behavior": "void", "resumes_at": end + DAY}
+    assert (paused.status, paused.metadata.to_dict()) == ("active", {"a": "b"})
+    assert update(pause_collection="").pause_collection is None
+    trialing = update(trial_end=START + 9 * DAY, proration_behavior="none")
+    assert (trialing.status, trialing.trial_end) == ("trialing", START + 9 * DAY)
+    active = update(trial_end="now")
+    assert (active.status, active.billing_cycle_anchor) == ("active", START)
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"cancel_at": START}, "cancel_at"),
+        ({"trial_end": START}, "trial_end"),
+        ({"pause_collection": {"behavior": "void", "resumes_at": START}}, "pause_collection[resumes_at]"),
+        ({"cancel_at": end, "cancel_at_period_end": True}, "cancel_at"),
+        ({"pause_collection": {"behavior": "never"}}, "pause_collection[behavior]"),
+    ]
+    for params, param in refused:
+        with pytest.raises(stripe.InvalidRequestError) as refusal:
+            update(**params)
+        assert refusal.value.param == param
+    assert account.v1.subscriptions.retrieve(subscription.id).to_dict() == active.to_dict()
