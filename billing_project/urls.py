@@ -6,7 +6,10 @@ from django.views.generic import RedirectView
 
 from billing_project.api.common.openapi import openapi_urls
 from billing_project.api.ledgerbee import openapi as ledgerbee
+from billing_project.api.ledgerbee.urls import hot_views as ledgerbee_hot_views
+from billing_project.api.stripe.urls import hot_views as stripe_hot_views
 from billing_project.health import healthz
+from billing_project.short_way import HotViews
 
 urlpatterns = [
     # Whoever opens the bare address, or types the console's without its slash, is a person.
@@ -18,3 +21,6 @@ urlpatterns = [
     path("", include("billing_project.api.stripe.urls")),
     path("", include("billing_project.api.ledgerbee.urls")),
 ]
+
+# Those of them that are answered on the short way.
+hot_views: HotViews = {**stripe_hot_views, **ledgerbee_hot_views}

@@ -15,6 +15,9 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 # Python's own base 32 goes on with letters where Crockford leaves some out.
 _TO_PYTHON = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _LENGTH = 26
+# Two characters at a time, since each answer carries an id or two.
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(5 * (_LENGTH - 2), -1, -10)
 # 26 characters hold 130 bits: a first character above "7" names no UUID.
 _SPELLED = re.compile(f"[0-7][{_ALPHABET}]{{{_LENGTH - 1}}}")
 
@@ -38,8 +41,8 @@ def first_id(instant: datetime) -> UUID:
 def spell(prefix: str, identifier: UUID) -> str:
     """Write an id as ``prefix_`` and 26 characters of base 32."""
     number = identifier.int
-    characters = [_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(_LENGTH))]
-    return f"{prefix}_{''.join(characters)}"
+    pairs = [_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS]
+    return f"{prefix}_{''.join(pairs)}"
 
 
 def unspell(prefix: str, text: str) -> UUID | None:

@@ -10,6 +10,8 @@ from billing_project.api.ledgerbee.api_key import ApiKeyViewSet
 from billing_project.api.ledgerbee.errors import no_such_route
 from billing_project.api.ledgerbee.meter_report import report
 from billing_project.api.ledgerbee.meters import MeterViewSet
+from billing_project.api.ledgerbee.middleware import LedgerBeeMiddleware
+from billing_project.short_way import HotViews, shelled
 
 
 @csrf_exempt
@@ -40,3 +42,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     re_path(r"^api/v1(?:/[\s\S]*)?$", no_such_address),
 ]
+
+# What is reported thousands of times a second.
+hot_views: HotViews = {("POST", "/api/v1/meters/report"): shelled(report, LedgerBeeMiddleware)}

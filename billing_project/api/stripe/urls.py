@@ -24,6 +24,7 @@ from billing_project.api.stripe.meter_event_bulk import create_bulk
 from billing_project.api.stripe.meter_event_list import MeterEventViewSet
 from billing_project.api.stripe.meter_events import meter_events
 from billing_project.api.stripe.meters import MeterViewSet
+from billing_project.api.stripe.middleware import StripeMiddleware
 from billing_project.api.stripe.plain import by_method
 from billing_project.api.stripe.plans import PlanViewSet
 from billing_project.api.stripe.prices import PriceViewSet
@@ -35,6 +36,7 @@ from billing_project.api.stripe.v2 import core_events
 from billing_project.api.stripe.v2 import meter_event_adjustments as v2_adjustments
 from billing_project.api.stripe.v2 import meter_events as v2_events
 from billing_project.api.stripe.webhook_endpoints import WebhookEndpointViewSet
+from billing_project.short_way import HotViews, shelled
 
 
 class StripeRouter(SimpleRouter):
@@ -155,3 +157,10 @@ urlpatterns = [
     ),
     re_path(r"^v[12](?:/[\s\S]*)?$", no_such_address),
 ]
+
+# What is reported thousands of times a second.
+hot_views: HotViews = {
+    ("POST", "/v1/billing/meter_events"): shelled(meter_events, StripeMiddleware),
+    ("POST", "/v2/billing/meter_events"): shelled(v2_events.create_event, StripeMiddleware),
+    ("POST", "/v2/billing/meter_event_stream"): shelled(v2_events.create_stream, StripeMiddleware),
+}
