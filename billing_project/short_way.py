@@ -22,6 +22,8 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.utils.log import log_response
 
+from core.db import spare_the_health_check
+
 # Answers whatever happens.
 HotView: TypeAlias = Callable[[HttpRequest], HttpResponse]
 # By method and path.
@@ -80,6 +82,7 @@ class ShortWay:
             return self._long_way(environ, start_response)
         # A broken or old connection is not to be found by the first statement of this request.
         connection.close_if_unusable_or_obsolete()
+        spare_the_health_check()
         response = view(request)
         if response.status_code >= 400:  # noqa: PLR2004 (errors, logged as Django does)
             log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request)

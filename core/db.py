@@ -1,7 +1,44 @@
 """Small helpers around PostgreSQL that any app may use."""
 
-from django.db import IntegrityError
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from django.db import IntegrityError, connection
 from django.db.migrations.operations import RunSQL
+
+
+@contextmanager
+def binding_cursor() -> Iterator[psycopg.Cursor[Any]]:
+    """A cursor on Django's connection that sends parameters beside the statement, in binary where that is said (``%b``).
+
+    Django's own writes them into the statement's text. For large ones that takes the driver long, and the server longer:
+    it has to read them as SQL.
+    """
+    # What Django does for each cursor of its own.
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        yield cursor
+
+
+def spare_the_health_check() -> None:
+    """Do not ask a server whether it is there, request by request, when the connection can tell.
+
+    A server that shuts down or dies closes its connections, so something is to be read on one that nobody has asked
+    anything. A quiet connection is taken for a good one; what is lost beyond the network's knowledge ends the next
+    statement with an error.
+    """
+    session = connection.connection
+    if session is None or session.closed:
+        return
+    poll = select.poll()
+    poll.register(session, select.POLLIN)
+    if not poll.poll(0):
+        connection.health_check_done = True  # type: ignore[attr-defined]  # the stubs miss it
 
 
 def violates(error: IntegrityError, constraint: str) -> bool:

@@ -27,8 +27,6 @@ CODES: dict[type[errors.EventRefused], EventRejection.Code] = {
     errors.TimestampNotStorable: Code.TOO_OLD,
     errors.TimestampInFuture: Code.IN_FUTURE,
 }
-# Of such an event nothing is kept: it is on disk already, or its request was another's.
-UNRECORDED = (errors.EventExists, errors.RetryKeyReused)
 
 _MESSAGE_LENGTH = 500
 _MOST_KEYS = 50

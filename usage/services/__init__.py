@@ -13,7 +13,8 @@ from usage.services.repair import Rebuilt, mark_dirty, rebuild_summaries, recomp
 from usage.services.reporting import Report, report_usage
 from usage.services.restore import adopt_cluster
 from usage.services.rollup import RollUp, roll_up
-from usage.services.streams import BatchKey, take_in_stream
+from usage.services.storing import BatchKey
+from usage.services.streams import take_in_stream
 
 __all__ = [
     "CANCELLATION_HOURS",

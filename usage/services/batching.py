@@ -15,7 +15,6 @@ What a caller may rely on:
 - What makes the database refuse a batch fails alone. The batch was rolled back then, and is stored row by row.
 """
 
-import select
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -26,6 +25,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from accounts.models import Environment
+from core.db import spare_the_health_check
 from usage.errors import TooManyEventsWaiting
 from usage.events import AcceptedEvent, EventDraft
 from usage.services.acceptance import Outcome, UnknownCustomer, accept_events
@@ -195,7 +195,7 @@ class Batcher:
 
 def _store(batch: Sequence[_Waiting]) -> None:
     """Give every event of a batch its outcome: what it became, or the error that it failed with."""
-    _spare_the_health_check()
+    spare_the_health_check()
     kinds: dict[tuple[UUID, str, UnknownCustomer], list[_Waiting]] = {}
     for event in batch:
         kinds.setdefault(event.kind, []).append(event)
@@ -203,22 +203,6 @@ def _store(batch: Sequence[_Waiting]) -> None:
     for events in kinds.values():
         # Each of them would wait for a dead server anew.
         trouble = _fail(events, trouble) if trouble else _store_together(events)
-
-
-def _spare_the_health_check() -> None:
-    """Do not ask a server whether it is there, batch by batch, when the connection can tell.
-
-    A server that shuts down or dies closes its connections, so something is to be read on one that nobody has asked
-    anything. A quiet connection is taken for a good one; what is lost beyond the network's knowledge ends the batch with
-    an error, as it would have in the next statement.
-    """
-    session = connection.connection
-    if session is None or session.closed:
-        return
-    poll = select.poll()
-    poll.register(session, select.POLLIN)
-    if not poll.poll(0):
-        connection.health_check_done = True  # type: ignore[attr-defined]  # the stubs miss it
 
 
 def _store_together(events: Sequence[_Waiting]) -> DatabaseError | InterfaceError | None:

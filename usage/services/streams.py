@@ -1,29 +1,17 @@
 """Taking in events that nobody can be answered about: good ones count, bad ones become rejections."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from uuid import UUID
-
-from django.db import connection, transaction
 
 from accounts.models import Environment
-from core.ids import new_id
 from meters.models import Meter, Status
 from usage.errors import EventRefused, RetryKeyReused
-from usage.events import EventDraft, is_storable
+from usage.events import EventDraft, PreparedEvent, is_storable
 from usage.models import EventClaim, EventRejection
-from usage.rejections import UNRECORDED, rejection
-from usage.services.acceptance import Known, accept_events
-
-
-@dataclass(frozen=True, slots=True)
-class BatchKey:
-    """The idempotency key of a request that reports many events, its hash, and its own id."""
-
-    key: str
-    fingerprint: bytes
-    request_id: UUID
+from usage.rejections import rejection
+from usage.services.acceptance import Checks, UnknownCustomer
+from usage.services.storing import BatchKey, store
 
 
 def take_in_stream(
@@ -38,26 +26,29 @@ def take_in_stream(
     :returns: for a re-send, which stores nothing, the key as the first request of it had it; else None
     :raises RetryKeyReused: if the key was used for another request
     """
-    known = Known(environment, drafts)
-    with transaction.atomic():
-        if key is not None and (first := _claim(environment, key, now)) != key:
+    checks = Checks(environment, drafts, now, any_age=False, unknown_customer=UnknownCustomer.REFUSE)
+    batch: list[PreparedEvent] = []
+    refused: list[tuple[EventDraft, EventRefused]] = []
+    for draft in drafts:
+        try:
+            batch.append(checks.prepare(draft))
+        except EventRefused as refusal:
+            refused.append((draft, refusal))
+    rejections = _rejections(environment, refused, source, now) if refused else []
+    while True:
+        missed = store(environment=environment, batch=batch, source=source, now=now, key=key, rejections=rejections)
+        if key is None or key.owner.int not in missed:
+            return None
+        if first := _first(environment, key):
             return first
-        outcomes = accept_events(environment=environment, drafts=drafts, source=source, now=now, known=known)
-        refused = [
-            (draft, outcome)
-            for draft, outcome in zip(drafts, outcomes, strict=True)
-            if isinstance(outcome, EventRefused) and not isinstance(outcome, UNRECORDED)
-        ]
-        if refused:
-            _reject(environment, refused, source, now)
-    return None
+        # Its claim was pruned in this very moment: it is free again.
 
 
-def _reject(
+def _rejections(
     environment: Environment, refused: Sequence[tuple[EventDraft, EventRefused]], source: str, now: datetime
-) -> None:
+) -> list[EventRejection]:
     meters = _meters(environment, {draft.event_name for draft, _ in refused if is_storable(draft.event_name)})
-    EventRejection.objects.bulk_create(
+    return [
         rejection(
             environment=environment,
             draft=draft,
@@ -67,43 +58,22 @@ def _reject(
             now=now,
         )
         for draft, refusal in refused
-    )
+    ]
 
 
-def _claim(environment: Environment, key: BatchKey, now: datetime) -> BatchKey:
-    """Who has the key: this request, or the one that came first. Another one at this moment is waited for."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO usage_eventclaim
-                (environment_id, namespace, identifier, event_id, event_timestamp, fingerprint, request_id, claimed_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
-            """,
-            [
-                environment.pk,
-                EventClaim.Namespace.RETRY_KEY,
-                key.key,
-                new_id(),
-                now,
-                key.fingerprint,
-                key.request_id,
-                now,
-            ],
-        )
-        if cursor.rowcount:
-            return key
-        cursor.execute(
-            "SELECT fingerprint, request_id FROM usage_eventclaim WHERE environment_id = %s AND namespace = %s AND identifier = %s",
-            [environment.pk, EventClaim.Namespace.RETRY_KEY, key.key],
-        )
-        row = cursor.fetchone()
-    if row is None:
-        # Pruned in this very moment: it is free again.
-        return _claim(environment, key, now)
-    fingerprint, request_id = row
-    if bytes(fingerprint or b"") != key.fingerprint:
+def _first(environment: Environment, key: BatchKey) -> BatchKey | None:
+    """The key as the request had it that came first; None if it is nobody's any more.
+
+    :raises RetryKeyReused: if that one said something else
+    """
+    claim = EventClaim.objects.filter(
+        environment=environment, namespace=EventClaim.Namespace.RETRY_KEY, identifier=key.key
+    ).first()
+    if claim is None:
+        return None
+    if claim.fingerprint is None or bytes(claim.fingerprint) != key.fingerprint:
         raise RetryKeyReused(key.key)
-    return replace(key, request_id=request_id)
+    return replace(key, request_id=claim.request_id)
 
 
 def _meters(environment: Environment, names: set[str]) -> dict[str, Meter]:

@@ -11,7 +11,7 @@ from meters.tests.factories import MeterFactory
 from usage import services
 from usage.events import AcceptedEvent
 from usage.models import MeterEvent, Source, UsageSummary, Watermark
-from usage.services.acceptance import _known_months
+from usage.services.storing import known_months
 from usage.tests.factories import draft, report, roll_up_all
 
 pytestmark = pytest.mark.django_db
@@ -36,10 +36,10 @@ def no_partitions(_django_db_helper: None) -> Iterator[None]:
     with connection.cursor() as cursor:
         for name in partitions():
             cursor.execute(f"DROP TABLE usage_meterevent_{name}")
-    _known_months.clear()
+    known_months.clear()
     yield
     # What was made here may be rolled back.
-    _known_months.clear()
+    known_months.clear()
 
 
 def test_when_maintained_then_two_months_behind_and_two_ahead_exist_and_again_changes_nothing() -> None:
