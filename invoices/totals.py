@@ -27,10 +27,14 @@ class Tax:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """One line's amount, in whole minor units, and what taxes are asked for it."""
+    """One line's amount, in whole minor units, and what taxes are asked for it.
+
+    :ivar credit: what the customer's credit pays of it, after discounts and before taxes
+    """
 
     amount: int
     taxes: Sequence[Tax] = ()
+    credit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class LineTotal:
     """What becomes of a line.
 
     :ivar discounts: what each took off, in the order that they were taken off
-    :ivar left: the line's amount after all discounts; inclusive taxes are within it
+    :ivar left: the line's amount after all discounts and credit; inclusive taxes are within it
     """
 
     discounts: dict[Hashable, int] = field(default_factory=dict)
@@ -93,7 +97,7 @@ class Totals:
 
 
 def total_up(amounts: Sequence[Amount], reductions: Sequence[Reduction] = ()) -> Totals:
-    """Take discounts off lines, ask taxes of what is left, and add up.
+    """Take discounts off lines, let credit pay, ask taxes of what is left, and add up.
 
     Discounts of items come first, then those of the invoice, each of what the ones before have left.
 
@@ -113,6 +117,7 @@ def total_up(amounts: Sequence[Amount], reductions: Sequence[Reduction] = ()) ->
     for reduction in (one for one in reductions if not one.is_of_item):
         _reduce(lines, reduction)
     for one, line in zip(amounts, lines, strict=True):
+        line.left -= one.credit
         line.taxes = _taxes(line.left, one.taxes)
     taxed = [taxed for line in lines for taxed in line.taxes]
     exclusive_tax = sum(one.amount for one in taxed if not one.tax.inclusive)

@@ -9,6 +9,7 @@ from django.db.models import F, Prefetch
 from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
+from invoices.reducing import read_terms, reduce_all, store_reduced
 from invoices.services.waiting import put_onto_invoices, take_waiting_items
 from invoices.true_ups import REACH, due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import ItemTerm, Subscription, SubscriptionItem, SubscriptionQuerySet
@@ -49,6 +50,7 @@ def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> No
     waiting = take_waiting_items(environment_id, subscriptions)
     invoices: list[Invoice] = []
     lines: list[InvoiceLine] = []
+    of_invoice: list[tuple[Subscription, Invoice, list[InvoiceLine]]] = []
     for subscription in subscriptions:
         made = make_lines(charges[subscription.pk], answers, read_at=now)
         made += make_true_up_lines(true_ups.get(subscription.pk, ()), answers, others=made, read_at=now)
@@ -68,8 +70,11 @@ def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> No
             lines.extend(made)
             for item in items:
                 item.invoice = invoice
+            of_invoice.append((subscription, invoice, made))
+    reduced = reduce_all(of_invoice, read_terms(environment_id, subscriptions, lock=True))
     Invoice.objects.bulk_create(invoices)
     put_onto_invoices(chain.from_iterable(waiting.values()))
     InvoiceLine.objects.bulk_create(lines)
+    store_reduced(reduced, now=now)
     record(Kind.INVOICE_CREATED, rows=invoices, now=now)
     advance_subscriptions(subscriptions=subscriptions)

@@ -11,9 +11,10 @@ from accounts.clocks import hold_clock
 from accounts.models import Environment
 from core.bulk import update_rows
 from core.ids import spell
-from invoices.drafting import Charge, add_up, make_lines
+from invoices.drafting import Charge, make_lines
 from invoices.errors import InvoiceNotDraft
 from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
+from invoices.reducing import TOTALS, reduce_again
 from invoices.services.balances import apply_balances
 from invoices.services.crediting import pay_by_credit
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
@@ -22,9 +23,8 @@ from webhooks.kinds import Kind
 from webhooks.services import record
 
 _ISSUED = [
-    "subtotal",
+    *TOTALS,
     "credit_applied",
-    "total",
     "amount_due",
     "starting_balance",
     "ending_balance",
@@ -83,6 +83,7 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
     answers, true_ups = read_all_usage(drafts[0].environment_id, charges, true_ups)
     counted: list[InvoiceLine] = []
     gone: list[InvoiceLine] = []
+    left: dict[Invoice, list[InvoiceLine]] = {}
     for draft in drafts:
         fresh = make_lines(charges[draft.pk], answers, read_at=read_at)
         counted += [_as_counted(line, now) for line, now in zip(metered[draft.pk], fresh, strict=True)]
@@ -95,16 +96,17 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
             elif line.trues_up_id is not None:
                 gone.append(line)
         counted += [line for line in kept if line.trues_up_id is not None]
-        add_up(draft, kept)
+        left[draft] = kept
     update_rows(counted, ["description", "basis", "quantity", "exact_amount", "amount"])
     if gone:
         InvoiceLine.objects.filter(pk__in=[line.pk for line in gone]).delete()
+    reduce_again(left)
 
 
 def add_up_again(draft: Invoice) -> None:
     """Set a draft's totals after its lines were changed. The caller holds its lock."""
-    add_up(draft, draft.lines.all())
-    draft.save(update_fields=["subtotal", "total", "amount_due"])
+    reduce_again({draft: list(draft.lines.select_related("price"))})
+    draft.save(update_fields=[*TOTALS, "amount_due"])
 
 
 def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:

@@ -1,7 +1,10 @@
 """The upcoming invoice: what the next one would say if the period ended with the usage that is there by now."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from uuid import UUID
 
 from accounts.models import Customer, Environment
 from core.errors import NotFound
@@ -10,6 +13,7 @@ from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.errors import NoUpcomingInvoice
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
+from invoices.reducing import Reduced, read_billed, read_terms, reduce
 from invoices.services.balances import show_balance
 from invoices.services.closing import subscriptions_with_items
 from invoices.services.crediting import preview_payment_by_credit
@@ -25,11 +29,13 @@ class PreviewedInvoice:
     """An invoice that is nowhere stored. Its lines are here: ``invoice.lines`` would ask the database.
 
     :ivar credit: what the customer's credit would pay of it
+    :ivar reduced: what discounts and taxes would come to
     """
 
     invoice: Invoice
     lines: list[InvoiceLine]
     credit: list[Share]
+    reduced: Reduced
 
 
 def preview_invoice(
@@ -67,9 +73,24 @@ def preview_invoice(
         billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE,
         created_at=now,
     )
-    shares = preview_payment_by_credit(invoice, lines, now=now)
+    terms = read_terms(environment.pk, [found], lock=False)
+    reduced_by = partial(
+        reduce,
+        invoice,
+        lines,
+        discounts=terms.discounts_of(found, invoice.period_end),
+        tax_rates_of=terms.tax_rates_of,
+        billed=read_billed(lines),
+    )
+    reduced = reduced_by()
+    shares = preview_payment_by_credit(invoice, lines, reduced.taken_off(), now=now)
+    if shares:
+        paid: Counter[UUID] = Counter()
+        for share in shares:
+            paid[share.line_id] += int(share.amount)
+        reduced = reduced_by(credit=paid)
     show_balance(invoice)
-    return PreviewedInvoice(invoice, lines, shares)
+    return PreviewedInvoice(invoice, lines, shares, reduced)
 
 
 def _find(

@@ -15,6 +15,8 @@ from invoices.drafting import Charge, first_charges, make_invoice, make_lines, u
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
 from invoices.prorations import make_prorations
+from invoices.reducing import read_billed, read_terms, reduce, store_reduced
+from invoices.services.bargaining import give_terms
 from invoices.services.closing import subscriptions_with_items
 from invoices.services.collecting import give_up_first_invoices
 from invoices.services.finalizing import issue
@@ -23,8 +25,9 @@ from invoices.services.waiting import keep_prorations, put_onto_invoices, take_w
 from invoices.true_ups import TrueUp, due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.anchors import AnchorConfig
 from subscriptions.errors import SubscriptionEnded
-from subscriptions.models import Subscription
+from subscriptions.models import Subscription, TaxRate
 from subscriptions.services import (
+    NewDiscount,
     NewItem,
     become,
     change_instant,
@@ -64,6 +67,8 @@ def start_subscription(
     customer: Customer,
     items: Sequence[NewItem],
     now: datetime,
+    discounts: Sequence[NewDiscount] = (),
+    tax_rates: Sequence[TaxRate] = (),
     **terms: Unpack[SubscriptionTerms],
 ) -> Subscription:
     """Begin a subscription, and bill its licensed items for the first period at once.
@@ -74,11 +79,14 @@ def start_subscription(
     nothing to pay, or where the invoice is sent and has its own day to be paid by.
 
     :param now: the customer's time
-    :raises BillingError: whatever :func:`subscriptions.services.create_subscription` refuses
+    :param discounts: what is redeemed for the subscription, instead of what its customer has
+    :param tax_rates: what is asked for items that have none of their own
+    :raises BillingError: whatever :func:`subscriptions.services.create_subscription` and :func:`give_terms` refuse
     :raises AmountTooLarge: if the first invoice is beyond what an invoice can hold
     """
     created = create_subscription(environment=environment, customer=customer, items=items, now=now, **terms)
     subscription = subscriptions_with_items().get(pk=created.pk)
+    give_terms(subscription, items=items, discounts=discounts, tax_rates=tax_rates, now=now)
     # Between the start and the second of creation: what the invoice is of, as its lines are of the whole first period.
     span = Period(subscription.start_at, now.replace(microsecond=0))
     bill_at_once(
@@ -206,11 +214,20 @@ def bill_at_once(
     invoice = make_invoice(
         subscription, lines, period=period, billing_reason=billing_reason, created_at=now, finalizes_at=now
     )
+    terms = read_terms(subscription.environment_id, [subscription], lock=True)
+    reduced = reduce(
+        invoice,
+        lines,
+        discounts=terms.discounts_of(subscription, now),
+        tax_rates_of=terms.tax_rates_of,
+        billed=read_billed(lines),
+    )
     invoice.save(force_insert=True)
     for item in items:
         item.invoice = invoice
     put_onto_invoices(items)
     InvoiceLine.objects.bulk_create(lines)
+    store_reduced([reduced], now=now)
     record(Kind.INVOICE_CREATED, rows=[invoice], now=now)
     if invoice.finalizes_at is not None:
         issue([invoice], now=now)

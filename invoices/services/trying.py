@@ -13,6 +13,7 @@ from accounts.models import Customer, Environment
 from credits.applying import Share
 from credits.models import LedgerEntry
 from invoices.models import Invoice, InvoiceLine, InvoiceQuerySet
+from invoices.reducing import read_reduced
 from invoices.services.previewing import PreviewedInvoice, preview_invoice
 from subscriptions.models import Subscription
 
@@ -74,7 +75,7 @@ def _as_preview(invoice: Invoice) -> PreviewedInvoice:
     invoice.status, invoice.number = Invoice.Status.DRAFT, ""
     invoice.finalized_at = invoice.paid_at = invoice.due_at = None
     invoice._state.adding = True  # noqa: SLF001 - it is stored nowhere by the time that anybody looks
-    return PreviewedInvoice(invoice, lines, shares)
+    return PreviewedInvoice(invoice, lines, shares, read_reduced(invoice))
 
 
 def _done_and_undone(work: Callable[[], Result]) -> Result:

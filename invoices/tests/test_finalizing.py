@@ -246,9 +246,9 @@ FORBIDDEN = [
     "DELETE FROM invoices_invoiceline WHERE invoice_id = %s",
     """
     INSERT INTO invoices_invoiceline (id, environment_id, invoice_id, position, subscription_item_id, price_id,
-        description, quantity, unit_amount, exact_amount, amount, period_start, period_end, basis)
+        description, quantity, unit_amount, exact_amount, amount, period_start, period_end, is_discountable, basis)
     SELECT gen_random_uuid(), environment_id, invoice_id, position + 1, subscription_item_id, price_id,
-        description, quantity, unit_amount, exact_amount, amount, period_start, period_end, basis
+        description, quantity, unit_amount, exact_amount, amount, period_start, period_end, is_discountable, basis
       FROM invoices_invoiceline WHERE invoice_id = %s
     """,
 ]

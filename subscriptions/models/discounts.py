@@ -1,8 +1,8 @@
 """What is taken off: coupons, the codes that customers redeem them by, and discounts, which are coupons redeemed."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Self
+from uuid import UUID
 
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
@@ -183,10 +183,6 @@ class DiscountQuerySet(models.QuerySet["Discount"]):
         """Discounts that were neither taken away nor used up; their time may be over."""
         return self.filter(removed_at__isnull=True, used_at__isnull=True)
 
-    def running(self, at: datetime) -> Self:
-        """Discounts that take something off at that instant."""
-        return self.in_place().filter(Q(end_at__isnull=True) | Q(end_at__gt=at), start_at__lte=at)
-
 
 class Discount(models.Model):
     """A coupon redeemed: for all that a customer is billed, for a subscription, or for one of its items."""
@@ -242,9 +238,15 @@ class Discount(models.Model):
         return str(self.coupon)
 
     @property
-    def is_of_customer(self) -> bool:
-        return self.subscription_id is None and self.subscription_item_id is None
+    def owner_id(self) -> UUID:
+        """Of what it is taken off: an item, a subscription, or all that its customer is billed."""
+        return self.subscription_item_id or self.subscription_id or self.customer_id
 
-    @property
-    def percent_off(self) -> Decimal | None:
-        return self.coupon.percent_off
+    def is_running(self, at: datetime) -> bool:
+        """Whether it takes something off at that instant."""
+        return (
+            self.used_at is None
+            and self.removed_at is None
+            and self.start_at <= at
+            and (self.end_at is None or at < self.end_at)
+        )

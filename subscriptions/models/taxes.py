@@ -1,6 +1,7 @@
 """Taxes: rates, and what they are asked for."""
 
-from typing import Self
+from typing import Self, cast
+from uuid import UUID
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
@@ -82,3 +83,8 @@ class AppliedTaxRate(models.Model):
 
     def __str__(self) -> str:
         return str(self.tax_rate)
+
+    @property
+    def owner_id(self) -> UUID:
+        """Of what it is asked: an item, a subscription or a customer."""
+        return cast("UUID", self.subscription_item_id or self.subscription_id or self.customer_id)

@@ -12,7 +12,7 @@ from subscriptions.services.coupons import (
     update_coupon,
     update_promotion_code,
 )
-from subscriptions.services.discounts import NewDiscount, Purchase, set_discounts
+from subscriptions.services.discounts import NewDiscount, Purchase, set_customer_discount, set_discounts
 from subscriptions.services.items import MAX_ITEMS, NewItem, check_collection
 from subscriptions.services.lifecycle import create_subscription, end_subscription
 from subscriptions.services.prices import NewTier, create_price, delete_plan, update_price
@@ -58,6 +58,7 @@ __all__ = [
     "end_subscription",
     "next_period",
     "resume_collection",
+    "set_customer_discount",
     "set_discounts",
     "set_tax_rates",
     "store",

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from accounts.errors import CustomerDeleted
 from accounts.models import Customer
 from core.errors import NotFound
 from core.periods import boundary
@@ -102,6 +103,22 @@ def set_discounts(
             record(Kind.DISCOUNT_CREATED, rows=[discount], now=now)
         discounts.append(discount)
     return discounts
+
+
+@transaction.atomic
+def set_customer_discount(*, customer: Customer, given: NewDiscount | None, now: datetime) -> Discount | None:
+    """Give a customer a discount off all that they are billed, or none, instead of the one they have.
+
+    Nothing is bought by that: promotion codes that ask what is are refused.
+
+    :raises CustomerDeleted: if the customer was deleted
+    :raises BillingError: whatever :func:`set_discounts` refuses
+    """
+    locked = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
+    if locked.deleted_at is not None:
+        raise CustomerDeleted(customer.pk)
+    discounts = set_discounts(customer=locked, given=[] if given is None else [given], now=now)
+    return discounts[0] if discounts else None
 
 
 def _redeem(

@@ -20,7 +20,8 @@ from subscriptions.errors import (
     QuantityNotAllowed,
     TooManyItems,
 )
-from subscriptions.models import Price, Subscription
+from subscriptions.models import Price, Subscription, TaxRate
+from subscriptions.services.discounts import NewDiscount
 
 MAX_ITEMS = 20
 _MAX_QUANTITY = 2**63 - 1
@@ -31,11 +32,15 @@ class NewItem:
     """A price to be put into a subscription.
 
     :ivar quantity: units of a licensed price, 1 if not given; a metered price takes none
+    :ivar discounts: what is redeemed for this item alone
+    :ivar tax_rates: what is asked for it, instead of what is asked for the subscription
     """
 
     price: Price
     quantity: int | None = None
     metadata: MetadataChange | None = None
+    discounts: Sequence[NewDiscount] = ()
+    tax_rates: Sequence[TaxRate] = ()
 
 
 def check_new_items(items: Sequence[NewItem], environment_id: UUID) -> None:

@@ -51,7 +51,7 @@ DROP FUNCTION invoices_refuse_change_of_final_part;
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0007_flat_fee_at_zero_usage"),
-        ("invoices", "0011_credit_pays"),
+        ("invoices", "0010_lines_of_tiered_prices"),
         ("subscriptions", "0007_coupons_discounts_and_taxes"),
     ]
 

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("invoices", "0010_lines_of_tiered_prices")]
+    dependencies = [("invoices", "0011_discounts_and_taxes")]
 
     operations = [
         migrations.AddField(

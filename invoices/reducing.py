@@ -1,0 +1,330 @@
+"""What is taken off an invoice and what taxes are asked for it: from discounts and rates to rows beside its lines.
+
+Which ones is decided when an invoice is drafted and kept with the draft; what they come to is computed again whenever its
+lines are, by :mod:`invoices.totals`. Lines that true up an earlier period stand under what that period was billed with: its
+percentages, its taxes, and of an amount off the part that had been taken off what is given back.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from itertools import chain
+from types import MappingProxyType
+from typing import TypeAlias
+from uuid import UUID
+
+from django.db.models import Q
+
+from invoices.drafting import check_amount
+from invoices.models import Invoice, InvoiceDiscount, InvoiceLine, LineDiscount, LineTax
+from invoices.totals import Amount, Reduction, Tax, Totals, total_up
+from subscriptions.models import AppliedTaxRate, Coupon, Discount, Subscription, TaxRate
+
+# What :func:`reduce` sets, beside what is due.
+TOTALS = ("subtotal", "subtotal_inclusive_tax", "inclusive_tax", "exclusive_tax", "total")
+
+TaxRates: TypeAlias = Sequence[TaxRate]
+
+
+@dataclass(slots=True)
+class Terms:
+    """The discounts and tax rates of subscriptions, their items and their customers, by the id of what has them."""
+
+    discounts: dict[UUID, list[Discount]]
+    tax_rates: dict[UUID, list[TaxRate]]
+
+    def discounts_of(self, subscription: Subscription, at: datetime) -> list[Discount]:
+        """What runs at an instant: those of items, then the subscription's own, or else its customer's."""
+        of_items = [discount for item in subscription.items.all() for discount in self._running(item.pk, at)]
+        own = self._running(subscription.pk, at)
+        return of_items + (own or self._running(subscription.customer_id, at))
+
+    def tax_rates_of(self, line: InvoiceLine) -> TaxRates:
+        """An item's own, or else its subscription's, or else the customer's."""
+        owners = (line.subscription_item_id, line.invoice.subscription_id, line.invoice.customer_id)
+        return next((self.tax_rates[owner] for owner in owners if owner in self.tax_rates), ())
+
+    def _running(self, owner: UUID, at: datetime) -> list[Discount]:
+        return [discount for discount in self.discounts.get(owner, ()) if discount.is_running(at)]
+
+
+@dataclass(slots=True)
+class Reduced:
+    """What an invoice's discounts and taxes came to: rows that are not stored yet.
+
+    :ivar used_up: discounts that are for once and have taken something off
+    """
+
+    discounts: list[InvoiceDiscount] = field(default_factory=list)
+    line_discounts: list[LineDiscount] = field(default_factory=list)
+    line_taxes: list[LineTax] = field(default_factory=list)
+    used_up: list[Discount] = field(default_factory=list)
+
+    def taken_off(self) -> dict[UUID, int]:
+        """What all discounts together took off lines, by their ids."""
+        taken: dict[UUID, int] = defaultdict(int)
+        for row in self.line_discounts:
+            taken[row.line_id] += row.amount
+        return taken
+
+
+def read_terms(environment_id: UUID, subscriptions: Sequence[Subscription], *, lock: bool) -> Terms:
+    """Read the discounts and tax rates of subscriptions of one environment, in as many queries however many they are.
+
+    :param lock: hold discounts that can be used up until the transaction's end, so that each is used by one invoice
+    """
+    customers = {subscription.customer_id for subscription in subscriptions}
+    items = [item.pk for subscription in subscriptions for item in subscription.items.all()]
+    owned = Q(customer__in=customers) & (
+        Q(subscription__isnull=True, subscription_item__isnull=True)
+        | Q(subscription__in=subscriptions)
+        | Q(subscription_item__in=items)
+    )
+    discounts = list(
+        Discount.objects.in_place()
+        .filter(owned, environment=environment_id)
+        .select_related("coupon")
+        .prefetch_related("coupon__applies_to")
+    )
+    if lock:
+        discounts = _still_there(discounts)
+    rates = AppliedTaxRate.objects.filter(
+        Q(customer__in=customers) | Q(subscription__in=subscriptions) | Q(subscription_item__in=items),
+        environment=environment_id,
+    ).select_related("tax_rate")
+    terms = Terms(defaultdict(list), defaultdict(list))
+    for discount in discounts:
+        terms.discounts[discount.owner_id].append(discount)
+    for applied in rates:
+        terms.tax_rates[applied.owner_id].append(applied.tax_rate)
+    terms.discounts, terms.tax_rates = dict(terms.discounts), dict(terms.tax_rates)
+    return terms
+
+
+@dataclass(slots=True)
+class Billed:
+    """What the lines that are trued up were billed with."""
+
+    discounts: dict[UUID | None, list[LineDiscount]]
+    taxes: dict[UUID | None, list[LineTax]]
+
+
+def read_billed(lines: Iterable[InvoiceLine]) -> Billed:
+    """Read what true-ups among lines of any invoices stand under, in as many queries however many they are."""
+    billed = Billed(defaultdict(list), defaultdict(list))
+    originals = [line.trues_up_id for line in lines if line.trues_up_id is not None]
+    if originals:
+        for discount in LineDiscount.objects.filter(line__in=originals).select_related("discount__coupon", "line"):
+            billed.discounts[discount.line_id].append(discount)
+        for tax in LineTax.objects.filter(line__in=originals).select_related("tax_rate"):
+            billed.taxes[tax.line_id].append(tax)
+    return billed
+
+
+def reduce(
+    invoice: Invoice,
+    lines: Sequence[InvoiceLine],
+    *,
+    discounts: Sequence[Discount],
+    tax_rates_of: Callable[[InvoiceLine], TaxRates],
+    billed: Billed,
+    credit: Mapping[UUID, int] = MappingProxyType({}),
+) -> Reduced:
+    """Set an invoice's totals to what its lines come to after discounts and with taxes.
+
+    :param lines: rounded; with their prices loaded
+    :param billed: what true-ups among them stand under
+    :param credit: what credit pays of lines, by their ids
+    :returns: the rows that say so
+    :raises AmountTooLarge: if the total is beyond what an invoice can hold
+    """
+    discounts = [one for one in discounts if one.coupon.currency in {"", invoice.currency}]
+    rates = [
+        [row.tax_rate for row in billed.taxes[line.trues_up_id]] if line.trues_up_id else tax_rates_of(line)
+        for line in lines
+    ]
+    amounts = [
+        Amount(line.amount, [_tax(rate) for rate in mine], credit.get(line.pk, 0))
+        for line, mine in zip(lines, rates, strict=True)
+    ]
+    reductions = [_reduction(discount, lines) for discount in discounts] + _reductions_of_true_ups(lines, billed)
+    totals = total_up(amounts, reductions)
+    invoice.subtotal = check_amount(totals.subtotal)
+    invoice.subtotal_inclusive_tax = totals.subtotal_inclusive_tax
+    invoice.inclusive_tax, invoice.exclusive_tax = totals.inclusive_tax, totals.exclusive_tax
+    invoice.total = check_amount(totals.total)
+    invoice.amount_due = max(invoice.total, 0)
+    return _rows(invoice, lines, discounts, totals)
+
+
+def reduce_all(drafts: Sequence[tuple[Subscription, Invoice, Sequence[InvoiceLine]]], terms: Terms) -> list[Reduced]:
+    """Reduce invoices of periods that are over by what ran as each of them ended.
+
+    :raises AmountTooLarge: if a total is beyond what an invoice can hold
+    """
+    billed = read_billed(chain.from_iterable(lines for _, _, lines in drafts))
+    return [
+        reduce(
+            invoice,
+            lines,
+            discounts=terms.discounts_of(subscription, invoice.period_end),
+            tax_rates_of=terms.tax_rates_of,
+            billed=billed,
+        )
+        for subscription, invoice, lines in drafts
+    ]
+
+
+def store_reduced(reduced: Iterable[Reduced], *, now: datetime) -> None:
+    """Store what invoices, which are stored by now, were reduced by."""
+    rows = list(reduced)
+    InvoiceDiscount.objects.bulk_create(row for one in rows for row in one.discounts)
+    LineDiscount.objects.bulk_create(row for one in rows for row in one.line_discounts)
+    LineTax.objects.bulk_create(row for one in rows for row in one.line_taxes)
+    used_up = [discount.pk for one in rows for discount in one.used_up]
+    if used_up:
+        Discount.objects.filter(pk__in=used_up, used_at__isnull=True).update(used_at=now)
+
+
+def read_reduced(invoice: Invoice) -> Reduced:
+    """What a stored invoice was reduced by."""
+    of_lines = {"line__invoice": invoice}
+    return Reduced(
+        discounts=list(InvoiceDiscount.objects.filter(invoice=invoice).select_related("discount")),
+        line_discounts=list(LineDiscount.objects.filter(**of_lines).order_by("line__position", "position")),
+        line_taxes=list(
+            LineTax.objects.filter(**of_lines).select_related("tax_rate").order_by("line__position", "position")
+        ),
+    )
+
+
+def reduce_again(
+    lines: Mapping[Invoice, Sequence[InvoiceLine]], *, credit: Mapping[UUID, int] = MappingProxyType({})
+) -> None:
+    """Compute drafts' discounts, taxes and totals from their lines as they are now. The caller holds the drafts' locks.
+
+    The discounts are those that the drafts were made with; lines are asked the taxes that they were asked then.
+
+    :param credit: what credit pays of lines, by their ids
+    :raises AmountTooLarge: if a total is beyond what an invoice can hold
+    """
+    drafts = list(lines)
+    discounts: dict[UUID, list[Discount]] = defaultdict(list)
+    for row in (
+        InvoiceDiscount.objects.filter(invoice__in=drafts)
+        .select_related("discount__coupon")
+        .prefetch_related("discount__coupon__applies_to")
+    ):
+        discounts[row.invoice_id].append(row.discount)
+    rates: dict[UUID, list[TaxRate]] = defaultdict(list)
+    for tax in LineTax.objects.filter(line__invoice__in=drafts).select_related("tax_rate"):
+        rates[tax.line_id].append(tax.tax_rate)
+    billed = read_billed(chain.from_iterable(lines.values()))
+    reduced = [
+        reduce(
+            draft,
+            mine,
+            discounts=discounts.get(draft.pk, ()),
+            tax_rates_of=lambda line: rates.get(line.pk, ()),
+            billed=billed,
+            credit=credit,
+        )
+        for draft, mine in lines.items()
+    ]
+    if discounts or any(one.line_discounts for one in reduced):
+        LineDiscount.objects.filter(line__invoice__in=drafts).delete()
+        LineDiscount.objects.bulk_create(row for one in reduced for row in one.line_discounts)
+    if rates or any(one.line_taxes for one in reduced):
+        LineTax.objects.filter(line__invoice__in=drafts).delete()
+        LineTax.objects.bulk_create(row for one in reduced for row in one.line_taxes)
+
+
+def _still_there(discounts: list[Discount]) -> list[Discount]:
+    """Without those that another invoice has used up meanwhile; the others are held."""
+    once = [discount.pk for discount in discounts if discount.coupon.duration == Coupon.Duration.ONCE]
+    if not once:
+        return discounts
+    held = Discount.objects.in_place().select_for_update(no_key=True, of=("self",)).filter(pk__in=once).order_by("pk")
+    still = set(held.values_list("pk", flat=True))
+    return [discount for discount in discounts if discount.pk in still or discount.pk not in once]
+
+
+def _tax(rate: TaxRate) -> Tax:
+    return Tax(rate, Decimal(rate.percentage), rate.inclusive)
+
+
+def _reduction(discount: Discount, lines: Sequence[InvoiceLine]) -> Reduction:
+    percent = discount.coupon.percent_off
+    return Reduction(
+        discount,
+        frozenset(position for position, line in enumerate(lines) if _fits(discount, line)),
+        percent_off=None if percent is None else Fraction(percent),
+        amount_off=discount.coupon.amount_off,
+        is_of_item=discount.subscription_item_id is not None,
+    )
+
+
+def _fits(discount: Discount, line: InvoiceLine) -> bool:
+    if not line.is_discountable or line.trues_up_id is not None:
+        return False
+    if discount.subscription_item_id not in {None, line.subscription_item_id}:
+        return False
+    products = {product.pk for product in discount.coupon.applies_to.all()}
+    return not products or (line.price is not None and line.price.product_id in products)
+
+
+def _reductions_of_true_ups(lines: Sequence[InvoiceLine], billed: Billed) -> list[Reduction]:
+    reductions = []
+    for position, line in enumerate(lines):
+        left = None
+        for row in billed.discounts[line.trues_up_id] if line.trues_up_id else ():
+            left = row.line.amount if left is None else left
+            percent = row.discount.coupon.percent_off
+            share = None if percent is None else Fraction(percent)
+            if share is None and line.amount < 0 and left:
+                share = Fraction(100 * row.amount, left)
+            left -= row.amount
+            if share is not None:
+                is_of_item = row.discount.subscription_item_id is not None
+                reductions.append(Reduction(row.discount, frozenset({position}), share, is_of_item=is_of_item))
+    return reductions
+
+
+def _rows(invoice: Invoice, lines: Sequence[InvoiceLine], discounts: Sequence[Discount], totals: Totals) -> Reduced:
+    reduced = Reduced()
+    environment_id = invoice.environment_id
+    taken: dict[Discount, int] = defaultdict(int)
+    for position, discount in enumerate(discounts):
+        reduced.discounts.append(
+            InvoiceDiscount(environment_id=environment_id, invoice=invoice, discount=discount, position=position)
+        )
+    for line, total in zip(lines, totals.lines, strict=True):
+        for position, (key, amount) in enumerate(total.discounts.items()):
+            if amount and isinstance(key, Discount):
+                taken[key] += amount
+                reduced.line_discounts.append(
+                    LineDiscount(
+                        environment_id=environment_id, line=line, discount=key, position=position, amount=amount
+                    )
+                )
+        for position, taxed in enumerate(total.taxes):
+            if isinstance(taxed.tax.key, TaxRate):
+                reduced.line_taxes.append(
+                    LineTax(
+                        environment_id=environment_id,
+                        line=line,
+                        tax_rate=taxed.tax.key,
+                        position=position,
+                        taxable_amount=taxed.taxable,
+                        amount=taxed.amount,
+                    )
+                )
+    for discount in discounts:
+        if discount.coupon.duration == Coupon.Duration.ONCE and taken[discount] > 0:
+            # Seen by the next invoice of the same transaction, too.
+            discount.used_at = invoice.created_at
+            reduced.used_up.append(discount)
+    return reduced

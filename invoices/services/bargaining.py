@@ -1,0 +1,50 @@
+"""What a subscription is given when it begins, beside its prices: discounts, and taxes that are asked for it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from invoices.drafting import first_charges, make_lines
+from invoices.models import Invoice
+from subscriptions.models import Subscription, TaxRate
+from subscriptions.services import NewDiscount, NewItem, Purchase, set_discounts, set_tax_rates
+
+
+def give_terms(
+    subscription: Subscription,
+    *,
+    items: Sequence[NewItem],
+    discounts: Sequence[NewDiscount],
+    tax_rates: Sequence[TaxRate],
+    now: datetime,
+) -> None:
+    """Redeem what a new subscription and its items come with, and note the taxes. The caller made it in this transaction.
+
+    A promotion code's minimum is held against what licensed items cost for the first period, before discounts.
+
+    :param items: what the subscription was made from, in order
+    :raises BillingError: whatever :func:`set_discounts` and :func:`set_tax_rates` refuse
+    """
+    made = list(subscription.items.all())
+    if discounts or any(item.discounts for item in items):
+        purchase = _purchase(subscription, now)
+        customer = subscription.customer
+        set_discounts(customer=customer, subscription=subscription, given=discounts, now=now, purchase=purchase)
+        for item, given in zip(made, items, strict=True):
+            if given.discounts:
+                set_discounts(customer=customer, item=item, given=given.discounts, now=now, purchase=purchase)
+    if tax_rates:
+        set_tax_rates(subscription=subscription, tax_rates=tax_rates)
+    for item, given in zip(made, items, strict=True):
+        if given.tax_rates:
+            set_tax_rates(item=item, tax_rates=given.tax_rates)
+
+
+def _purchase(subscription: Subscription, now: datetime) -> Purchase:
+    # Licensed items alone: they ask for no usage.
+    lines = make_lines(first_charges(subscription), {}, read_at=now)
+    billed_before = Invoice.objects.filter(customer=subscription.customer_id).exclude(status=Invoice.Status.VOID)
+    return Purchase(
+        currency=subscription.currency,
+        amount=sum(line.amount for line in lines),
+        is_first=not billed_before.exists(),
+    )
