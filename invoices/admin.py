@@ -55,7 +55,7 @@ def _finalized(invoices: Sequence[Invoice]) -> str:
     who = customers[0] if len(customers) == 1 else f"{len(customers)} customers"
     return (
         f"{who} will owe {_money(invoices, 'total')}, by the usage counted when the draft was last rated; usage of the "
-        f"period that has arrived since is counted in now. The next number is given to {_invoices(invoices)}, and "
+        f"period that has arrived since is counted in now, and the customer's credit pays what it can. The next number is given to {_invoices(invoices)}, and "
         "lines, amounts and period can never be changed again."
     )
 

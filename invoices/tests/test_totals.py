@@ -1,5 +1,6 @@
 """What invoices come to after discounts and taxes: worked cases, and an oracle."""
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -137,6 +138,23 @@ def test_the_tax_within_a_subtotal_is_of_what_it_was_before_discounts() -> None:
     assert (totals.total, totals.inclusive_tax) == (6000, 1000)
 
 
+def test_credit_pays_after_discounts_and_before_taxes() -> None:
+    # 10 % off 110.00 leaves 99.00; 49.00 of it are paid, and 20 % are asked of the other 50.00: within it 8.33.
+    for inclusive, tax, total in ((False, 1000, 6000), (True, 833, 5000)):
+        totals = total_up([Amount(11000, [vat("20", inclusive=inclusive)], credit=4900)], [limited(off("10"), 1)])
+
+        [line] = totals.lines
+        assert (line.left, line.taxes[0].amount) == (5000, tax)
+        assert (totals.subtotal, totals.total) == (11000, total)
+
+
+def test_what_credit_pays_in_full_is_not_taxed() -> None:
+    totals = total_up([Amount(1000, [vat("20")], credit=1000), Amount(1000, [vat("20")])])
+
+    assert [line.taxes[0].amount for line in totals.lines] == [0, 200]
+    assert totals.total == 1200
+
+
 # --- properties -------------------------------------------------------------------------------------------------------
 
 _TAXES = st.builds(
@@ -179,6 +197,32 @@ def test_everything_adds_up_and_no_line_changes_its_sign(invoice: tuple[list[Amo
     )
     assert totals.subtotal == sum(one.amount for one in lines) - item_discounts
     assert totals.total == sum(line.left for line in totals.lines) + totals.exclusive_tax
+
+
+@given(invoice=_invoices(), parts=st.lists(st.fractions(0, 1), min_size=8, max_size=8))
+def test_whatever_credit_pays_comes_off_the_total_and_nothing_else_but_tax(
+    invoice: tuple[list[Amount], list[Reduction]], parts: list[Fraction]
+) -> None:
+    lines, reductions = invoice
+    before = total_up(lines, reductions)
+    credit = {
+        position: int(line.left * part)
+        for position, (line, part) in enumerate(zip(before.lines, parts, strict=False))
+        if line.left > 0
+    }
+
+    paid = [replace(one, credit=credit.get(position, 0)) for position, one in enumerate(lines)]
+    after = total_up(paid, reductions)
+
+    assert (after.subtotal, after.subtotal_inclusive_tax) == (before.subtotal, before.subtotal_inclusive_tax)
+    assert [line.discounts for line in after.lines] == [line.discounts for line in before.lines]
+    # Subtotal - discounts - credit + tax = total.
+    discounts = sum(one.amount for one in lines) - sum(line.left for line in before.lines)
+    of_lines = sum(one.amount for one in lines) - discounts - sum(credit.values())
+    assert after.total == of_lines + after.exclusive_tax
+    # Tax of a line that is left less of is no more than it was.
+    for less, more in zip(after.lines, before.lines, strict=True):
+        assert all(abs(a.amount) <= abs(b.amount) for a, b in zip(less.taxes, more.taxes, strict=True))
 
 
 @given(invoice=_invoices())
