@@ -4,7 +4,7 @@ An amount is a whole number of the currency's smallest units, of any size. Grant
 by them is referred to by its bare id.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -177,9 +177,9 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
     def of(self, environment: Environment) -> Self:
         return self.filter(environment=environment)
 
-    def applied_to(self, invoice_id: UUID) -> Self:
-        """What was taken for an invoice, whether or not it was given back since."""
-        return self.filter(invoice_id=invoice_id, kind=LedgerEntry.Kind.APPLIED)
+    def applied_to(self, invoice_ids: Collection[UUID]) -> Self:
+        """What was taken for invoices, whether or not it was given back since."""
+        return self.filter(invoice_id__in=invoice_ids, kind=LedgerEntry.Kind.APPLIED)
 
 
 class LedgerEntry(models.Model):

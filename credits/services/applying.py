@@ -1,7 +1,7 @@
 """Credit pays for invoices that become final, and comes back from those that are void."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -53,18 +53,21 @@ def preview_credit(*, environment_id: UUID, invoice: PayableInvoice) -> list[Sha
 
 
 @transaction.atomic
-def give_back_credit(*, environment_id: UUID, customer_id: UUID, invoice_id: UUID, now: datetime) -> list[LedgerEntry]:
-    """Return to their grants what an invoice took, since it is void. Twice is as good as once.
+def give_back_credit(
+    *, environment_id: UUID, customer_ids: Collection[UUID], invoice_ids: Collection[UUID], now: datetime
+) -> list[LedgerEntry]:
+    """Return to their grants what invoices took, since they are void. Twice is as good as once.
 
     A grant that has expired by now loses at once what comes back to it; its ledger shows both.
 
-    :param now: the customer's time
+    :param customer_ids: whose invoices they are
+    :param now: the customers' time
     :returns: the entries written
     """
-    lock_accounts(environment_id, [customer_id])
+    lock_accounts(environment_id, customer_ids)
     applied = (
         LedgerEntry.objects.filter(environment_id=environment_id, given_back_by__isnull=True)
-        .applied_to(invoice_id)
+        .applied_to(invoice_ids)
         .select_related("grant__environment")
         .order_by("pk")
     )

@@ -213,7 +213,7 @@ def test_a_used_grant_cannot_be_voided_until_all_of_it_came_back() -> None:
     assert everything() == before
 
     services.give_back_credit(
-        environment_id=customer.environment_id, customer_id=customer.pk, invoice_id=invoice.invoice_id, now=NOW
+        environment_id=customer.environment_id, customer_ids=[customer.pk], invoice_ids=[invoice.invoice_id], now=NOW
     )
     services.void_grant(grant=grant, now=NOW)
     assert [kind for kind, _, _ in ledger(grant)] == ["granted", "applied", "given_back", "voided"]

@@ -41,7 +41,7 @@ def apply(customer: Customer, *invoices: PayableInvoice) -> list[LedgerEntry]:
 
 def give_back(customer: Customer, invoice: PayableInvoice, *, now: datetime = NOW) -> list[LedgerEntry]:
     return services.give_back_credit(
-        environment_id=customer.environment_id, customer_id=customer.pk, invoice_id=invoice.invoice_id, now=now
+        environment_id=customer.environment_id, customer_ids=[customer.pk], invoice_ids=[invoice.invoice_id], now=now
     )
 
 

@@ -160,11 +160,15 @@ def _void(invoices: Sequence[Invoice], now: datetime) -> None:
         invoice.voided_at = now
         invoice.escalates_at = None
     update_rows(invoices, ["status", "voided_at", "escalates_at"])
+    paid_by_credit = [invoice for invoice in invoices if invoice.credit_applied]
+    if paid_by_credit:
+        give_back_credit(
+            environment_id=invoices[0].environment_id,
+            customer_ids={invoice.customer_id for invoice in paid_by_credit},
+            invoice_ids=[invoice.pk for invoice in paid_by_credit],
+            now=now,
+        )
     for invoice in invoices:
-        if invoice.credit_applied:
-            give_back_credit(
-                environment_id=invoice.environment_id, customer_id=invoice.customer_id, invoice_id=invoice.pk, now=now
-            )
         give_back_to_balance(invoice, now=now)
     record(Kind.INVOICE_VOIDED, rows=invoices, now=now)
 
