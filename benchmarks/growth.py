@@ -47,6 +47,7 @@ def _measure(instance: Instance, events: int) -> dict[str, Any]:
         "customer_month_p50_ms": load.p50_ms,
         "customer_month_p99_ms": load.p99_ms,
         "meter_month_ms": reads.meter_month(instance, reads.REPEATS),
+        "scattered_month_ms": reads.meter_month(instance, reads.REPEATS, offset=reads.SCATTERED_SECONDS),
         "roll_up_events_per_second": rollup.rate_of_live(instance),
     }
 

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import django
@@ -35,12 +35,19 @@ def roll_up() -> dict[str, object]:
     return {"seconds": seconds, "summaries": result.summaries}
 
 
-def meter_month(meter_id: str, start: str, end: str, repeats: str) -> dict[str, object]:
-    """What a billing run asks: the quantity of every customer of one meter over one period, in one call."""
+def meter_month(meter_id: str, start: str, end: str, repeats: str, offset: str) -> dict[str, object]:
+    """What a billing run asks: the quantity of every customer of one meter over a month, in one call.
+
+    :param offset: how many seconds each customer's period begins after that of the one before, and ends earlier
+    """
     meter = Meter.objects.get(pk=UUID(meter_id))
     period = Period(datetime.fromisoformat(start), datetime.fromisoformat(end))
     customers = Customer.objects.filter(environment_id=meter.environment_id).values_list("pk", flat=True)
-    questions = [UsageQuestion(meter.pk, customer, period) for customer in customers]
+    steps = [timedelta(seconds=int(offset) * number) for number in range(len(customers))]
+    questions = [
+        UsageQuestion(meter.pk, customer, Period(period.start + step, period.end - step))
+        for customer, step in zip(customers, steps, strict=True)
+    ]
     seconds = []
     events = 0
     for _ in range(int(repeats)):

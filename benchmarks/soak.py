@@ -122,6 +122,7 @@ def check(instance: Instance, traffic: Sequence[Traffic], began: int) -> list[st
     differences = []
     for place, statement in (
         ("summaries", "SELECT customer_id, sum(event_count), sum(value_sum) FROM usage_usagesummary"),
+        ("days", "SELECT customer_id, sum(event_count), sum(value_sum) FROM usage_dailysummary"),
         ("events", "SELECT customer_id, count(*), sum(value) FROM usage_meterevent"),
         ("identifiers", "SELECT customer_id, count(DISTINCT identifier), sum(value) FROM usage_meterevent"),
     ):
