@@ -22,7 +22,7 @@ from billing_project.api.stripe.changes import (
     new_item,
     proration_of,
 )
-from billing_project.api.stripe.customers import customer_reference, test_clock_of
+from billing_project.api.stripe.customers import balances_of, customer_reference, test_clock_of
 from billing_project.api.stripe.fields import (
     UNKNOWN,
     Array,
@@ -228,7 +228,9 @@ def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
         subscriptions.select_related("customer")
         # A chunk of a billing run has many items and few prices.
         .prefetch_related(
-            "environment", Prefetch("items", SubscriptionItem.objects.present().prefetch_related("price__product"))
+            "environment",
+            balances_of("customer__"),
+            Prefetch("items", SubscriptionItem.objects.present().prefetch_related("price__product")),
         )
         .annotate(latest_invoice_id=Subquery(newest.order_by(*NEWEST_FIRST).values("pk")[:1]))
     )
