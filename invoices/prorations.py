@@ -3,7 +3,9 @@
 A licensed item is paid in advance. When it is changed, what was charged for the time that is left is given back, and
 what takes its place is charged for the same time. Each amount is a part of what a full period costs at the price and
 the quantity that were charged, never a part of an earlier proration: so all of them together are what the item costs
-over the time that it was what it was.
+over the time that it was what it was. Percentages off are within: what a line was billed with is what it gives back, and
+what is charged is reduced by what runs at that moment, so that no invoice takes them off once more. An amount off belongs
+to the invoice that it was taken off, and comes back with the part of the line that does.
 
 Source: Stripe, "Flexible billing mode": credit prorations come from what was debited, not from what is changed now.
 """
@@ -13,17 +15,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Min, Q
 
-from core.money import EXACT, share
+from core.money import EXACT, plain, share
 from core.periods import Period
 from invoices.drafting import whole_amount
 from invoices.explaining import DESCRIPTION_LENGTH, price_basis
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
-from subscriptions.models import Price, Subscription, SubscriptionItem
+from invoices.reducing import read_terms
+from subscriptions.models import Discount, Price, Subscription, SubscriptionItem
 from subscriptions.pricing import rate
 from subscriptions.services import current_period
 from subscriptions.statuses import Status
@@ -36,6 +40,7 @@ class Debit:
     """Time of an item that was charged in advance, as far as it was not given back yet.
 
     :ivar source: the line or the proration that charged it
+    :ivar paid: the part of the price that was asked for it, after discounts
     """
 
     item: SubscriptionItem
@@ -43,6 +48,7 @@ class Debit:
     quantity: Decimal
     period: Period
     source: InvoiceLine | InvoiceItem
+    paid: Fraction
 
     def unused(self, at: datetime) -> Period | None:
         """What of it lies after an instant."""
@@ -67,6 +73,7 @@ def make_prorations(
     if subscription.status in {Status.TRIALING, Status.PAUSED}:
         return []
     debits = _standing_debits(subscription, items)
+    discounts = read_terms(subscription.environment_id, [subscription], lock=False).discounts_of(subscription, at)
     made = []
     for item in items:
         for debit in debits[item.pk]:
@@ -75,7 +82,8 @@ def make_prorations(
                 made.append(_credit(subscription, debit, unused, at, now))
         period = current_period(subscription)
         if charging and item.removed_at is None and not item.price.is_metered and at < period.end:
-            made.append(_charge(subscription, item, Period(at, period.end), at, now))
+            part = _part_to_pay(discounts, item)
+            made.append(_charge(subscription, item, Period(at, period.end), part, at, now))
     # Nothing was paid, or is to be paid: there is nothing to tell.
     return [proration for proration in made if proration.exact_amount != 0]
 
@@ -95,7 +103,7 @@ def _standing_debits(subscription: Subscription, items: Iterable[SubscriptionIte
         .exclude(invoice__status=Invoice.Status.VOID)
         .annotate(credited_from=Min("credits__period_start", filter=credit))
         .select_related("price__product")
-        .prefetch_related("price__tiers")
+        .prefetch_related("price__tiers", "discounts")
         .order_by("period_start", "pk")
     )
     prorations = (
@@ -114,12 +122,31 @@ def _standing_debits(subscription: Subscription, items: Iterable[SubscriptionIte
         if end > source.period_start:
             item = by_id[source.subscription_item_id]
             standing = Period(source.period_start, end)
-            found[item.pk].append(Debit(item, source.price, source.quantity, standing, source))
+            found[item.pk].append(Debit(item, source.price, source.quantity, standing, source, _paid_part(source)))
     return found
 
 
+def _paid_part(source: InvoiceLine | InvoiceItem) -> Fraction:
+    if isinstance(source, InvoiceItem):
+        return Fraction(source.basis["after_discounts"])
+    taken = sum(discount.amount for discount in source.discounts.all())
+    return 1 - Fraction(taken, source.amount) if source.amount else Fraction(1)
+
+
+def _part_to_pay(discounts: Iterable[Discount], item: SubscriptionItem) -> Fraction:
+    """What percentages off leave of an item's price."""
+    part = Fraction(1)
+    for discount in discounts:
+        products = {product.pk for product in discount.coupon.applies_to.all()}
+        of_another = discount.subscription_item_id not in {None, item.pk}
+        if discount.coupon.percent_off is None or of_another or (products and item.price.product_id not in products):
+            continue
+        part *= 1 - Fraction(discount.coupon.percent_off) / 100
+    return part
+
+
 def _credit(subscription: Subscription, debit: Debit, unused: Period, at: datetime, now: datetime) -> InvoiceItem:
-    proration = _proration(subscription, debit.item, debit.price, debit.quantity, unused, now)
+    proration = _proration(subscription, debit.item, debit.price, debit.quantity, unused, debit.paid, now)
     proration.exact_amount = EXACT.minus(proration.exact_amount)
     proration.amount = -proration.amount
     proration.description = _describe("Unused", debit.price, debit.quantity, at)
@@ -131,20 +158,26 @@ def _credit(subscription: Subscription, debit: Debit, unused: Period, at: dateti
 
 
 def _charge(
-    subscription: Subscription, item: SubscriptionItem, rest: Period, at: datetime, now: datetime
+    subscription: Subscription, item: SubscriptionItem, rest: Period, part: Fraction, at: datetime, now: datetime
 ) -> InvoiceItem:
     quantity = Decimal(item.quantity or 0)
-    proration = _proration(subscription, item, item.price, quantity, rest, now)
+    proration = _proration(subscription, item, item.price, quantity, rest, part, now)
     proration.description = _describe("Remaining", item.price, quantity, at)
     return proration
 
 
 def _proration(
-    subscription: Subscription, item: SubscriptionItem, price: Price, quantity: Decimal, span: Period, now: datetime
+    subscription: Subscription,
+    item: SubscriptionItem,
+    price: Price,
+    quantity: Decimal,
+    span: Period,
+    part: Fraction,
+    now: datetime,
 ) -> InvoiceItem:
     rating = rate(price.terms, quantity)
     periods = subscription.full_periods(price, span)
-    exact_amount = share(rating.amount, periods)
+    exact_amount = share(rating.amount, periods * part)
     return InvoiceItem(
         environment_id=subscription.environment_id,
         customer_id=subscription.customer_id,
@@ -160,7 +193,8 @@ def _proration(
         is_proration=True,
         period_start=span.start,
         period_end=span.end,
-        basis=price_basis(price, rating) | {"full_periods": str(periods), "full_amount": str(rating.amount)},
+        basis=price_basis(price, rating)
+        | {"full_periods": str(periods), "full_amount": plain(rating.amount), "after_discounts": str(part)},
         created_at=now,
     )
 

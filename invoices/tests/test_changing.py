@@ -28,7 +28,7 @@ from subscriptions.errors import (
     SubscriptionEnded,
 )
 from subscriptions.models import ItemTerm, Price, Subscription, SubscriptionItem, TiersMode
-from subscriptions.services import ItemChange, NewItem
+from subscriptions.services import ItemChange, NewDiscount, NewItem, create_coupon
 from subscriptions.tests.factories import MeteredPriceFactory, PriceFactory, tiered
 
 pytestmark = pytest.mark.django_db
@@ -545,6 +545,31 @@ def test_tiers_are_prorated_as_a_whole(customer: Customer) -> None:
 
     # 4 x 5.00 + 10.00 = 30.00; 5 x 5.00 + 10.00 + 2 x 3.00 = 41.00; half of each.
     assert amounts() == [-1500, 2050]
+
+
+def test_what_was_discounted_comes_back_as_it_was_paid(customer: Customer, seats: Price) -> None:
+    half = create_coupon(environment=customer.environment, now=NOW, percent_off=Decimal(50), duration="forever")
+    subscription = subscribe(customer, NewItem(seats, 2), discounts=[NewDiscount(coupon=half)])
+    assert Invoice.objects.get().total == 1000
+
+    change(subscription, NOW + 15 * DAY, to(subscription, 4))
+    change(subscription, NOW + 20 * DAY, to(subscription, 1))
+
+    # Half price: 20.00 / 2 x 1/2 back, 40.00 / 2 x 1/2; 40.00 / 3 x 1/2 back, 10.00 / 3 x 1/2.
+    assert amounts() == [-500, 1000, -667, 167]
+    # Neither is discounted once more: 10.00 x 1/2 for July, and these.
+    assert bill_the_period().total == 500 - 500 + 1000 - 667 + 167
+
+
+def test_an_amount_off_comes_back_with_its_line(customer: Customer, seats: Price) -> None:
+    once = create_coupon(environment=customer.environment, now=NOW, amount_off=600, currency="usd", duration="once")
+    subscription = subscribe(customer, NewItem(seats, 2), discounts=[NewDiscount(coupon=once)])
+    assert Invoice.objects.get().total == 1400
+
+    change(subscription, NOW + 15 * DAY, to(subscription, 1))
+
+    # Half of the 14.00 that were paid; the coupon is used up, so half of 10.00 is charged.
+    assert amounts() == [-700, 500]
 
 
 def test_yen_have_no_cents(customer: Customer) -> None:

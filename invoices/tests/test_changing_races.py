@@ -38,7 +38,7 @@ def test_two_quantities_at_once_are_two_changes_in_a_row(customer: Customer, sea
         change = ItemChange(item=item, quantity=quantity)
         return services.update_subscription(subscription=subscription, now=HALF, items=[change])
 
-    outcomes = at_once(*[lambda quantity=quantity: to(quantity) for quantity in (3, 5, 7, 9)])  # type: ignore[misc]
+    outcomes = at_once(*[lambda quantity=quantity: to(quantity) for quantity in (3, 5, 7, 9)])
 
     assert kinds(outcomes) == ["Subscription"] * 4
     item.refresh_from_db()
