@@ -1,6 +1,7 @@
 """Every write to invoices, and to subscriptions where money is due for it."""
 
 from invoices.services.balances import adjust_balance, set_balance, update_balance_transaction
+from invoices.services.bargaining import change_terms
 from invoices.services.changing import ProrationBehavior, SubscriptionWords, update_subscription
 from invoices.services.clocks import (
     advance_test_clock,
@@ -50,6 +51,7 @@ __all__ = [
     "advance_test_clock",
     "cancel_later",
     "cancel_subscription",
+    "change_terms",
     "change_trial_end",
     "close_due_periods",
     "collect_again",

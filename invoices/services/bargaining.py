@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.db import transaction
+
+from accounts.clocks import hold_clock
 from invoices.drafting import first_charges, make_lines
 from invoices.models import Invoice
+from invoices.services.closing import subscriptions_with_items
+from subscriptions.errors import SubscriptionEnded
 from subscriptions.models import Subscription, TaxRate
-from subscriptions.services import NewDiscount, NewItem, Purchase, set_discounts, set_tax_rates
+from subscriptions.services import NewDiscount, NewItem, Purchase, set_discounts, set_tax_rates, told
 
 
 def give_terms(
@@ -37,6 +42,33 @@ def give_terms(
     for item, given in zip(made, items, strict=True):
         if given.tax_rates:
             set_tax_rates(item=item, tax_rates=given.tax_rates)
+
+
+@transaction.atomic
+def change_terms(
+    *,
+    subscription: Subscription,
+    now: datetime,
+    discounts: Sequence[NewDiscount] | None = None,
+    tax_rates: Sequence[TaxRate] | None = None,
+) -> None:
+    """Give a subscription other discounts or tax rates, from its next invoice on. What is not given is left.
+
+    :param now: the customer's time
+    :raises accounts.errors.ClockAdvancing: if its customer's test clock is on the move
+    :raises SubscriptionEnded: if it is over
+    :raises BillingError: whatever :func:`set_discounts` and :func:`set_tax_rates` refuse
+    """
+    hold_clock(subscription.customer, now=now)
+    locked = subscriptions_with_items().select_for_update(of=("self",), no_key=True).get(pk=subscription.pk)
+    if locked.is_over:
+        raise SubscriptionEnded(locked.pk)
+    with told([locked], now=now):
+        if discounts is not None:
+            customer, purchase = locked.customer, _purchase(locked, now)
+            set_discounts(customer=customer, subscription=locked, given=discounts, now=now, purchase=purchase)
+        if tax_rates is not None:
+            set_tax_rates(subscription=locked, tax_rates=tax_rates)
 
 
 def _purchase(subscription: Subscription, now: datetime) -> Purchase:

@@ -179,7 +179,13 @@ def new_item(params: Mapping[str, Any], prices: Prices) -> NewItem:
     price = prices.of(params)
     if price is None:
         raise ValidationError({"price": [ErrorDetail("You must provide price, plan or price_data.", MISSING)]})
-    return NewItem(price, params.get("quantity"), params.get("metadata"))
+    return NewItem(
+        price,
+        params.get("quantity"),
+        params.get("metadata"),
+        discounts=params.get("discounts", ()),
+        tax_rates=params.get("tax_rates", ()),
+    )
 
 
 def item_change(params: Mapping[str, Any], prices: Prices, *, item: SubscriptionItem | None = None) -> ItemChange:

@@ -3,21 +3,38 @@
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import services as accounts
 from accounts.models import Customer, Scope
-from billing_project.api.stripe.fields import CreatedListParams, Integer, Metadata, Params, Ref, RetrieveParams, Text
-from billing_project.api.stripe.kinds import CUSTOMER, TEST_CLOCK
-from billing_project.api.stripe.objects import Reference
+from billing_project.api.stripe.discounts import removed, with_all
+from billing_project.api.stripe.fields import (
+    CreatedListParams,
+    Integer,
+    Metadata,
+    Params,
+    Ref,
+    RetrieveParams,
+    Text,
+    exclusive,
+)
+from billing_project.api.stripe.kinds import COUPON, CUSTOMER, DISCOUNT, PROMOTION_CODE, TEST_CLOCK
+from billing_project.api.stripe.objects import Embedded, Reference
 from billing_project.api.stripe.pagination import in_range
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp
 from invoices import services as invoices
 from invoices.models import CustomerBalance
+from subscriptions import services as subscriptions
+from subscriptions.models import Discount
+from subscriptions.services import NewDiscount
 
 _LARGEST_BALANCE = 10**12
+# Of a customer, but kept beside it.
+_BESIDE = ("balance", "coupon", "promotion_code")
 _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
@@ -38,7 +55,7 @@ def shape_of_customer(customer: Customer) -> Wire:
         "default_source": None,
         "delinquent": False,
         "description": customer.description or None,
-        "discount": None,
+        "discount": _discount(customer),
         "email": customer.email or None,
         "invoice_settings": {
             "custom_fields": None,
@@ -58,12 +75,32 @@ def shape_of_customer(customer: Customer) -> Wire:
 
 @CUSTOMER.completed
 def complete(customers: QuerySet[Customer]) -> QuerySet[Customer]:
-    return customers.prefetch_related(balances_of(""))
+    return customers.prefetch_related(*beside(""))
 
 
-def balances_of(path: str) -> "Prefetch[Any]":
+def beside(path: str) -> "list[Prefetch[Any]]":
     """What a customer's shape reads beside its row, for rows that lead to the customer by a path."""
-    return Prefetch(f"{path}balances", CustomerBalance.objects.order_by("pk"))
+    return [
+        Prefetch(f"{path}balances", CustomerBalance.objects.order_by("pk")),
+        Prefetch(f"{path}discounts", _general(Discount.objects.all()), to_attr="general_discounts"),
+    ]
+
+
+def _general(discounts: QuerySet[Discount]) -> QuerySet[Discount]:
+    """Those that are taken off all that a customer is billed."""
+    return with_all(discounts.filter(subscription=None, subscription_item=None, removed_at=None, used_at=None))
+
+
+def _discounts_of(customer: Customer) -> list[Discount]:
+    # A customer that is named in passing does not bring them.
+    brought: list[Discount] | None = getattr(customer, "general_discounts", None)
+    return list(_general(customer.discounts.all())) if brought is None else brought
+
+
+def _discount(customer: Customer) -> Embedded | None:
+    now = customer.now(timezone.now())
+    running = next((one for one in _discounts_of(customer) if one.is_running(now)), None)
+    return None if running is None else Embedded(DISCOUNT.shape, running)
 
 
 def shape_of_address(customer: Customer) -> Wire | None:
@@ -97,6 +134,9 @@ class CustomerParams(RetrieveParams):
     address = AddressParams(clearable=None)
     balance = Integer(least=-_LARGEST_BALANCE, most=_LARGEST_BALANCE)
     metadata = Metadata()
+    # Stripe had these until 2025, and there is no other way to say it.
+    coupon = Ref(COUPON, clearable=None)
+    promotion_code = Ref(PROMOTION_CODE)
 
     unserved = (
         "business_name",
@@ -115,6 +155,10 @@ class CustomerParams(RetrieveParams):
         "tax_id_data",
         "validate",
     )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        exclusive(attrs, "coupon", "promotion_code")
+        return attrs
 
 
 class NewCustomerParams(CustomerParams):
@@ -143,22 +187,38 @@ class CustomerViewSet(StripeViewSet[Customer]):
 
     def create(self, request: Request) -> Response:
         params = self.validated(NewCustomerParams)
-        balance = params.pop("balance", None)
+        beside = {name: params.pop(name) for name in _BESIDE if name in params}
         customer = accounts.create_customer(environment=self.environment, now=self.now, **params)
-        return self._with_balance(customer, balance)
+        return self._with(customer, beside)
 
     def update(self, request: Request, pk: str) -> Response:
         params = self.validated(CustomerParams)
         customer = self.present(pk)
-        balance = params.pop("balance", None)
+        beside = {name: params.pop(name) for name in _BESIDE if name in params}
         customer = accounts.update_customer(customer=customer, now=customer.now(self.now), **params)
-        return self._with_balance(customer, balance)
+        return self._with(customer, beside)
 
-    def _with_balance(self, customer: Customer, amount: int | None) -> Response:
-        if amount is not None:
+    def _with(self, customer: Customer, beside: dict[str, Any]) -> Response:
+        """Answer with a customer, after what is kept beside it was written."""
+        now = customer.now(self.now)
+        balance = beside.pop("balance", None)
+        if balance is not None:
             currency = invoices.currency_of(customer)
-            invoices.set_balance(customer=customer, amount=amount, currency=currency, now=customer.now(self.now))
+            invoices.set_balance(customer=customer, amount=balance, currency=currency, now=now)
+        if beside:
+            # An empty coupon takes the discount away.
+            given = NewDiscount(**beside) if any(beside.values()) else None
+            subscriptions.set_customer_discount(customer=customer, given=given, now=now)
         return self.respond(self.row(CUSTOMER.id_of(customer)))
+
+    @action(methods=["delete"], detail=True)
+    def discount(self, request: Request, pk: str) -> Response:
+        """Take the customer's discount away."""
+        self.validated(RetrieveParams)
+        customer = self.present(pk)
+        answer = removed(_discounts_of(customer))
+        subscriptions.set_customer_discount(customer=customer, given=None, now=customer.now(self.now))
+        return Response(answer)
 
     def destroy(self, request: Request, pk: str) -> Response:
         self.validated(RetrieveParams)

@@ -1,13 +1,18 @@
 """Discounts: no address of their own, but they are everywhere."""
 
+from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
-from billing_project.api.stripe.customers import customer_reference
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.models import Environment
 from billing_project.api.stripe.fields import Params, Ref, exclusive, required
-from billing_project.api.stripe.kinds import COUPON, DISCOUNT, PROMOTION_CODE, SUBSCRIPTION, SUBSCRIPTION_ITEM
-from billing_project.api.stripe.objects import Reference
+from billing_project.api.stripe.kinds import COUPON, CUSTOMER, DISCOUNT, PROMOTION_CODE, SUBSCRIPTION, SUBSCRIPTION_ITEM
+from billing_project.api.stripe.objects import Reference, References
 from billing_project.api.stripe.promotion_codes import coupon_reference
-from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
+from billing_project.api.stripe.wire import StripeError, Wire, timestamp, timestamp_or_none
 from subscriptions.models import Discount
 from subscriptions.services import NewDiscount
 
@@ -19,7 +24,7 @@ def shape_of_discount(discount: Discount) -> Wire:
         "id": DISCOUNT.id_of(discount),
         "object": "discount",
         "checkout_session": None,
-        "customer": customer_reference(discount.customer),
+        "customer": Reference(CUSTOMER, CUSTOMER.id_of(discount.customer), lambda: discount.customer),
         "customer_account": None,
         "end": timestamp_or_none(discount.end_at),
         "invoice": None,
@@ -34,8 +39,37 @@ def shape_of_discount(discount: Discount) -> Wire:
     }
 
 
+def running(discounts: "QuerySet[Discount]") -> References:
+    """Those of a thing's discounts that take something off now, by its customer's clock."""
+    wall = timezone.now()
+    return References([discount_reference(one) for one in discounts if one.is_running(one.customer.now(wall))])
+
+
+def with_all(discounts: "QuerySet[Discount]") -> "QuerySet[Discount]":
+    """Discounts with what their shape needs."""
+    return discounts.select_related(
+        "coupon", "promotion_code__customer__test_clock", "customer__test_clock"
+    ).prefetch_related("coupon__applies_to", "promotion_code__coupon__applies_to")
+
+
+def removed(discounts: Iterable[Discount]) -> Wire:
+    """What is said of discounts that are taken away: of the first one, where there are several.
+
+    :raises StripeError: 404, if there is none
+    """
+    discount = next((one for one in discounts if one.used_at is None and one.removed_at is None), None)
+    if discount is None:
+        raise StripeError("There is no discount.", status=404, code="resource_missing", param="discount", begun=True)
+    return {"id": DISCOUNT.id_of(discount), "object": "discount", "deleted": True}
+
+
 def discount_reference(discount: Discount) -> Reference:
     return Reference(DISCOUNT, DISCOUNT.id_of(discount), lambda: discount)
+
+
+def reference_to_discount(environment: Environment, pk: UUID) -> Reference:
+    """A discount by its id, whether it is still in place or not."""
+    return Reference(DISCOUNT, DISCOUNT.spell(pk), lambda: with_all(Discount.objects.of(environment)).get(pk=pk))
 
 
 class DiscountParams(Params):

@@ -34,6 +34,13 @@ from billing_project.api.stripe.objects import Sublist, write
 from billing_project.api.stripe.pagination import in_range, page_of
 from billing_project.api.stripe.pretax_credits import bring_credit, shape_of_pretax_credits, with_credit
 from billing_project.api.stripe.previews import PreviewParams, preview_of
+from billing_project.api.stripe.reductions import (
+    bring_reductions,
+    shape_of_discount_amounts,
+    shape_of_discounts,
+    shape_of_taxes,
+    with_reductions,
+)
 from billing_project.api.stripe.subscriptions import subscription_reference
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
@@ -56,7 +63,7 @@ def complete(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
         environment=OuterRef("environment"), customer=OuterRef("customer"), currency=OuterRef("currency")
     )
     return (
-        with_credit(invoices)
+        with_reductions(with_credit(invoices))
         .select_related("customer__test_clock", "subscription")
         .prefetch_related("environment__company", Prefetch("lines", first, to_attr="first_lines"))
         .annotate(present_balance=Subquery(balance.values("amount")[:1]))
@@ -76,6 +83,7 @@ def shape_of_preview(preview: services.PreviewedInvoice) -> Wire:
     for line in preview.lines:
         line.invoice = preview.invoice
     bring_credit(preview.invoice, preview.credit)
+    bring_reductions(preview.invoice, preview.reduced)
     return _shape(preview.invoice, preview.lines, has_more=False)
 
 
@@ -129,7 +137,7 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "default_source": None,
         "default_tax_rates": [],
         "description": invoice.description or None,
-        "discounts": [],
+        "discounts": shape_of_discounts(invoice),
         "due_date": timestamp_or_none(invoice.due_at),
         "effective_at": timestamp_or_none(invoice.finalized_at),
         "ending_balance": invoice.ending_balance,
@@ -169,13 +177,13 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
             "voided_at": timestamp_or_none(invoice.voided_at),
         },
         "subtotal": invoice.subtotal,
-        "subtotal_excluding_tax": invoice.subtotal,
+        "subtotal_excluding_tax": invoice.subtotal - invoice.subtotal_inclusive_tax,
         "test_clock": test_clock_of(customer),
         "total": invoice.total,
-        "total_discount_amounts": [],
-        "total_excluding_tax": invoice.total,
+        "total_discount_amounts": shape_of_discount_amounts(invoice),
+        "total_excluding_tax": invoice.total - invoice.inclusive_tax - invoice.exclusive_tax,
         "total_pretax_credit_amounts": shape_of_pretax_credits(invoice),
-        "total_taxes": [],
+        "total_taxes": shape_of_taxes(invoice),
         "webhooks_delivered_at": None,
     }
 
@@ -208,8 +216,8 @@ def shape_of_line(line: InvoiceLine) -> Wire:
         "amount": line.amount,
         "currency": line.invoice.currency,
         "description": line.description or None,
-        "discount_amounts": [],
-        "discountable": line.invoice_item is None or line.invoice_item.is_discountable,
+        "discount_amounts": shape_of_discount_amounts(line.invoice, line),
+        "discountable": line.is_discountable,
         "discounts": [],
         "invoice": _id_of(line.invoice),
         "metadata": _metadata_of_line(line),
@@ -222,7 +230,7 @@ def shape_of_line(line: InvoiceLine) -> Wire:
         "quantity_decimal": plain(line.quantity),
         "subscription": SUBSCRIPTION.spell(line.invoice.subscription_id) if line.invoice.subscription_id else None,
         "subtotal": line.amount,
-        "taxes": [],
+        "taxes": shape_of_taxes(line.invoice, line),
     }
 
 

@@ -1,6 +1,6 @@
 """How objects are written: a shape per kind, ids that expand into objects, lists within objects.
 
-A shape is a plain dict that may hold :class:`Reference`, :class:`Embedded`, :class:`Sublist` and :class:`Hidden`. :func:`write` turns it
+A shape is a plain dict that may hold :class:`Reference`, :class:`References`, :class:`Embedded`, :class:`Sublist` and :class:`Hidden`. :func:`write` turns it
 into JSON values, following the caller's ``expand`` paths.
 """
 
@@ -34,6 +34,13 @@ class Reference:
     def to(cls, kind: Kind[Any], pk: UUID | None, environment: Environment) -> "Reference":
         """One that is read only where it is asked for in full."""
         return cls(kind, None if pk is None else kind.spell(pk), lambda: kind.complete(environment).get(pk=pk))
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """An array of other objects' ids, or the objects themselves where the caller asks for it."""
+
+    references: Sequence[Reference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +136,8 @@ class _Writer:
         return value.load()
 
     def _value(self, value: Any, expansion: Expansion | None, path: str) -> Any:
-        if isinstance(value, Reference):
-            return self._reference(value, expansion, path)
+        if isinstance(value, (Reference, References)):
+            return self._referred(value, expansion, path)
         if isinstance(value, Sublist):
             return self._list(value, expansion, path)
         # What is written out already cannot be asked for again; only something within it can. Where a hash is null there
@@ -153,6 +160,11 @@ class _Writer:
         if key not in self._embedded:
             self._embedded[key] = (embedded.row, self.object(embedded.shape(embedded.row), {}, path))
         return self._embedded[key][1]
+
+    def _referred(self, value: Reference | References, expansion: Expansion | None, path: str) -> Any:
+        if isinstance(value, References):
+            return [self._reference(reference, expansion, path) for reference in value.references]
+        return self._reference(value, expansion, path)
 
     def _reference(self, reference: Reference, expansion: Expansion | None, path: str) -> Wire | str | None:
         if expansion is None or reference.id is None:

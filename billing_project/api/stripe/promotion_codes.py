@@ -8,7 +8,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
-from billing_project.api.stripe.customers import customer_reference
 from billing_project.api.stripe.fields import (
     Choice,
     CreatedListParams,
@@ -43,7 +42,7 @@ def shape_of_promotion_code(promotion_code: PromotionCode) -> Wire:
         "active": promotion_code.is_valid(timezone.now()),
         "code": promotion_code.code,
         "created": timestamp(promotion_code.created_at),
-        "customer": None if customer is None else customer_reference(customer),
+        "customer": None if customer is None else Reference(CUSTOMER, CUSTOMER.id_of(customer), lambda: customer),
         "customer_account": None,
         "expires_at": timestamp_or_none(promotion_code.expires_at),
         "max_redemptions": promotion_code.max_redemptions,

@@ -1,9 +1,9 @@
 """/v1/subscriptions and /v1/subscription_items."""
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Model, OuterRef, Prefetch, QuerySet, Subquery
 from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
@@ -22,7 +22,8 @@ from billing_project.api.stripe.changes import (
     new_item,
     proration_of,
 )
-from billing_project.api.stripe.customers import balances_of, customer_reference, test_clock_of
+from billing_project.api.stripe.customers import beside, customer_reference, test_clock_of
+from billing_project.api.stripe.discounts import DiscountParams, removed, running, with_all
 from billing_project.api.stripe.fields import (
     UNKNOWN,
     Array,
@@ -40,7 +41,15 @@ from billing_project.api.stripe.fields import (
     exclusive,
     required,
 )
-from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, PRICE, SUBSCRIPTION, SUBSCRIPTION_ITEM, TEST_CLOCK
+from billing_project.api.stripe.kinds import (
+    CUSTOMER,
+    INVOICE,
+    PRICE,
+    SUBSCRIPTION,
+    SUBSCRIPTION_ITEM,
+    TAX_RATE,
+    TEST_CLOCK,
+)
 from billing_project.api.stripe.objects import Embedded, Reference, Sublist
 from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range
 from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
@@ -56,12 +65,17 @@ from billing_project.api.stripe.subscription_times import (
     terms_of,
     times_of,
 )
+from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from invoices import services
 from invoices.models import Invoice
-from subscriptions.models import Subscription, SubscriptionItem
+from subscriptions.models import AppliedTaxRate, Discount, Subscription, SubscriptionItem
 from subscriptions.services import MAX_ITEMS, ItemChange
+from subscriptions.services.discounts import MAX_DISCOUNTS
+from subscriptions.services.taxes import MAX_TAX_RATES
+
+M = TypeVar("M", bound=Model)
 
 _CREATE_UNSERVED = (
     "add_invoice_items",
@@ -73,8 +87,6 @@ _CREATE_UNSERVED = (
     "customer_account",
     "default_payment_method",
     "default_source",
-    "default_tax_rates",
-    "discounts",
     "invoice_settings",
     "on_behalf_of",
     "payment_settings",
@@ -92,8 +104,6 @@ _UPDATE_UNSERVED = (
     "cancellation_details",
     "default_payment_method",
     "default_source",
-    "default_tax_rates",
-    "discounts",
     "invoice_settings",
     "on_behalf_of",
     "payment_settings",
@@ -145,9 +155,9 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "days_until_due": subscription.days_until_due,
         "default_payment_method": None,
         "default_source": None,
-        "default_tax_rates": [],
+        "default_tax_rates": _tax_rates(subscription.tax_rates),
         "description": subscription.description or None,
-        "discounts": [],
+        "discounts": running(subscription.discounts.all()),
         "ended_at": timestamp_or_none(subscription.ended_at),
         "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
         "items": Sublist(
@@ -202,15 +212,19 @@ def shape_of_item(item: SubscriptionItem) -> Wire:
         "created": timestamp(item.created_at),
         "current_period_end": timestamp(item.current_period_end),
         "current_period_start": timestamp(item.current_period_start),
-        "discounts": [],
+        "discounts": running(item.discounts.all()),
         "metadata": item.metadata,
         "plan": Embedded(shape_of_plan, item.price),
         "price": Embedded(shape_of_price, item.price),
         "subscription": SUBSCRIPTION.spell(item.subscription_id),
-        "tax_rates": [],
+        "tax_rates": _tax_rates(item.tax_rates),
     }
     # Metered items have no quantity at all, not even null.
     return shape if item.quantity is None else {**shape, "quantity": item.quantity}
+
+
+def _tax_rates(applied: Any) -> list[Embedded]:
+    return [Embedded(shape_of_tax_rate, one.tax_rate) for one in applied.all()]
 
 
 def subscription_reference(invoice: Invoice, pk: UUID) -> Reference:
@@ -221,16 +235,24 @@ def subscription_reference(invoice: Invoice, pk: UUID) -> Reference:
     )
 
 
+def _with_reductions(rows: "QuerySet[M]") -> "QuerySet[M]":
+    """Have subscriptions or items bring what is taken off them and what taxes are asked for them."""
+    return rows.prefetch_related(
+        Prefetch("discounts", with_all(Discount.objects.in_place())),
+        Prefetch("tax_rates", AppliedTaxRate.objects.select_related("tax_rate")),
+    )
+
+
 @SUBSCRIPTION.completed
 def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
     newest = Invoice.objects.filter(subscription=OuterRef("pk"), environment=OuterRef("environment"))
     return (
-        subscriptions.select_related("customer")
+        _with_reductions(subscriptions.select_related("customer"))
         # A chunk of a billing run has many items and few prices.
         .prefetch_related(
             "environment",
-            balances_of("customer__"),
-            Prefetch("items", SubscriptionItem.objects.present().prefetch_related("price__product")),
+            *beside("customer__"),
+            Prefetch("items", _with_reductions(SubscriptionItem.objects.present()).prefetch_related("price__product")),
         )
         .annotate(latest_invoice_id=Subquery(newest.order_by(*NEWEST_FIRST).values("pk")[:1]))
     )
@@ -243,7 +265,10 @@ def _latest_invoice(subscription: Subscription) -> Reference:
 
 
 class ItemParams(PricedParams):
-    unserved = ("billing_thresholds", "discounts", "tax_rates", "trial")
+    discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
+    tax_rates = Array(Ref(TAX_RATE), most=MAX_TAX_RATES, clearable=[])
+
+    unserved = ("billing_thresholds", "trial")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         required(attrs, "price", "plan", "price_data")
@@ -280,6 +305,8 @@ class SubscriptionParams(RetrieveParams):
     trial_end = TrialEnd()
     trial_period_days = Integer(least=1, most=730)
     trial_settings = TrialSettingsParams()
+    discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
+    default_tax_rates = Array(Ref(TAX_RATE), most=MAX_TAX_RATES, clearable=[])
 
     unserved = _CREATE_UNSERVED
 
@@ -296,6 +323,8 @@ class SubscriptionUpdateParams(ChangeParams, TimeChangeParams, RetrieveParams):
     metadata = Metadata()
     payment_behavior = PaymentBehavior()
     off_session = Flag()
+    discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
+    default_tax_rates = Array(Ref(TAX_RATE), most=MAX_TAX_RATES, clearable=[])
 
     unserved = _UPDATE_UNSERVED
 
@@ -361,6 +390,7 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
             customer=customer,
             items=[new_item(item, prices) for item in params.pop("items")],
             now=customer.now(self.now),
+            tax_rates=params.pop("default_tax_rates", ()),
             **terms,
             **params,
         )
@@ -373,10 +403,22 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
         prices = Prices(self.environment, self.now)
         now = subscription.customer.now(self.now)
         times, prorate = times_of(params), params.get("proration_behavior") != "none"
+        discounts, tax_rates = params.pop("discounts", None), params.pop("default_tax_rates", None)
         services.update_subscription(subscription=subscription, now=now, **change_of(params, prices))
+        if discounts is not None or tax_rates is not None:
+            services.change_terms(subscription=subscription, now=now, discounts=discounts, tax_rates=tax_rates)
         change_times(subscription, times, now=now, prorate=prorate)
         prices.put_away()
         return self.respond(self.row(pk))
+
+    @action(methods=["delete"], detail=True)
+    def discount(self, request: Request, pk: str) -> Response:
+        """Take the subscription's discounts away."""
+        self.validated(RetrieveParams)
+        subscription = self.row(pk)
+        answer = removed(subscription.discounts.all())
+        services.change_terms(subscription=subscription, now=subscription.customer.now(self.now), discounts=[])
+        return Response(answer)
 
     def destroy(self, request: Request, pk: str) -> Response:
         params = self.validated(CancelParams)

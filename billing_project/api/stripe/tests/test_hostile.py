@@ -105,6 +105,8 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
     ("tax_rate-list", "post"): ("tax_rates", tax_rates.TaxRateParams, NEW_TAX_RATE),
     ("tax_rate-detail", "get"): ("tax_rates/{tax_rate}", RetrieveParams, {}),
     ("tax_rate-detail", "post"): ("tax_rates/{tax_rate}", tax_rates.TaxRateUpdateParams, {}),
+    ("customer-discount", "delete"): ("customers/{customer}/discount", RetrieveParams, {}),
+    ("subscription-discount", "delete"): ("subscriptions/{subscription}/discount", RetrieveParams, {}),
     ("subscription-list", "get"): ("subscriptions", subscriptions.SubscriptionListParams, {}),
     ("subscription-list", "post"): ("subscriptions", subscriptions.SubscriptionParams, NEW_SUBSCRIPTION),
     ("subscription-detail", "get"): ("subscriptions/{subscription}", RetrieveParams, {}),

@@ -175,7 +175,7 @@ NOW = int(time.time())
         ({"items": [{"price": "LICENSED"}, {"price": "LICENSED"}]}, "items[1][price]", None),
         ({"items": [{"price": "LICENSED"}, {"price": "ONE_TIME"}]}, "items[1][price]", None),
         ({"items": [{"price": "LICENSED"}, {"price": "YEARLY"}]}, "items[1][price]", None),
-        ({"items": [{"price": "LICENSED", "tax_rates": ["x"]}]}, "items[0][tax_rates]", "parameter_unknown"),
+        ({"items": [{"price": "LICENSED", "tax_rates": ["x"]}]}, "items[0][tax_rates][0]", "resource_missing"),
         ({"items": [{"price": "LICENSED"}] * 21}, "items", None),
         ({"items": "LICENSED"}, "items", None),
         ({"collection_method": "cash"}, "collection_method", None),
@@ -198,7 +198,7 @@ NOW = int(time.time())
             "parameter_invalid_integer",
         ),
         ({"metadata": {"a": "x" * 501}}, "metadata[a]", None),
-        ({"discounts": [{"coupon": "x"}]}, "discounts", "parameter_unknown"),
+        ({"discounts": [{"coupon": "x"}]}, "discounts[0][coupon]", "resource_missing"),
     ],
 )
 def test_what_makes_no_subscription(account: Account, fields: dict[str, Any], param: str, code: str | None) -> None:

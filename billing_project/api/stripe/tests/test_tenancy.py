@@ -283,6 +283,8 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ("tax_rate-list", "post"): [],
     ("tax_rate-detail", "get"): [Case("tax_rates/{tax_rate}", param="tax_rate")],
     ("tax_rate-detail", "post"): [Case("tax_rates/{tax_rate}", {"active": "false"}, param="tax_rate")],
+    ("customer-discount", "delete"): [Case("customers/{customer}/discount")],
+    ("subscription-discount", "delete"): [Case("subscriptions/{subscription}/discount")],
     ("price-detail", "get"): [Case("prices/{price}", param="price")],
     ("price-detail", "post"): [Case("prices/{price}", {"nickname": "stolen"}, param="price")],
     ("test_clock-list", "get"): cursors("test_helpers/test_clocks", "{clock}"),
