@@ -126,11 +126,13 @@ def add_licenses(*, company: Company, licenses: Iterable[str], now: datetime | N
     return [License.objects.create(company=company, product=product, starts_at=now) for product in missing]
 
 
-def require_license(*, environment: Environment, product: License.Product, now: datetime) -> None:
+def require_license(*, environment: Environment, product: License.Product, now: datetime | None = None) -> None:
     """Hold a company to its licenses. A change of them counts within a second.
 
+    :param now: the wall's time, also for what happens by a test clock; absent: this instant
     :raises LicenseRequired: if none of that product is in force, grace included
     """
+    now = now or timezone.now()
     held = known.licenses.get(environment.company_id) or ()
     if not any(license_.product == product and license_.is_in_force(now) for license_ in held):
         raise LicenseRequired(product)

@@ -1,5 +1,6 @@
 """Companies, environments and customers for tests."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,8 +8,9 @@ import factory
 from factory.django import DjangoModelFactory
 
 from accounts import services
-from accounts.models import ApiKey, Company, Customer, Environment, Mode, Scope, TestClock
+from accounts.models import ApiKey, Company, Customer, Environment, License, Mode, Scope, TestClock
 
+LICENSED_SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 10, 12, 30, tzinfo=UTC)
 
 
@@ -17,6 +19,16 @@ class CompanyFactory(DjangoModelFactory[Company]):
         model = Company
 
     name = factory.Sequence(lambda number: f"Company {number}")
+
+    @classmethod
+    def _create(
+        cls, model_class: type[Company], *args: Any, licenses: Sequence[str] = License.Product.values, **kwargs: Any
+    ) -> Company:
+        """With licenses for all products and for good, unless a test says otherwise."""
+        company: Company = super()._create(model_class, *args, **kwargs)  # type: ignore[no-untyped-call]
+        for product in licenses:
+            License.objects.create(company=company, product=product, starts_at=LICENSED_SINCE)
+        return company
 
 
 class EnvironmentFactory(DjangoModelFactory[Environment]):

@@ -19,7 +19,7 @@ TICK = timedelta(microseconds=1)
 
 def license_of(company: Company | None = None, **fields: object) -> License:
     values = {"product": License.Product.SUBSCRIPTION, "starts_at": START, "ends_at": END, "grace": GRACE, **fields}
-    return License.objects.create(company=company or CompanyFactory.create(), **values)
+    return License.objects.create(company=company or CompanyFactory.create(licenses=[]), **values)
 
 
 def kinds_of(license_: License) -> list[str]:

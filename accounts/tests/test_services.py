@@ -48,7 +48,7 @@ def test_a_company_has_both_environments_and_its_licenses() -> None:
 def test_a_license_opens_its_product_for_its_company_from_its_start_until_its_grace_is_over(
     *, at: datetime, opens: bool
 ) -> None:
-    environment, other = EnvironmentFactory.create(), EnvironmentFactory.create()
+    environment, other = (EnvironmentFactory.create(company=CompanyFactory.create(licenses=[])) for _ in range(2))
     metered = License.Product.METERED_PRODUCTS
     license_ = License.objects.create(
         company=environment.company, product=metered, starts_at=NOW, ends_at=NOW + timedelta(days=30)

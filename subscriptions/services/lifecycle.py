@@ -8,7 +8,8 @@ from django.db import transaction
 
 from accounts.clocks import hold_clock
 from accounts.errors import CustomerDeleted
-from accounts.models import Customer, Environment
+from accounts.models import Customer, Environment, License
+from accounts.services import require_license
 from core.errors import NotFound
 from core.metadata import MetadataChange
 from core.periods import Period, floor_midnight
@@ -72,6 +73,7 @@ def create_subscription(
     :param cancel_at_period_end: end with the first period
     :param days_until_due: with ``send_invoice``, and only then
     :param incomplete: unless its invoices are sent, it waits for the first to be paid, and is given up after 23 hours
+    :raises accounts.errors.LicenseRequired: if the company may not begin subscriptions. Those that run go on without.
     :raises NotFound: if customer or prices are not the environment's
     :raises CustomerDeleted: if the customer was deleted
     :raises ClockAdvancing: if the customer's test clock is on the move
@@ -84,6 +86,7 @@ def create_subscription(
     :raises DaysUntilDueMissing: :raises DaysUntilDueNotAllowed: if they do not fit the collection method
     :raises TooManyMetadataKeys: if some metadata has more than 50 keys
     """
+    require_license(environment=environment, product=License.Product.SUBSCRIPTION)
     second = now.replace(microsecond=0)
     start_at = second if backdated_to is None else backdated_to
     check_new_items(items, environment.pk)

@@ -9,7 +9,8 @@ from typing import TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 
-from accounts.models import Company, Environment
+from accounts.models import Company, Environment, License
+from accounts.services import require_license
 from core.db import violates
 from core.errors import NotFound
 from core.metadata import MetadataChange
@@ -108,6 +109,8 @@ def create_price(
     :param is_plan: made, and so named, as a plan, which is recurring
     :param slug: an id of the caller's own choosing; empty for none
     :param transfer_lookup_key: take the lookup key from the price that has it
+    :raises accounts.errors.LicenseRequired: for a metered price, if the company may not sell metered products and
+        subscriptions
     :raises NotFound: if product or meter are not the environment's
     :raises CurrencyUnknown: :raises UnitAmountInvalid: :raises IntervalInvalid: what they say
     :raises UnitAmountMissing: :raises UnitAmountNotAllowed: without tiers, and with them
@@ -127,6 +130,8 @@ def create_price(
     if interval or interval_count != 1:
         _check_interval(interval, interval_count)
     if usage_type == UsageType.METERED:
+        for licensed in (License.Product.METERED_PRODUCTS, License.Product.SUBSCRIPTION):
+            require_license(environment=environment, product=licensed)
         _check_meter(meter, environment)
         if not interval:
             raise MeteredPriceNotRecurring

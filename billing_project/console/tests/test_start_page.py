@@ -79,8 +79,9 @@ def test_invoices_are_summed_per_currency_and_lead_to_their_rows(worlds: Worlds,
     assert [(money.mode, money.amount, money.count) for money in draft.sums] == [("test", "0.20 USD", 2)]
     assert open_.sums == []
 
-    final = finalize_invoice(invoice=worlds.ours.invoice, now=timezone.now())
-    Invoice.objects.filter(pk=final.pk).update(due_at=timezone.now() - timedelta(days=1))
+    drafts = Invoice.objects.filter(pk=worlds.ours.invoice.pk)
+    drafts.update(collection_method="send_invoice", days_until_due=0)
+    finalize_invoice(invoice=drafts.get(), now=timezone.now() - timedelta(days=1))
     draft, open_ = start(client).context["invoices"]
     assert [(money.amount, money.count) for money in draft.sums] == [("0.10 USD", 1)]
     assert [(money.amount, money.count) for money in open_.sums] == [("0.10 USD", 1)]
@@ -149,13 +150,14 @@ def test_differences_alarm_until_they_are_settled(worlds: Worlds, client: Client
 
 def test_licenses_tell_their_state_and_the_latest_notice(worlds: Worlds, client: Client) -> None:
     now = timezone.now()
+    License.objects.filter(product="metered_products").delete()
     license_ = License.objects.get(company=worlds.ours.company)
     for ends_at, state in (
         (now + timedelta(days=3), "Active"),
         (now - HOUR, "In Grace"),
         (now - timedelta(days=8), "Ended"),
     ):
-        License.objects.filter(pk=license_.pk).update(ends_at=ends_at)
+        License.objects.filter(pk=license_.pk).update(ends_at=ends_at, grace=timedelta(days=7))
         license_.notices.update(ends_at=ends_at)
         (line,) = start(client).context["licenses"]
         assert (line.license.company, line.state) == (worlds.ours.company, state)

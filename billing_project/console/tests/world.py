@@ -81,10 +81,13 @@ class World:
 
 def make_world(name: str) -> World:
     """A company with licenses, a key and one set of rows in its test environment."""
-    company = create_company(name=name, now=START)
+    company = create_company(name=name, licenses=["metered_products"], now=START)
     environment = company.environments.get(mode="test")
     ends_at = NOW + timedelta(days=3)
-    license_ = License.objects.create(company=company, product="subscription", starts_at=START, ends_at=ends_at)
+    # Its end is near at the world's time, and its grace lasts whatever the wall's time is.
+    license_ = License.objects.create(
+        company=company, product="subscription", starts_at=START, ends_at=ends_at, grace=timedelta(days=36_500)
+    )
     LicenseNotice.objects.create(license=license_, kind="ends_in_7_days", ends_at=ends_at, created_at=NOW)
     _, secret = create_api_key(company=company, mode="test", scopes=["meter-report"], name=f"{name} key")
     world = World(company, environment, secret)
@@ -296,7 +299,7 @@ def _take_off_and_tax(world: World) -> None:
     """Discounts and taxes of each kind, and what they come to on the draft."""
     environment, line = world.environment, world.invoice.lines.get()
     coupon = create_coupon(
-        environment=environment, now=START, name=f"{world.company} coupon", percent_off=Decimal(10), duration="forever",
+        environment=environment, now=START, name=f"{world.company} coupon"[:40], percent_off=Decimal(10), duration="forever",
         applies_to=[world.product],
     )  # fmt: skip
     create_promotion_code(environment=environment, coupon=coupon, now=START)

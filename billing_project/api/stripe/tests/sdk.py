@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import stripe
 from django.test import Client
 
-from accounts.models import Company, Environment, Mode
+from accounts.models import Company, Environment, License, Mode
 from accounts.services import create_company
 from accounts.tests.factories import create_key
 
@@ -70,4 +70,4 @@ class Account:
 
 
 def new_account(name: str = "Acme", mode: str = Mode.TEST) -> Account:
-    return Account(create_company(name=name), mode)
+    return Account(create_company(name=name, licenses=License.Product.values), mode)

@@ -19,6 +19,7 @@ from django.apps import apps
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from accounts.models import License
 from accounts.services import create_company
 from accounts.tests.factories import TestClockFactory
 from billing_project.api.stripe.kinds import EVENT, METER, TEST_CLOCK
@@ -107,7 +108,7 @@ def populate(account: Account, name: str) -> World:
 
 @pytest.fixture
 def worlds(db: None) -> list[World]:
-    companies = [create_company(name=name) for name in ("Acme", "Globex")]
+    companies = [create_company(name=name, licenses=License.Product.values) for name in ("Acme", "Globex")]
     pairs = product(companies, ("test", "live"))
     return [populate(Account(company, mode), f"{company.name}_{mode}") for company, mode in pairs]
 
