@@ -43,6 +43,7 @@ from subscriptions.models import ItemTerm, Price, Product, Subscription
 from subscriptions.services import (
     NewDiscount,
     NewItem,
+    NewTier,
     create_coupon,
     create_price,
     create_product,
@@ -130,6 +131,15 @@ def add_rows(world: World) -> None:
         meter=world.meter,
         interval="month",
         nickname=f"{world.company} price {number}",
+    )
+    create_price(
+        environment=environment,
+        product=world.product,
+        currency="usd",
+        tiers_mode="graduated",
+        tiers=[NewTier(up_to=None, unit_amount=Decimal(1))],
+        now=START,
+        interval="month",
     )
     world.subscription = start_subscription(
         environment=environment, customer=world.customer, items=[NewItem(world.price)], now=START
