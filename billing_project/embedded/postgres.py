@@ -170,6 +170,7 @@ class Postgres:
 
     def _configuration(self) -> str:
         memory = psutil.virtual_memory().total
+        disk = shutil.disk_usage(self.home).total
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": '"{}"'.format(str(self.sockets).replace('"', '""')),
@@ -187,7 +188,10 @@ class Postgres:
             "full_page_writes": "on",
             "wal_buffers": "16MB",
             "min_wal_size": "256MB",
-            "max_wal_size": "1GB",
+            # After each checkpoint the first touch of a page writes all of it to the log. Events' claims lie all over
+            # their index, so where checkpoints come every few seconds the log is little but whole pages.
+            "max_wal_size": f"{min(max(disk // 20, 1024 * MEBIBYTE), 4096 * MEBIBYTE) // MEBIBYTE}MB",
+            "checkpoint_timeout": "15min",
             # One for each partition that a statement touches.
             "max_locks_per_transaction": "256",
             "idle_in_transaction_session_timeout": "60s",
