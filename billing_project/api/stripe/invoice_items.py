@@ -24,6 +24,7 @@ from billing_project.api.stripe.fields import (
     Text,
     Timestamp,
     exclusive,
+    required,
 )
 from billing_project.api.stripe.kinds import (
     CUSTOMER,
@@ -46,6 +47,8 @@ from subscriptions.models import Price
 
 _PLACES = 12
 _LARGEST = 10**12
+# The ways to say what an item costs; an update may leave that alone.
+_COSTS = ("amount", "pricing", "price", "unit_amount_decimal", "unit_amount")
 _UNSERVED = ("customer_account", "discounts", "price_data", "tax_behavior", "tax_code", "tax_rates")
 
 
@@ -141,7 +144,7 @@ class ItemTermsParams(Params):
     unserved: ClassVar[Collection[str]] = _UNSERVED
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        exclusive(attrs, "amount", "pricing", "price", "unit_amount_decimal", "unit_amount")
+        exclusive(attrs, *_COSTS)
         exclusive(attrs, "quantity", "quantity_decimal")
         if "amount" in attrs:
             exclusive(attrs, "amount", "quantity", "quantity_decimal")
@@ -150,6 +153,18 @@ class ItemTermsParams(Params):
 
 class InvoiceItemParams(ItemTermsParams, RetrieveParams):
     pass
+
+
+class PreviewedItemParams(ItemTermsParams):
+    """An item that is not there, and might be."""
+
+    currency = Text(3)
+
+    unserved = (*_UNSERVED, "invoiceitem")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        required(attrs, *_COSTS)
+        return super().validate(attrs)
 
 
 class NewInvoiceItemParams(InvoiceItemParams):
@@ -162,9 +177,7 @@ class NewInvoiceItemParams(InvoiceItemParams):
         super().validate(attrs)
         if "customer" not in attrs and "invoice" not in attrs:
             raise ValidationError({"customer": [ErrorDetail("Missing required param: customer.", MISSING)]})
-        if not attrs.keys() & {"amount", "pricing", "price", "unit_amount_decimal", "unit_amount"}:
-            message = "You must provide amount, pricing[price] or unit_amount_decimal."
-            raise ValidationError({"amount": [ErrorDetail(message, MISSING)]})
+        required(attrs, *_COSTS)
         return attrs
 
 

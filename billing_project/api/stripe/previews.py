@@ -8,8 +8,8 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from accounts.models import Customer, Environment
 from billing_project.api.stripe.changes import ChangeParams, Prices, change_of, new_item
 from billing_project.api.stripe.errors import missing
-from billing_project.api.stripe.fields import MISSING, Array, Flag, Ref, RetrieveParams, Text, required
-from billing_project.api.stripe.invoice_items import ItemTermsParams, terms_of
+from billing_project.api.stripe.fields import MISSING, Array, Flag, Ref, RetrieveParams, required
+from billing_project.api.stripe.invoice_items import PreviewedItemParams, terms_of
 from billing_project.api.stripe.kinds import CUSTOMER, SUBSCRIPTION
 from invoices import services
 from subscriptions.models import Subscription
@@ -29,14 +29,6 @@ class SubscriptionDetailsParams(ChangeParams):
         "start_date",
         "trial_end",
     )
-
-
-class PreviewedItemParams(ItemTermsParams):
-    """An item that is not there, and might be."""
-
-    currency = Text(3)
-
-    unserved = (*ItemTermsParams.unserved, "invoiceitem")
 
 
 class PreviewParams(RetrieveParams):
