@@ -84,9 +84,9 @@ def test_invoices_are_summed_per_currency_and_lead_to_their_rows(worlds: Worlds,
     finalize_invoice(invoice=drafts.get(), now=timezone.now() - timedelta(days=1))
     draft, open_ = start(client).context["invoices"]
     assert [(money.amount, money.count) for money in draft.sums] == [("0.10 USD", 1)]
-    # Counted again: ten cents, a tenth off, and 19 % of the nine.
-    assert [(money.amount, money.count) for money in open_.sums] == [("0.11 USD", 1)]
-    assert [(money.amount, money.count) for money in open_.past_due] == [("0.11 USD", 1)]
+    # Counted again: ten cents, a tenth off, and a tenth of the nine as tax.
+    assert [(money.amount, money.count) for money in open_.sums] == [("0.10 USD", 1)]
+    assert [(money.amount, money.count) for money in open_.past_due] == [("0.10 USD", 1)]
 
     for money in (*draft.sums, *open_.sums, *open_.past_due):
         listed = client.get(money.link)

@@ -317,11 +317,11 @@ def _take_off_and_tax(world: World) -> None:
         customer=world.customer, subscription=world.subscription, given=[NewDiscount(coupon=coupon)], now=START
     )
     tax_rate = create_tax_rate(
-        environment=environment, percentage=Decimal(19), inclusive=False, now=START, display_name=f"{world.company} VAT"
+        environment=environment, percentage=Decimal(10), inclusive=False, now=START, display_name=f"{world.company} VAT"
     )
     set_tax_rates(subscription=world.subscription, tax_rates=[tax_rate])
     InvoiceDiscount.objects.create(environment=environment, invoice=world.invoice, discount=discount, position=0)
     LineDiscount.objects.create(environment=environment, line=line, discount=discount, position=0, amount=1)
     LineTax.objects.create(
-        environment=environment, line=line, tax_rate=tax_rate, position=0, taxable_amount=9, amount=2
+        environment=environment, line=line, tax_rate=tax_rate, position=0, taxable_amount=9, amount=1
     )

@@ -11,8 +11,13 @@ from django.test import Client
 from billing_project.api.stripe import (
     analytics,
     balance_transactions,
+    clocks,
     coupons,
+    credit_balance_summary,
+    credit_balance_transactions,
+    credit_grants,
     customers,
+    events,
     invoice_items,
     invoices,
     meter_event_adjustments,
@@ -24,8 +29,10 @@ from billing_project.api.stripe import (
     prices,
     products,
     promotion_codes,
+    subscription_times,
     subscriptions,
     tax_rates,
+    webhook_endpoints,
 )
 from billing_project.api.stripe.fields import Array, CreatedListParams, ListParams, Params, RetrieveParams
 from billing_project.api.stripe.tests.builders import new_meter
@@ -36,6 +43,13 @@ RANGE = {"start_time": "1735689600", "end_time": "1735776000"}
 NEW_METER = {"display_name": "M", "event_name": "m", "default_aggregation[formula]": "sum"}
 EVENT = {"event_name": "calls_x", "payload[stripe_customer_id]": "{customer}", "payload[value]": "1"}
 NEW_TAX_RATE = {"display_name": "VAT", "percentage": "19", "inclusive": "false"}
+NEW_GRANT = {
+    "customer": "{customer}",
+    "amount[type]": "monetary",
+    "amount[monetary][currency]": "usd",
+    "amount[monetary][value]": "100",
+    "applicability_config[scope][price_type]": "metered",
+}
 NEW_PLAN = {"currency": "usd", "product": "{product}", "amount": "1", "interval": "month"}
 NEW_PRICE = {"currency": "usd", "product": "{product}", "unit_amount": "1", "recurring[interval]": "month"}
 NEW_SUBSCRIPTION = {"customer": "{customer}", "items[0][price]": "{price}"}
@@ -169,6 +183,47 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
     ("invoice-finalize", "post"): ("invoices/{draft}/finalize", invoices.FinalizeParams, {}),
     ("invoice-pay", "post"): ("invoices/{invoice}/pay", invoices.PayParams, {"paid_out_of_band": "true"}),
     ("invoice-void", "post"): ("invoices/{invoice}/void", RetrieveParams, {}),
+    ("subscription-pause", "post"): ("subscriptions/{subscription}/pause", subscription_times.PauseParams, {}),
+    ("subscription-resume", "post"): ("subscriptions/{subscription}/resume", subscription_times.ResumeParams, {}),
+    ("test_clock-list", "get"): ("test_helpers/test_clocks", ListParams, {}),
+    ("test_clock-list", "post"): ("test_helpers/test_clocks", clocks.TestClockParams, {"frozen_time": "1735689600"}),
+    ("test_clock-detail", "get"): ("test_helpers/test_clocks/{clock}", RetrieveParams, {}),
+    ("test_clock-detail", "delete"): ("test_helpers/test_clocks/{clock}", RetrieveParams, {}),
+    ("test_clock-advance", "post"): ("test_helpers/test_clocks/{clock}/advance", clocks.AdvanceParams, {}),
+    ("credit_grant-list", "get"): ("billing/credit_grants", credit_grants.GrantListParams, {}),
+    ("credit_grant-list", "post"): ("billing/credit_grants", credit_grants.GrantParams, NEW_GRANT),
+    ("credit_grant-detail", "get"): ("billing/credit_grants/{grant}", RetrieveParams, {}),
+    ("credit_grant-detail", "post"): ("billing/credit_grants/{grant}", credit_grants.GrantUpdateParams, {}),
+    ("credit_grant-expire", "post"): ("billing/credit_grants/{grant}/expire", RetrieveParams, {}),
+    ("credit_grant-void", "post"): ("billing/credit_grants/{grant}/void", RetrieveParams, {}),
+    ("credit_balance_summary", "get"): (
+        "billing/credit_balance_summary",
+        credit_balance_summary.SummaryParams,
+        {"customer": "{customer}", "filter[type]": "credit_grant", "filter[credit_grant]": "{grant}"},
+    ),
+    ("credit_balance_transaction-list", "get"): (
+        "billing/credit_balance_transactions",
+        credit_balance_transactions.TransactionListParams,
+        {"customer": "{customer}"},
+    ),
+    ("credit_balance_transaction-detail", "get"): (
+        "billing/credit_balance_transactions/{credit_transaction}",
+        RetrieveParams,
+        {},
+    ),
+    ("event-list", "get"): ("events", events.EventListParams, {}),
+    ("event-detail", "get"): ("events/{happened}", RetrieveParams, {}),
+    ("event-retry", "post"): ("events/{happened}/retry", events.RetryParams, {"webhook_endpoint": "{endpoint}"}),
+    ("webhook_endpoint-list", "get"): ("webhook_endpoints", ListParams, {}),
+    ("webhook_endpoint-list", "post"): (
+        "webhook_endpoints",
+        webhook_endpoints.EndpointParams,
+        {"url": "https://example.com/", "enabled_events[0]": "*"},
+    ),
+    ("webhook_endpoint-detail", "get"): ("webhook_endpoints/{endpoint}", RetrieveParams, {}),
+    ("webhook_endpoint-detail", "post"): ("webhook_endpoints/{endpoint}", webhook_endpoints.EndpointUpdateParams, {}),
+    ("webhook_endpoint-detail", "delete"): ("webhook_endpoints/{endpoint}", RetrieveParams, {}),
+    ("webhook_endpoint-roll-secret", "post"): ("webhook_endpoints/{endpoint}/roll_secret", RetrieveParams, {}),
 }
 
 # Below /v2 parameters are JSON: nonsense of its own kind is sent there (v2/tests/test_grammar.py, test_bulk.py).
