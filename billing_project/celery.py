@@ -23,7 +23,7 @@ app.conf.beat_schedule = {
     # Every read shows an accepted event within two seconds.
     "roll up usage": {"task": "usage.tasks.roll_up", "schedule": 1.0, "options": {"expires": 10}},
     "close due billing periods": {
-        "task": "invoices.tasks.close_due_periods",
+        "task": "invoices.tasks.run_billing",
         "schedule": 10.0,
         "options": {"expires": 10},
     },
@@ -37,6 +37,13 @@ app.conf.beat_schedule = {
     # For the ledger alone: whether a grant can still be used, its dates say.
     "expire credit grants": {
         "task": "credits.tasks.expire_due_grants",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    # Behind the roll-up, so that a balance shows what an event burned within two seconds.
+    "burn credit": {"task": "credits.tasks.burn_credit", "schedule": 0.5, "options": {"expires": 5}},
+    "pay what waits for credit": {
+        "task": "credits.tasks.settle_waiting",
         "schedule": 10.0,
         "options": {"expires": 10},
     },
@@ -65,6 +72,12 @@ app.conf.beat_schedule = {
     "recount invoiced usage": {
         "task": "invoices.tasks.recount_invoiced_usage",
         "schedule": crontab(minute="10", hour="2"),
+        "options": {"expires": 3000},
+    },
+    "send mails": {"task": "invoices.tasks.send_mails", "schedule": 10.0, "options": {"expires": 10}},
+    "verify invoices": {
+        "task": "invoices.tasks.verify_invoices",
+        "schedule": crontab(minute="55", hour="2"),
         "options": {"expires": 3000},
     },
     "recount a sample of usage": {

@@ -27,6 +27,8 @@ SECRET_KEY = env.str("SECRET_KEY")
 DEBUG = env.bool("DEBUG", default=False)
 # Off only where a loopback address is served without TLS, as the embedded instance does.
 HTTPS = env.bool("TOLLBOOK_HTTPS", default=True)
+# By which people outside reach this instance, for the links that they are given; `manage.py up` says its own.
+PUBLIC_URL = env.str("TOLLBOOK_URL", default="").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -55,6 +57,7 @@ MIDDLEWARE = [
     # Before all others, so that whatever happens at a dialect's addresses is answered in its shape.
     "billing_project.api.stripe.middleware.StripeMiddleware",
     "billing_project.api.ledgerbee.middleware.LedgerBeeMiddleware",
+    "billing_project.api.paymentkit.middleware.PaymentKitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "billing_project.middleware.Sessions",
@@ -66,7 +69,6 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "billing_project.urls"
-WSGI_APPLICATION = "billing_project.wsgi.application"
 # Vendors' paths carry no trailing slash, and a redirect would lose a POST.
 APPEND_SLASH = False
 
@@ -146,6 +148,12 @@ if REJECTION_RETENTION_DAYS == 1 or REJECTION_RETENTION_DAYS < 0:
 # Webhooks go to public addresses only, and in live mode by HTTPS. Where a company's own network is meant, this lets
 # them go anywhere: whoever may name an endpoint can then reach what this machine can reach.
 WEBHOOKS_ALLOW_PRIVATE = env.bool("WEBHOOKS_ALLOW_PRIVATE", default=False)
+
+# smtp+tls://user:password@host:587 and the like; without one, mails are written to the log of the worker.
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 20
+# What mails come from; companies put their names before it.
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="billing@localhost")
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
 # However long the broker is away, beat and worker wait for it.

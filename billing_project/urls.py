@@ -9,7 +9,7 @@ from billing_project.api.ledgerbee import openapi as ledgerbee
 from billing_project.api.ledgerbee.urls import hot_views as ledgerbee_hot_views
 from billing_project.api.stripe.urls import hot_views as stripe_hot_views
 from billing_project.health import healthz
-from billing_project.short_way import HotViews
+from billing_project.serving.short_way import HotViews
 
 urlpatterns = [
     # Whoever opens the bare address, or types the console's without its slash, is a person.
@@ -17,9 +17,12 @@ urlpatterns = [
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("healthz", healthz),
+    path("i/", include("billing_project.hosted.urls")),
     path("openapi/", include(openapi_urls([ledgerbee.DIALECT]))),
     path("", include("billing_project.api.stripe.urls")),
     path("", include("billing_project.api.ledgerbee.urls")),
+    # After the one that has an address below its own.
+    path("", include("billing_project.api.paymentkit.urls")),
 ]
 
 # Those of them that are answered on the short way.

@@ -1,13 +1,15 @@
 """Small helpers around PostgreSQL that any app may use."""
 
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.db.migrations.operations import RunSQL
+
+from core.errors import BillingError
 
 
 @contextmanager
@@ -41,10 +43,28 @@ def spare_the_health_check() -> None:
         connection.health_check_done = True  # type: ignore[attr-defined]  # the stubs miss it
 
 
-def violates(error: IntegrityError, constraint: str) -> bool:
-    """Whether a statement failed on the constraint of that name."""
+@contextmanager
+def refusing(refusals: Mapping[str, BillingError]) -> Iterator[None]:
+    """Write in a savepoint, and say in the domain's words which constraint refuses it.
+
+    It is for what must be single: asking first would race, as only the constraint sees both writers.
+
+    :param refusals: by the names of constraints; of any other, the database's own error is raised
+    """
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        refusal = refusals.get(_constraint_of(error))
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def _constraint_of(error: IntegrityError) -> str:
+    """The name of the constraint that a statement failed on; empty if it was none."""
     diagnostics = getattr(error.__cause__, "diag", None)
-    return getattr(diagnostics, "constraint_name", None) == constraint
+    return getattr(diagnostics, "constraint_name", None) or ""
 
 
 def wall_parent(table: str) -> RunSQL:

@@ -12,16 +12,16 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.contrib.admin import display
-from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
+from accounts.console.instance import InstanceAdmin
 from accounts.console.walls import environments_granting, person_of
-from accounts.models import Environment, User
+from accounts.models import Environment
 from core.console import cells
 from core.periods import DAY, HOUR, Period
 from meters.models import Formula
@@ -415,18 +415,8 @@ class RecountDifferenceAdmin(UsageAdmin):
         return cells.document(row.counted)
 
 
-class _OfTheInstance(ConsoleAdmin):
-    """Rows that belong to the instance and to no company, and so are for superusers."""
-
-    def permits(self, request: HttpRequest, action: str, row: Model | None = None) -> bool:  # noqa: ARG002
-        return isinstance(request.user, User) and request.user.is_superuser
-
-    def within_walls(self, request: HttpRequest, rows: QuerySet[Any], action: str) -> QuerySet[Any]:  # noqa: ARG002
-        return rows if person_of(request).is_superuser else rows.none()
-
-
 @admin.register(Watermark)
-class WatermarkAdmin(_OfTheInstance):
+class WatermarkAdmin(InstanceAdmin):
     """One row; the start page tells all its age."""
 
     list_display = ["__str__", "xid"]
@@ -434,7 +424,7 @@ class WatermarkAdmin(_OfTheInstance):
 
 
 @admin.register(DroppedMonth)
-class DroppedMonthAdmin(_OfTheInstance):
+class DroppedMonthAdmin(InstanceAdmin):
     list_display = ["__str__", "dropped_at"]
     ordering = ["-month"]
     fields = ["month", "dropped_at"]

@@ -100,6 +100,20 @@ class EventClaim(models.Model):
         return self.identifier
 
 
+class EventNote(models.Model):
+    """What a caller wants to have kept beside an event. Nothing is counted by it."""
+
+    event_id = models.UUIDField()
+    pk = models.CompositePrimaryKey("environment", "event_id")
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    content = models.JSONField()
+
+    def __str__(self) -> str:
+        return str(self.event_id)
+
+
 class EventAdjustment(models.Model):
     """The cancellation of an event. The event stays where it is, visible as canceled, and counts no more."""
 
@@ -118,10 +132,14 @@ class EventAdjustment(models.Model):
     identifier = models.CharField(max_length=255)
     reason = models.CharField(max_length=REASON_LENGTH, blank=True, help_text="Why; required once a day has passed.")
     created_at = models.DateTimeField()
+    noticed_at = models.DateTimeField(
+        null=True, help_text="When whoever charges for events took note of it; empty: not yet."
+    )
 
     class Meta:
         constraints = [UniqueConstraint(fields=["environment", "event_id"], name="event_canceled_once")]
         indexes = [
+            models.Index(fields=["environment"], condition=Q(noticed_at__isnull=True), name="adjustment_unnoticed"),
             models.Index(fields=["environment", "-created_at"], name="adjustment_newest_first"),
             # A customer's canceled events by their time.
             models.Index(

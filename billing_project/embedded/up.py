@@ -33,7 +33,6 @@ from core.instance import DATA_DIR_OPTION, DATA_DIR_VARIABLE, data_dir
 PROJECT = Path(__file__).resolve().parent.parent.parent
 WEB_WORKERS = 2
 # Each may hold a database connection; with the Celery processes they stay below PostgreSQL's max_connections.
-WEB_THREADS = 24
 # One of them may be busy with webhooks all the time.
 CELERY_WORKERS = 3
 
@@ -236,12 +235,14 @@ class Stack:
         options, identity = self.options, self.instance.identity
         commands = {
             "web": [
-                *("granian", "--interface", "wsgi", "--host", options.bind, "--port", str(options.port)),
-                *("--workers", str(WEB_WORKERS), "--blocking-threads", str(WEB_THREADS)),
-                # A thread that ends closes its database connection; keep both.
-                *("--blocking-threads-idle-timeout", "600", "--backlog", "2048"),
+                *("granian", "--interface", "asginl", "--host", options.bind, "--port", str(options.port)),
+                *("--workers", str(WEB_WORKERS), "--loop", "uvloop"),
+                *(
+                    "--backlog",
+                    "2048",
+                ),
                 *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
-                *("--no-ws", "billing_project.wsgi:application"),
+                *("--no-ws", "billing_project.asgi:application"),
             ],
             "worker": [
                 *("celery", "--app", "billing_project", "worker", "--hostname", f"worker-{identity}@%h"),
@@ -274,7 +275,7 @@ class Stack:
             DATA_DIR_VARIABLE: str(self.instance.folder),
             processes.INSTANCE_VARIABLE: self.instance.marker,
             "DJANGO_SETTINGS_MODULE": "billing_project.settings",
-            "TOLLBOOK_URL": self.options.url,
+            "TOLLBOOK_URL": os.environ.get("TOLLBOOK_URL") or self.options.url,
             # Titles must not overwrite the environment, by which leftovers are found.
             "SPT_NOENV": "1",
             "PYTHONUNBUFFERED": "1",

@@ -14,7 +14,7 @@ from kombu.pidbox import Mailbox
 from tests.stack import RunningStack, kill, wait_for
 
 TITLES = {
-    "web": r"^granian [^ ]* ?[^ ]* billing_project\.wsgi:application *$",
+    "web": r"^granian [^ ]* ?[^ ]* billing_project\.asgi:application *$",
     "web worker": r"^granian .* worker-1",
     "worker": r"^\[celeryd: .*:MainProcess\].* worker ",
     "pool process": r"^\[celeryd: .*ForkPoolWorker-\d+\]",

@@ -1,12 +1,13 @@
 """Every write to usage: taking events in, rolling them up, putting right what is wrong, keeping the partitions."""
 
 from usage.services.acceptance import UnknownCustomer, accept_events
-from usage.services.adjustments import CANCELLATION_HOURS, cancel_event
-from usage.services.batching import accept_event
+from usage.services.adjustments import CANCELLATION_HOURS, cancel_event, notice_cancellations
+from usage.services.batching import accept_event, side_by_side
 from usage.services.claims import prune_retry_keys
 from usage.services.error_reports import report_rejections
+from usage.services.identified import IdentifiedUsage, find_identified, take_in_identified
 from usage.services.imports import ImportResult, import_events
-from usage.services.partitions import drop_partitions, ensure_partitions, maintain_partitions
+from usage.services.partitions import drop_partitions, ensure_partitions, has_all_events, maintain_partitions
 from usage.services.recount import recount, recount_sample, resolve_difference
 from usage.services.rejections import prune_rejections
 from usage.services.repair import Rebuilt, mark_dirty, rebuild_summaries, recompute_dirty_hours
@@ -19,6 +20,7 @@ from usage.services.streams import take_in_stream
 __all__ = [
     "CANCELLATION_HOURS",
     "BatchKey",
+    "IdentifiedUsage",
     "ImportResult",
     "Rebuilt",
     "Report",
@@ -30,9 +32,12 @@ __all__ = [
     "cancel_event",
     "drop_partitions",
     "ensure_partitions",
+    "find_identified",
+    "has_all_events",
     "import_events",
     "maintain_partitions",
     "mark_dirty",
+    "notice_cancellations",
     "prune_rejections",
     "prune_retry_keys",
     "rebuild_summaries",
@@ -43,5 +48,7 @@ __all__ = [
     "report_usage",
     "resolve_difference",
     "roll_up",
+    "side_by_side",
+    "take_in_identified",
     "take_in_stream",
 ]

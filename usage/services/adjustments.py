@@ -1,6 +1,7 @@
 """Cancelling events: they stay where they are and count no more."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
 
@@ -50,6 +51,18 @@ def cancel_event(
         hour = (event.meter_id, event.customer_id, event.timestamp)
         mark_dirty(environment=environment, hours=[hour], reason="event canceled", now=now)
     return adjustment
+
+
+def notice_cancellations(*, now: datetime, most: int = 1000) -> list[UUID]:
+    """The events that were canceled since this was asked last, each once. Act on them in the same transaction.
+
+    :param most: how many at once
+    """
+    new = EventAdjustment.objects.filter(noticed_at__isnull=True).select_for_update(skip_locked=True)
+    found = list(new.order_by("pk").values_list("pk", "event_id")[:most])
+    if found:
+        EventAdjustment.objects.filter(pk__in=[pk for pk, _ in found]).update(noticed_at=now)
+    return [event_id for _, event_id in found]
 
 
 def _find(environment: Environment, identifier: str, event_name: str | None) -> MeterEvent:

@@ -1,44 +1,36 @@
-"""Taking in single events: those that wait at the same moment share a commit.
+"""Taking in single events: those that are reported side by side share a commit.
 
-Threads of a process that report one event each hand it over and wait. One of them leads: it stores what is waiting, its
-own event among it, with one call of :func:`accept_events`, on its own database connection, and then hands the lead to
-the first of those that came meanwhile. So a batch is what arrives while a commit is under way. Nothing waits for
-company, and there is no thread of our own to start, watch, or stop: a process that lets its requests end has stored all.
+A commit costs far more than an event. So what reports single events - the views of the requests that arrived while the
+last commit was under way - is run side by side in one thread by :func:`side_by_side`: each until it has an event to hand
+over to :func:`accept_event`, and waits there. When all of them wait or have ended, what they handed over is stored with
+one call of :func:`accept_events`, and each goes on with the outcome of its own event. They are greenlets: code that
+reports an event reads, and is written, as if it were alone.
 
 What a caller may rely on:
 
 - An answer comes after the commit, and is that of the caller's own event.
-- A refusal, :class:`TooManyEventsWaiting` among them, means that nothing was stored.
-- A database error means that the event was stored or not: the connection may have died with the commit under way, and a
-  caller whose event is being stored waits for ten seconds and no more. Sent again, it counts once all the same, by its
-  identifier or its request's key. (An event that has neither is as safe as in any other system: not.)
+- A refusal means that nothing was stored.
+- A database error means that the event was stored or not: the connection may have died with the commit under way. Sent
+  again, it counts once all the same, by its identifier or its request's key. (An event that has neither is as safe as in
+  any other system: not.)
 - What makes the database refuse a batch fails alone. The batch was rolled back then, and is stored row by row.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from threading import Lock
-from typing import TypeGuard
+from threading import local
+from typing import Any, TypeGuard, TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, connection
+from greenlet import getcurrent, greenlet
 
 from accounts.models import Environment
 from core.db import spare_the_health_check
-from usage.errors import TooManyEventsWaiting
 from usage.events import AcceptedEvent, EventDraft
 from usage.services.acceptance import Outcome, UnknownCustomer, accept_events
 
-# Seconds. How long an event may wait to be taken into a batch: by then the database has not kept up for long.
-_WAIT = 2.0
-# How long a caller waits for a batch that its event is in.
-_PATIENCE = 10.0
-# More than the threads of a process: what a longer queue holds is answered too late to be of use.
-_MOST_WAITING = 512
-_MOST_IN_BATCH = 100
-# Commits under way at once in a process. Two make smaller batches and, on two cores, fewer events (measured: -10 %).
-_LEADERS = 1
+T = TypeVar("T")
 
 # SQLSTATE classes of a server that does no work at all now: no connection, no resources, shutdown, broken system.
 _SERVER_TROUBLE = ("08", "53", "57", "58")
@@ -52,21 +44,21 @@ def accept_event(
     now: datetime,
     unknown_customer: UnknownCustomer = UnknownCustomer.REFUSE,
 ) -> AcceptedEvent:
-    """Store one event, in one commit with those that others report at this moment.
+    """Store one event, in one commit with those that are reported side by side with it.
 
     Inside a transaction of the caller's it is stored with that.
 
     :param now: the wall's time; a batch is taken in at the latest of its events' times
     :raises EventRefused: with the first rule that the event breaks; nothing was stored
-    :raises TooManyEventsWaiting: if it could not be taken on; nothing was stored
     :raises DatabaseError: if it is not known whether it was stored; sent again, it counts once
     """
     waiting = _Waiting(environment, draft, source, now, unknown_customer)
-    if connection.in_atomic_block:
-        # Nobody else's event may depend on whether this transaction is committed.
-        _store([waiting])
+    task = getcurrent()
+    # Nobody else's event may depend on whether a transaction of the caller's is committed.
+    if isinstance(task, _Runner) and not connection.in_atomic_block:
+        task.wait_with(waiting)
     else:
-        _batcher.submit(waiting)
+        _store([waiting])
     outcome = waiting.outcome
     if isinstance(outcome, AcceptedEvent):
         return outcome
@@ -75,10 +67,25 @@ def accept_event(
     raise outcome
 
 
-class _Waiting:
-    """An event that waits for its outcome, and the thread that waits with it."""
+def side_by_side(tasks: Sequence[Callable[[], T]]) -> list[T | Exception]:
+    """Run tasks in this thread so that the single events that they report share commits.
 
-    __slots__ = ("_woken", "draft", "environment", "leads", "now", "outcome", "source", "unknown_customer")
+    :returns: what each of them returned or raised, in order
+    """
+    running = _runners.take(len(tasks))
+    going = [runner for runner, task in zip(running, tasks, strict=True) if runner.begin(task)]
+    while going:
+        _store([runner.event for runner in going])
+        going = [runner for runner in going if runner.go_on()]
+    # Not after an error: they would wait for ever.
+    _runners.give_back(running)
+    return [runner.outcome for runner in running]
+
+
+class _Waiting:
+    """An event that waits for its outcome."""
+
+    __slots__ = ("draft", "environment", "now", "outcome", "source", "unknown_customer")
 
     def __init__(
         self,
@@ -94,17 +101,6 @@ class _Waiting:
         self.now = now
         self.unknown_customer = unknown_customer
         self.outcome: AcceptedEvent | Exception | None = None
-        self.leads = False
-        # A bare lock is the cheapest thing in Python to sleep on: taken now, released by whoever has news.
-        self._woken = Lock()
-        self._woken.acquire()
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep until there are news, or the time is over: whether there are."""
-        return self._woken.acquire(timeout=seconds)
-
-    def wake(self) -> None:
-        self._woken.release()
 
     @property
     def kind(self) -> tuple[UUID, str, UnknownCustomer]:
@@ -112,85 +108,54 @@ class _Waiting:
         return self.environment.pk, self.source, self.unknown_customer
 
 
-class Batcher:
-    """The queue of a process, and who leads.
+class _Runner(greenlet):
+    """Does one task after the other, each until it is done or waits: its stack costs more to make than a task to do."""
 
-    :param store: gives every event that it is handed an outcome; raises nothing
-    """
+    event: _Waiting
+    outcome: Any
+    _hub: greenlet
 
-    def __init__(
-        self,
-        store: Callable[[Sequence[_Waiting]], None],
-        *,
-        leaders: int = _LEADERS,
-        most_waiting: int = _MOST_WAITING,
-        wait: float = _WAIT,
-        patience: float = _PATIENCE,
-    ) -> None:
-        self._store = store
-        self._most_waiting = most_waiting
-        self._wait = wait
-        self._patience = patience
-        self._lock = Lock()
-        self._queue: deque[_Waiting] = deque()
-        # Nobody is in the queue while the lead is free: who gives it up takes the queue's first as successor.
-        self._free_leads = leaders
+    def begin(self, task: Callable[[], Any]) -> bool:
+        """Run a task until it is done, or waits for an event: whether it waits."""
+        self._hub = getcurrent()
+        # Nothing that the task before this one set is to be seen.
+        self.gr_context = None
+        return bool(self.switch(task))
 
-    def submit(self, event: _Waiting) -> None:
-        """Have an event stored, by this thread or by another one, and return when it has its outcome.
+    def go_on(self) -> bool:
+        """Let a task that waited run on: whether it waits again."""
+        return bool(self.switch())
 
-        :raises TooManyEventsWaiting: if the queue is full, or moves too slowly; nothing was stored
-        :raises OperationalError: if the database takes too long to say what became of it
-        """
-        with self._lock:
-            if self._free_leads:
-                self._free_leads -= 1
-                batch = [event]
-            elif len(self._queue) >= self._most_waiting:
-                raise TooManyEventsWaiting
-            else:
-                self._queue.append(event)
-                batch = []
-        if not batch:
-            if not event.wait(self._wait):
-                self._wait_longer_or_withdraw(event)
-            if not event.leads:
-                return
-            batch = self._take(event)
-        try:
-            self._store(batch)
-        finally:
-            self._hand_over(batch, event)
+    def wait_with(self, event: _Waiting) -> None:
+        """Called by the task itself: let the others go on until the event has its outcome."""
+        self.event = event
+        self._hub.switch(True)
 
-    def _wait_longer_or_withdraw(self, event: _Waiting) -> None:
-        with self._lock:
-            if event in self._queue:
-                self._queue.remove(event)
-                raise TooManyEventsWaiting
-        # It is being stored, and cannot be called back.
-        if not event.wait(self._patience):
-            raise OperationalError("the database has not said yet whether the event was stored")
+    def run(self, task: Callable[[], Any]) -> None:
+        while True:
+            try:
+                self.outcome = task()
+            except Exception as error:  # noqa: BLE001 (it is this task's outcome)
+                self.outcome = error
+            task = self._hub.switch(False)
 
-    def _take(self, leader: _Waiting) -> list[_Waiting]:
-        with self._lock:
-            others = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST_IN_BATCH - 1))]
-        return [leader, *others]
 
-    def _hand_over(self, batch: Sequence[_Waiting], leader: _Waiting) -> None:
-        with self._lock:
-            if self._queue:
-                # Out of the queue from now on: it cannot be withdrawn any more, and others have to rely on it.
-                successor = self._queue.popleft()
-                successor.leads = True
-            else:
-                successor = None
-                self._free_leads += 1
-        if successor:
-            # First, so that the database does not wait for the others' answers to be written.
-            successor.wake()
-        for event in batch:
-            if event is not leader:
-                event.wake()
+class _Runners(local):
+    """Those of each thread that have nothing to do."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Runner] = []
+
+    def take(self, count: int) -> list[_Runner]:
+        """So many, made as they are needed."""
+        taken, self._idle = self._idle[:count], self._idle[count:]
+        return taken + [_Runner() for _ in range(count - len(taken))]
+
+    def give_back(self, runners: Sequence[_Runner]) -> None:
+        self._idle += runners
+
+
+_runners = _Runners()
 
 
 def _store(batch: Sequence[_Waiting]) -> None:
@@ -252,6 +217,3 @@ def _is_server_trouble(error: Exception) -> TypeGuard[DatabaseError | InterfaceE
     # Without a state, no server has answered.
     state = getattr(error.__cause__, "sqlstate", None)
     return state is None or state.startswith(_SERVER_TROUBLE)
-
-
-_batcher = Batcher(_store)

@@ -99,6 +99,14 @@ def existing_months() -> list[Period]:
     return [month_of(datetime.strptime(name, "%Y_%m").replace(tzinfo=UTC)) for name in sorted(names)]
 
 
+def has_all_events(period: Period) -> bool:
+    """Whether retention has dropped none of a period's events. It stays so until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {_PARENT} IN ACCESS SHARE MODE")
+    dropped = (month_of(month) for month in DroppedMonth.objects.values_list("month", flat=True))
+    return not any(month.start < period.end and period.start < month.end for month in dropped)
+
+
 def recountable_months() -> list[Period]:
     """The months that have all their events, oldest first: those that have a partition and never lost one.
 

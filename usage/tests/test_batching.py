@@ -1,10 +1,10 @@
 """Single events that share a commit: each caller gets the answer to its own, after the commit, whatever befalls the others."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,11 +20,10 @@ from usage import errors, services
 from usage.events import AcceptedEvent, EventDraft
 from usage.models import MeterEvent, Source
 from usage.services import acceptance, batching
-from usage.services.batching import Batcher, _Waiting
 from usage.tests.factories import draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WRITERS = 12
+WRITERS = 4
 
 
 @pytest.fixture
@@ -37,99 +36,113 @@ def customer(meter: Meter) -> Customer:
     return CustomerFactory.create(environment=meter.environment)
 
 
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(WRITERS) as pool:
-        yield pool
-
-
 def accept(meter: Meter, event: EventDraft) -> AcceptedEvent:
-    try:
-        return services.accept_event(environment=meter.environment, draft=event, source=Source.API, now=NOW)
-    finally:
-        if threading.current_thread() is not threading.main_thread():
-            connection.close()
+    return services.accept_event(environment=meter.environment, draft=event, source=Source.API, now=NOW)
 
 
-def outcome(future: "Future[Any]") -> Any:
-    """What a caller got, or what was raised for it."""
-    error = future.exception(timeout=30)
-    return future.result() if error is None else error
+def reported(meter: Meter, *drafts: EventDraft) -> list[Any]:
+    """What became of events that are reported side by side."""
+    return services.side_by_side([partial(accept, meter, event) for event in drafts])
 
 
-class Gate:
-    """Stands in for acceptance, and holds its calls back until it is opened."""
+class Watch:
+    """Notes the batches that are stored, and gets in their way."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.opened = threading.Event()
-        self.begun = threading.Event()
         self.batches: list[list[EventDraft]] = []
         self.before: Callable[[Sequence[EventDraft]], None] = lambda _: None
         monkeypatch.setattr(batching, "accept_events", self)
 
     def __call__(self, *, drafts: Sequence[EventDraft], **others: Any) -> list[AcceptedEvent | BillingError]:
         self.batches.append(list(drafts))
-        self.begun.set()
-        assert self.opened.wait(30)
         self.before(drafts)
         return acceptance.accept_events(drafts=drafts, **others)
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    gate = Gate(monkeypatch)
-    yield gate
-    gate.opened.set()
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    return Watch(monkeypatch)
 
 
-def gathered(gate: Gate, pool: ThreadPoolExecutor, meter: Meter, drafts: Sequence[EventDraft]) -> list[Any]:
-    """Report the first event, and the others while it is being stored, so that they share the next batch: all outcomes."""
-    futures = [pool.submit(accept, meter, drafts[0])]
-    assert gate.begun.wait(10)
-    futures += [pool.submit(accept, meter, event) for event in drafts[1:]]
-    deadline = time.monotonic() + 10
-    while len(batching._batcher._queue) < len(drafts) - 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    gate.opened.set()
-    return [outcome(future) for future in futures]
-
-
-def test_given_events_come_while_one_is_stored_then_they_share_a_batch_and_each_gets_its_own_answer(
-    gate: Gate, pool: ThreadPoolExecutor, meter: Meter, customer: Customer
+def test_given_events_side_by_side_then_they_share_a_batch_and_each_gets_its_own_answer(
+    watch: Watch, meter: Meter, customer: Customer
 ) -> None:
     drafts = [draft(meter, customer, number, identifier=f"e{number}") for number in range(8)]
     drafts[3] = draft(meter, customer, "bad", identifier="e3")
     drafts[5] = draft(meter, customer, 5, identifier="e1")
 
-    answers = gathered(gate, pool, meter, drafts)
+    answers = reported(meter, *drafts)
 
-    assert [len(batch) for batch in gate.batches] == [1, 7]
+    assert [len(batch) for batch in watch.batches] == [8]
     assert isinstance(answers.pop(3), errors.ValueInvalid)
-    twins = [answers.pop(4), answers.pop(1)]
-    assert sorted(type(twin).__name__ for twin in twins) == ["AcceptedEvent", "EventExists"]
-    assert [answer.identifier for answer in answers] == ["e0", "e2", "e4", "e6", "e7"]
-    assert [answer.payload[meter.value_key] for answer in answers] == ["0", "2", "4", "6", "7"]
+    assert isinstance(answers.pop(4), errors.EventExists)
+    assert [answer.identifier for answer in answers] == ["e0", "e1", "e2", "e4", "e6", "e7"]
+    assert [answer.payload[meter.value_key] for answer in answers] == ["0", "1", "2", "4", "6", "7"]
     assert MeterEvent.objects.count() == 6
 
 
-def test_given_an_answer_then_the_event_is_committed(
-    meter: Meter, customer: Customer, pool: ThreadPoolExecutor
+def test_given_what_reports_several_events_or_none_then_each_task_goes_on_by_itself(
+    watch: Watch, meter: Meter, customer: Customer
 ) -> None:
+    def report(count: int) -> int:
+        for _ in range(count):
+            accept(meter, draft(meter, customer))
+        if count == 2:
+            raise ZeroDivisionError
+        return count
+
+    *counts, error = services.side_by_side([partial(report, count) for count in (1, 0, 3, 2)])
+
+    assert counts == [1, 0, 3]
+    assert isinstance(error, ZeroDivisionError)
+    assert [len(batch) for batch in watch.batches] == [3, 2, 1]
+    assert MeterEvent.objects.count() == 6
+
+
+def test_given_an_error_between_tasks_then_the_next_ones_have_nothing_to_do_with_it(
+    watch: Watch, meter: Meter, customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(_: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batching, "_store", give_up)
+        with pytest.raises(MemoryError):
+            reported(meter, draft(meter, customer), draft(meter, customer))
+
+    assert services.side_by_side([partial(pow, 2, 3), partial(pow, 2, 4)]) == [8, 16]
+    assert not MeterEvent.objects.exists()
+
+
+def test_given_a_task_that_sets_a_context_then_the_next_one_does_not_see_it() -> None:
+    seen: ContextVar[str] = ContextVar("seen", default="nothing")
+
+    def leave() -> str:
+        before = seen.get()
+        seen.set("something")
+        return before
+
+    assert [services.side_by_side([leave]) for _ in range(2)] == [["nothing"]] * 2
+
+
+def test_given_an_answer_then_the_event_is_committed(meter: Meter, customer: Customer) -> None:
     def report(number: int) -> bool:
-        accept(meter, draft(meter, customer, number, identifier=f"e{number}"))
-        # Another connection of another thread's sees it: the caller's own was closed.
-        seen = MeterEvent.objects.filter(identifier=f"e{number}").exists()
+        accept(meter, draft(meter, customer, identifier=f"e{number}"))
+        with ThreadPoolExecutor(1) as elsewhere:
+            return elsewhere.submit(is_seen, f"e{number}").result(10)
+
+    assert services.side_by_side([partial(report, number) for number in range(5)]) == [True] * 5
+
+
+def is_seen(identifier: str) -> bool:
+    """Whether another connection sees an event."""
+    try:
+        return MeterEvent.objects.filter(identifier=identifier).exists()
+    finally:
         connection.close()
-        return seen
-
-    assert all(pool.map(report, range(100)))
-    assert MeterEvent.objects.count() == 100
 
 
-def test_given_many_racing_callers_with_re_sends_then_each_event_counts_once(
-    meter: Meter, customer: Customer, pool: ThreadPoolExecutor
-) -> None:
+def test_given_racing_threads_with_re_sends_then_each_event_counts_once(meter: Meter, customer: Customer) -> None:
     events = [
         draft(
             meter,
@@ -142,7 +155,14 @@ def test_given_many_racing_callers_with_re_sends_then_each_event_counts_once(
         for number in range(40)
     ] * 5
 
-    answers = [outcome(future) for future in [pool.submit(accept, meter, event) for event in events]]
+    def work(start: int) -> list[Any]:
+        try:
+            return reported(meter, *events[start : start + 25])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        answers = [answer for answers in pool.map(work, range(0, 200, 25)) for answer in answers]
 
     assert all(isinstance(answer, AcceptedEvent) for answer in answers)
     assert sum(not answer.replayed for answer in answers) == 40
@@ -152,28 +172,25 @@ def test_given_many_racing_callers_with_re_sends_then_each_event_counts_once(
 
 
 def test_given_a_row_that_the_database_refuses_then_its_neighbors_are_stored(
-    gate: Gate, pool: ThreadPoolExecutor, meter: Meter, customer: Customer
+    watch: Watch, meter: Meter, customer: Customer
 ) -> None:
     def choke(drafts: Sequence[EventDraft]) -> None:
         if any(event.identifier == "poison" for event in drafts):
             raise DataError("no such value") from postgres.NumericValueOutOfRange()
 
-    gate.before = choke
-    names = ["first", "a", "poison", "b"]
+    watch.before = choke
 
-    answers = gathered(gate, pool, meter, [draft(meter, customer, identifier=name) for name in names])
+    answers = reported(meter, *(draft(meter, customer, identifier=name) for name in ("a", "poison", "b")))
 
-    assert isinstance(answers.pop(2), DataError)
-    assert [answer.identifier for answer in answers] == ["first", "a", "b"]
-    assert sorted(MeterEvent.objects.values_list("identifier", flat=True)) == ["a", "b", "first"]
+    assert isinstance(answers.pop(1), DataError)
+    assert [answer.identifier for answer in answers] == ["a", "b"]
+    assert sorted(MeterEvent.objects.values_list("identifier", flat=True)) == ["a", "b"]
 
 
-def test_given_a_row_that_nobody_foresaw_then_its_neighbors_are_stored(
-    gate: Gate, pool: ThreadPoolExecutor, meter: Meter, customer: Customer
-) -> None:
+def test_given_a_row_that_nobody_foresaw_then_its_neighbors_are_stored(meter: Meter, customer: Customer) -> None:
     poison = EventDraft(meter.event_name, {meter.customer_key: 5, meter.value_key: "1"})  # type: ignore[dict-item]
 
-    first, ours, theirs = gathered(gate, pool, meter, [draft(meter, customer), poison, draft(meter, customer)])
+    first, ours, theirs = reported(meter, draft(meter, customer), poison, draft(meter, customer))
 
     assert isinstance(first, AcceptedEvent)
     assert isinstance(ours, (TypeError, AttributeError))
@@ -181,195 +198,68 @@ def test_given_a_row_that_nobody_foresaw_then_its_neighbors_are_stored(
 
 
 def test_given_the_database_dies_then_every_caller_hears_it_after_one_attempt(
-    gate: Gate, pool: ThreadPoolExecutor, meter: Meter, customer: Customer
+    watch: Watch, meter: Meter, customer: Customer
 ) -> None:
     def die(drafts: Sequence[EventDraft]) -> None:
-        if len(gate.batches) > 1:
-            raise OperationalError("the connection is lost") from postgres.AdminShutdown()
+        raise OperationalError("the connection is lost") from postgres.AdminShutdown()
 
-    gate.before = die
+    watch.before = die
 
-    first, *others = gathered(gate, pool, meter, [draft(meter, customer) for _ in range(6)])
+    answers = reported(meter, *(draft(meter, customer) for _ in range(6)))
 
-    assert isinstance(first, AcceptedEvent)
-    assert [type(error) for error in others] == [OperationalError] * 5
-    assert len(gate.batches) == 2
-    assert MeterEvent.objects.count() == 1
+    assert [type(error) for error in answers] == [OperationalError] * 6
+    assert len(watch.batches) == 1
+    assert not MeterEvent.objects.exists()
 
 
 def test_given_the_server_ends_the_connection_in_the_middle_then_callers_hear_it_and_the_next_ones_are_served(
-    gate: Gate, pool: ThreadPoolExecutor, meter: Meter, customer: Customer
+    watch: Watch, meter: Meter, customer: Customer
 ) -> None:
     def end(drafts: Sequence[EventDraft]) -> None:
-        if len(gate.batches) == 2:
+        if len(watch.batches) == 1:
             with suppress(OperationalError), connection.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    gate.before = end
+    watch.before = end
 
-    first, *others = gathered(gate, pool, meter, [draft(meter, customer) for _ in range(4)])
+    assert all(isinstance(error, OperationalError) for error in reported(meter, *[draft(meter, customer)] * 3))
+    connection.close_if_unusable_or_obsolete()
+    (stored,) = reported(meter, draft(meter, customer))
+    assert isinstance(stored, AcceptedEvent)
+    assert MeterEvent.objects.count() == 1
 
-    assert isinstance(first, AcceptedEvent)
-    assert all(isinstance(error, OperationalError) for error in others)
-    assert isinstance(outcome(pool.submit(accept, meter, draft(meter, customer))), AcceptedEvent)
-    assert MeterEvent.objects.count() == 2
 
-
-def test_given_two_environments_then_neither_sees_the_others_identifiers(
-    gate: Gate, pool: ThreadPoolExecutor, meter: Meter, customer: Customer
-) -> None:
+def test_given_two_environments_then_neither_sees_the_others_identifiers(meter: Meter, customer: Customer) -> None:
     other = MeterFactory.create()
     stranger = CustomerFactory.create(environment=other.environment)
-    futures = [pool.submit(accept, meter, draft(meter, customer))]
-    assert gate.begun.wait(10)
-    futures.append(pool.submit(accept, meter, draft(meter, customer, identifier="same")))
-    futures.append(pool.submit(accept, other, draft(other, stranger, identifier="same")))
-    futures.append(pool.submit(accept, other, draft(other, customer)))
-    gate.opened.set()
 
-    *stored, refused = [outcome(future) for future in futures]
+    *stored, refused = services.side_by_side(
+        [
+            partial(accept, meter, draft(meter, customer, identifier="same")),
+            partial(accept, other, draft(other, stranger, identifier="same")),
+            partial(accept, other, draft(other, customer)),
+        ]
+    )
 
     assert all(isinstance(answer, AcceptedEvent) for answer in stored)
     assert isinstance(refused, errors.CustomerUnknown)
 
 
-def test_given_a_transaction_of_the_callers_then_the_event_is_part_of_it(meter: Meter, customer: Customer) -> None:
-    with transaction.atomic():
-        accept(meter, draft(meter, customer))
-        transaction.set_rollback(True)
-
-    assert not MeterEvent.objects.exists()
-
-
-# The queue by itself, with events that are nothing but a name for their caller.
-
-
-class Store:
-    """What stores a batch: holds back until it is opened."""
-
-    def __init__(self) -> None:
-        self.opened = threading.Event()
-        self.begun = threading.Semaphore(0)
-        self.batches: list[list[_Waiting]] = []
-        self.failure: BaseException | None = None
-
-    def __call__(self, batch: Sequence[_Waiting]) -> None:
-        self.batches.append(list(batch))
-        self.begun.release()
-        assert self.opened.wait(30)
-        if self.failure:
-            raise self.failure
-        for event in batch:
-            event.outcome = AcceptedEvent(None, "", event.source, {}, NOW, NOW)  # type: ignore[arg-type]
-
-
-def waiting(name: str) -> _Waiting:
-    return _Waiting(None, None, name, NOW, services.UnknownCustomer.REFUSE)  # type: ignore[arg-type]
-
-
-def submit(pool: ThreadPoolExecutor, batcher: Batcher, name: str) -> "Future[str]":
-    def work() -> str:
-        event = waiting(name)
-        batcher.submit(event)
-        assert isinstance(event.outcome, AcceptedEvent)
-        return event.outcome.identifier
-
-    return pool.submit(work)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def test_given_a_full_queue_then_one_more_is_refused_at_once_and_the_others_are_served(
-    pool: ThreadPoolExecutor,
+def test_given_a_transaction_of_the_callers_then_the_event_is_part_of_it(
+    watch: Watch, meter: Meter, customer: Customer
 ) -> None:
-    store = Store()
-    batcher = Batcher(store, leaders=1, most_waiting=3, wait=30)
-    first = submit(pool, batcher, "first")
-    assert store.begun.acquire(timeout=10)
-    others = [submit(pool, batcher, f"{number}") for number in range(3)]
-    until(lambda: len(batcher._queue) == 3)
+    def undone() -> None:
+        with transaction.atomic():
+            accept(meter, draft(meter, customer, identifier="undone"))
+            transaction.set_rollback(True)
 
-    with pytest.raises(errors.TooManyEventsWaiting):
-        batcher.submit(waiting("one too many"))
+    def kept() -> None:
+        accept(meter, draft(meter, customer, identifier="kept"))
 
-    store.opened.set()
-    assert [future.result(10) for future in [first, *others]] == ["first", "0", "1", "2"]
+    services.side_by_side([undone, kept])
 
-
-def test_given_the_queue_does_not_move_then_what_waits_is_refused_and_never_stored(pool: ThreadPoolExecutor) -> None:
-    store = Store()
-    batcher = Batcher(store, leaders=1, wait=0.05)
-    first = submit(pool, batcher, "first")
-    assert store.begun.acquire(timeout=10)
-
-    assert isinstance(submit(pool, batcher, "late").exception(10), errors.TooManyEventsWaiting)
-
-    store.opened.set()
-    assert first.result(10) == "first"
-    assert submit(pool, batcher, "next").result(10) == "next"
-    assert [[event.source for event in batch] for batch in store.batches] == [["first"], ["next"]]
-
-
-def test_given_a_batch_that_takes_too_long_then_its_callers_are_told_that_nobody_knows(
-    pool: ThreadPoolExecutor,
-) -> None:
-    first_store, store = Store(), Store()
-
-    def one_after_the_other(batch: Sequence[_Waiting]) -> None:
-        (store if first_store.batches else first_store)(batch)
-
-    batcher = Batcher(one_after_the_other, leaders=1, patience=0.1)
-    first = submit(pool, batcher, "first")
-    assert first_store.begun.acquire(timeout=10)
-    leader = submit(pool, batcher, "leader")
-    until(lambda: len(batcher._queue) == 1)
-    member = submit(pool, batcher, "member")
-    until(lambda: len(batcher._queue) == 2)
-
-    first_store.opened.set()
-
-    error = member.exception(10)
-    assert isinstance(error, OperationalError)
-    assert "has not said yet" in str(error)
-    # It was stored all the same, in the end: sent again, its identifier tells.
-    store.opened.set()
-    assert (first.result(10), leader.result(10)) == ("first", "leader")
-    assert [event.source for event in store.batches[0]] == ["leader", "member"]
-
-
-def test_given_a_leader_that_breaks_down_then_the_lead_goes_on(pool: ThreadPoolExecutor) -> None:
-    store = Store()
-    store.failure = MemoryError()
-    batcher = Batcher(store, leaders=1)
-    first = submit(pool, batcher, "first")
-    assert store.begun.acquire(timeout=10)
-    second = submit(pool, batcher, "second")
-    until(lambda: len(batcher._queue) == 1)
-    store.opened.set()
-    assert isinstance(first.exception(10), MemoryError)
-    assert isinstance(second.exception(10), MemoryError)
-
-    store.failure = None
-
-    assert submit(pool, batcher, "third").result(10) == "third"
-    assert batcher._free_leads == 1
-
-
-def test_given_two_leaders_under_a_storm_then_nobody_is_lost_and_nobody_waits_for_company() -> None:
-    store = Store()
-    store.opened.set()
-    batcher = Batcher(store, leaders=2)
-    with ThreadPoolExecutor(32) as pool:
-        names = [f"{number}" for number in range(3000)]
-        assert [future.result(30) for future in [submit(pool, batcher, name) for name in names]] == names
-    assert sorted(event.source for batch in store.batches for event in batch) == sorted(names)
-    assert batcher._free_leads == 2
-    assert not batcher._queue
+    assert [len(batch) for batch in watch.batches] == [1, 1]
+    assert MeterEvent.objects.get().identifier == "kept"
 
 
 def test_every_database_error_is_one_of_the_row_or_of_the_server() -> None:

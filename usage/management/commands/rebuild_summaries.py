@@ -1,6 +1,6 @@
 """``manage.py rebuild_summaries [--company C --mode M] …``: summaries made anew from the events, beside live traffic."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from accounts.models import Environment, Mode
 from accounts.services import find_company
+from core.commands import instant
 from core.errors import BillingError
 from core.periods import Period
 from meters.models import Meter, MeterQuerySet
@@ -17,15 +18,6 @@ from usage.models import MeterEvent
 
 # What stands for an open end: later and earlier than any event can be.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-
-
-def instant(text: str) -> datetime:
-    """An ISO 8601 time; UTC unless it has an offset."""
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no ISO 8601 time") from None
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 class Command(BaseCommand):

@@ -1,4 +1,4 @@
-"""The WSGI door that granian serves. Each of its worker processes imports this once."""
+"""The ASGI door that granian serves. Each of its worker processes imports this once."""
 
 import gc
 import os
@@ -13,10 +13,10 @@ die_with_server()
 # Before anything of ours is imported that wants Django's settings.
 _django = get_wsgi_application()
 
-from billing_project.short_way import ShortWay  # noqa: E402
+from billing_project.serving.application import Application  # noqa: E402
 from billing_project.urls import hot_views  # noqa: E402
 
-application = ShortWay(_django, hot_views)
+application = Application(_django, hot_views)
 
 # What stands now stands until the process ends: the garbage collector need not walk through it, request by request, nor
 # look as often as it does by default.

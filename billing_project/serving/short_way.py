@@ -9,26 +9,21 @@ Every other request goes the long way, and nothing can be done on the short one 
 the same views answer on both.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest
-from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.utils.log import log_response
 
-from core.db import spare_the_health_check
+from billing_project.serving.messages import Answer, body_message, start_message
 
-# Answers whatever happens.
-HotView: TypeAlias = Callable[[HttpRequest], HttpResponse]
-# By method and path.
-HotViews: TypeAlias = Mapping[tuple[str, str], HotView]
-Application: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+View: TypeAlias = Callable[[HttpRequest], HttpResponse]
 
 _MOST_HOSTS = 100
 
@@ -41,54 +36,68 @@ class Shell(Protocol):
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None: ...
 
 
-def shelled(view: Callable[[HttpRequest], HttpResponse], shell: Callable[[HotView], Shell]) -> HotView:
-    """A view with its dialect's middleware around it, and nothing else."""
+class HotView:
+    """A view with its dialect's middleware around it, and nothing else: it answers whatever happens.
 
-    def answer(request: HttpRequest) -> HttpResponse:
+    :param gathers: whether requests that arrive together are answered side by side in one thread, so that the single
+        events that they report share commits; otherwise each has a thread
+    """
+
+    def __init__(self, view: View, shell: Callable[[View], Shell], *, gathers: bool) -> None:
+        self.gathers = gathers
+        self._view = view
+        self._shell = shell
+        self._whole = shell(self._answer)
+
+    def answer(self, request: HttpRequest) -> HttpResponseBase:
+        return self._whole(request)
+
+    def refuse(self, request: HttpRequest, error: Exception) -> HttpResponseBase:
+        """What the view would have answered had it raised ``error``."""
+        return self._shell(lambda request: self._said(request, error))(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         try:
-            return view(request)
-        except Exception as error:
-            response = whole.process_exception(request, error)
-            if response is None:
-                raise
-            return response
+            return self._view(request)
+        except Exception as error:  # noqa: BLE001 (the dialect says it in its shape)
+            return self._said(request, error)
 
-    whole = shell(answer)
-    return whole  # type: ignore[return-value]  # its answers have a body in one piece, as the view's
+    def _said(self, request: HttpRequest, error: Exception) -> HttpResponse:
+        response = self._whole.process_exception(request, error)
+        if response is None:
+            raise error
+        return response
+
+
+# By method and path.
+HotViews: TypeAlias = Mapping[tuple[str, str], HotView]
 
 
 class ShortWay:
-    """A WSGI application in front of Django's.
+    """Who may go the short way, and what they are answered."""
 
-    :param long_way: Django's
-    :param views: what is answered without it
-    """
-
-    def __init__(self, long_way: Application, views: HotViews) -> None:
-        self._long_way = long_way
-        self._views = views
+    def __init__(self) -> None:
         self._hosts: set[str] = set()
         # By whether the request is secure.
         self._headers: dict[bool, list[tuple[str, str]]] = {}
         self._https_only = settings.SECURE_SSL_REDIRECT
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        view = self._views.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
-        if view is None:
-            return self._long_way(environ, start_response)
-        request = WSGIRequest(environ)
-        is_secure = request.is_secure()
-        if (self._https_only and not is_secure) or not self._is_known_host(request):
-            return self._long_way(environ, start_response)
-        # A broken or old connection is not to be found by the first statement of this request.
-        connection.close_if_unusable_or_obsolete()
-        spare_the_health_check()
-        response = view(request)
+    def is_open_to(self, request: WSGIRequest) -> bool:
+        """Whether the chain of middleware would let the request pass."""
+        return (not self._https_only or request.is_secure()) and self._is_known_host(request)
+
+    def answer(self, view: HotView, request: WSGIRequest) -> Answer:
+        return self._complete(request, view.answer(request))
+
+    def refuse(self, view: HotView, request: WSGIRequest, error: Exception) -> Answer:
+        return self._complete(request, view.refuse(request, error))
+
+    def _complete(self, request: WSGIRequest, response: Any) -> Answer:
         if response.status_code >= 400:  # noqa: PLR2004 (errors, logged as Django does)
             log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request)
-        headers = [*response.items(), *(self._headers.get(is_secure) or self._headers_of_all_answers(request))]
-        start_response(f"{response.status_code} {response.reason_phrase}", headers)
-        return [response.content]
+        added = self._headers.get(request.is_secure()) or self._headers_of_all_answers(request)
+        start = start_message(response.status_code, (*response.items(), *added))
+        return Answer(start, body_message(response.content))
 
     def _is_known_host(self, request: WSGIRequest) -> bool:
         host = request.META.get("HTTP_HOST", "")
