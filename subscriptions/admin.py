@@ -9,7 +9,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-import subscriptions.console.reductions  # noqa: F401 (its pages)
+import subscriptions.console.reductions
+import subscriptions.console.schedules  # noqa: F401 (its pages)
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from core.console import cells
 from subscriptions import services
@@ -204,7 +205,7 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
     wire_parents = {"cus": "customer"}
     list_display = ["customer", "environment", "status", "currency", "start_at", "wakes_at", "ended_at"]
     list_filter = ["environment", "environment__mode", "status", "collection_method"]
-    list_select_related = ["environment__company", "customer"]
+    list_select_related = ["environment__company", "customer", "schedule__customer"]
     search_fields = ["customer__name__istartswith", "customer__email__iexact"]
     ordering = ["-created_at", "-pk"]
     fieldsets = (
@@ -216,6 +217,7 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
                     ("status", "currency"),
                     ("start_at", "anchor_at"),
                     ("wakes_at", "ended_at"),
+                    ("schedule", "phase_ends_at"),
                 )
             },
         ),

@@ -1,9 +1,19 @@
 """When something happens to a subscription by itself. No ORM, no clock: a row knows all its instants."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from subscriptions.statuses import OVER, Status
+
+_TRIAL_WARNING = timedelta(days=3)
+
+
+def trial_warning(trial_end_at: datetime, from_at: datetime) -> datetime:
+    """When it is told that a trial ends soon: three days before, or at once where the trial is shorter.
+
+    :param from_at: when the trial, or its end, was set
+    """
+    return max(trial_end_at - _TRIAL_WARNING, from_at)
 
 
 class Sleeper(Protocol):
@@ -13,13 +23,15 @@ class Sleeper(Protocol):
     expires_at: datetime | None
     cancel_at: datetime | None
     pause_resumes_at: datetime | None
+    phase_ends_at: datetime | None
+    trial_warns_at: datetime | None
 
 
 def next_wake(subscription: Sleeper, period_end: datetime) -> datetime | None:
     """The next instant at which something happens by itself; None if nothing ever will.
 
-    While it is incomplete only its expiry counts, and while it is paused only its end: neither is billed. A trial's
-    end is the end of its period.
+    While it is incomplete only its expiry counts, and while it is paused only its end and its schedule's phases: neither
+    is billed. A trial's end is the end of its period.
 
     :param period_end: where the current period of its items ends
     """
@@ -30,7 +42,9 @@ def next_wake(subscription: Sleeper, period_end: datetime) -> datetime | None:
     if status == Status.INCOMPLETE:
         instants += [subscription.expires_at]
     elif status == Status.PAUSED:
-        pass
+        instants += [subscription.phase_ends_at]
     else:
-        instants += [subscription.pause_resumes_at, period_end]
+        if status == Status.TRIALING:
+            instants += [subscription.trial_warns_at]
+        instants += [subscription.phase_ends_at, subscription.pause_resumes_at, period_end]
     return min((instant for instant in instants if instant is not None), default=None)

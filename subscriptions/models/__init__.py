@@ -20,6 +20,14 @@ from subscriptions.models.discounts import (
     PromotionCode,
     PromotionCodeQuerySet,
 )
+from subscriptions.models.schedules import (
+    PhaseDiscount,
+    PhaseItem,
+    PhaseTaxRate,
+    SchedulePhase,
+    SubscriptionSchedule,
+    SubscriptionScheduleQuerySet,
+)
 from subscriptions.models.subscriptions import (
     ItemTerm,
     Subscription,
@@ -38,6 +46,9 @@ __all__ = [
     "DiscountQuerySet",
     "Interval",
     "ItemTerm",
+    "PhaseDiscount",
+    "PhaseItem",
+    "PhaseTaxRate",
     "Price",
     "PriceQuerySet",
     "PriceTier",
@@ -45,10 +56,13 @@ __all__ = [
     "ProductQuerySet",
     "PromotionCode",
     "PromotionCodeQuerySet",
+    "SchedulePhase",
     "Subscription",
     "SubscriptionItem",
     "SubscriptionItemQuerySet",
     "SubscriptionQuerySet",
+    "SubscriptionSchedule",
+    "SubscriptionScheduleQuerySet",
     "TaxBehavior",
     "TaxRate",
     "TaxRateQuerySet",

@@ -72,11 +72,25 @@ class Subscription(models.Model):
         blank=True,
         help_text="The next instant at which something happens by itself: the earliest of those that the row knows.",
     )
+    schedule = models.ForeignKey(
+        "subscriptions.SubscriptionSchedule",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The schedule that manages it now.",
+    )
+    phase_ends_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the schedule's phase that it is in ends, and the next one begins."
+    )
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text="When an incomplete subscription is given up; empty for any other."
     )
     trial_start_at = models.DateTimeField(null=True, blank=True)
     trial_end_at = models.DateTimeField(null=True, blank=True)
+    trial_warns_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it is told that the trial ends soon; empty once that was told."
+    )
     trial_end_behavior = models.CharField(max_length=14, choices=TrialEnd, default=TrialEnd.CREATE_INVOICE)
     pause_behavior = models.CharField(
         max_length=18, choices=PausedCollection, blank=True, help_text="Empty: invoices are collected."
@@ -84,6 +98,9 @@ class Subscription(models.Model):
     pause_resumes_at = models.DateTimeField(null=True, blank=True, help_text="Empty: paused until somebody resumes.")
     cancel_at = models.DateTimeField(null=True, blank=True)
     cancel_at_period_end = models.BooleanField(default=False)
+    cancel_prorates = models.BooleanField(
+        default=False, help_text="Whether a cancellation in mid-period gives back what was paid for the time after it."
+    )
     canceled_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     cancellation_details = models.JSONField(default=dict, blank=True)
@@ -118,6 +135,15 @@ class Subscription(models.Model):
             CheckConstraint(
                 condition=~Q(status="trialing") | Q(trial_end_at__isnull=False),
                 name="subscription_trialing_has_a_trial",
+            ),
+            CheckConstraint(
+                condition=Q(schedule__isnull=True, phase_ends_at__isnull=True)
+                | Q(schedule__isnull=False, phase_ends_at__isnull=False),
+                name="subscription_in_a_phase_iff_scheduled",
+            ),
+            CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(schedule__isnull=True),
+                name="subscription_scheduled_no_more_when_over",
             ),
             CheckConstraint(
                 condition=Q(pause_resumes_at__isnull=True) | ~Q(pause_behavior=""),

@@ -13,11 +13,22 @@ from subscriptions.services.coupons import (
     update_promotion_code,
 )
 from subscriptions.services.discounts import NewDiscount, Purchase, set_customer_discount, set_discounts
-from subscriptions.services.items import MAX_ITEMS, NewItem, check_collection
+from subscriptions.services.items import MAX_ITEMS, AddedItem, NewItem, check_added_items, check_collection
 from subscriptions.services.lifecycle import create_subscription, end_subscription
 from subscriptions.services.prices import NewTier, create_price, delete_plan, update_price
 from subscriptions.services.products import create_product, delete_product, update_product
-from subscriptions.services.taxes import create_tax_rate, set_tax_rates, update_tax_rate
+from subscriptions.services.schedules import (
+    NewPhase,
+    ScheduleWords,
+    cancel_unstarted_schedules,
+    check_phases,
+    collection_of,
+    new_schedule,
+    say,
+    schedule_told,
+    write_phases,
+)
+from subscriptions.services.taxes import create_tax_rate, set_customer_tax_rates, set_tax_rates, update_tax_rate
 from subscriptions.services.telling import told
 from subscriptions.services.waking import (
     advance_subscriptions,
@@ -33,17 +44,24 @@ from subscriptions.services.waking import (
 
 __all__ = [
     "MAX_ITEMS",
+    "AddedItem",
     "ItemChange",
     "NewDiscount",
     "NewItem",
+    "NewPhase",
     "NewTier",
     "Purchase",
+    "ScheduleWords",
     "advance_subscriptions",
     "become",
     "begin_period",
+    "cancel_unstarted_schedules",
     "change_instant",
     "change_items",
+    "check_added_items",
     "check_collection",
+    "check_phases",
+    "collection_of",
     "conclude",
     "create_coupon",
     "create_price",
@@ -56,9 +74,13 @@ __all__ = [
     "delete_plan",
     "delete_product",
     "end_subscription",
+    "new_schedule",
     "next_period",
     "resume_collection",
+    "say",
+    "schedule_told",
     "set_customer_discount",
+    "set_customer_tax_rates",
     "set_discounts",
     "set_tax_rates",
     "store",
@@ -69,4 +91,5 @@ __all__ = [
     "update_product",
     "update_promotion_code",
     "update_tax_rate",
+    "write_phases",
 ]

@@ -22,6 +22,7 @@ class ItemChange:
     :ivar price: the price that it is to have, if another
     :ivar quantity: units of a licensed price; if not given it stays, and what had none has 1
     :ivar is_removed: the item goes, whatever else is given
+    :ivar is_agreed: as of :class:`subscriptions.services.NewItem`
     """
 
     item: SubscriptionItem | None = None
@@ -29,15 +30,19 @@ class ItemChange:
     quantity: int | None = None
     metadata: MetadataChange | None = None
     is_removed: bool = False
+    is_agreed: bool = False
 
 
-def change_items(*, subscription: Subscription, changes: Sequence[ItemChange], now: datetime) -> list[SubscriptionItem]:
-    """Add, change and remove items as of the second that ``now`` lies in, and keep what they were.
+def change_items(
+    *, subscription: Subscription, changes: Sequence[ItemChange], at: datetime, now: datetime
+) -> list[SubscriptionItem]:
+    """Add, change and remove items as of an instant, and keep what they were.
 
     The caller holds the subscription's lock and has it with its items (those present) and their prices loaded, and
     reads them again afterwards. All is checked before anything is written.
 
-    :param now: the customer's time, within the current period
+    :param at: of :func:`change_instant`, within the current period
+    :param now: the customer's time
     :returns: the items that were added or removed, or have another price or quantity by now, in the changes' order
     :raises NotFound: if an item is not the subscription's, or was removed, or a price is not the environment's
     :raises ItemsMissing: if none would be left
@@ -47,13 +52,12 @@ def change_items(*, subscription: Subscription, changes: Sequence[ItemChange], n
     present = {item.pk: item for item in subscription.items.all()}
     period = next(iter(present.values())).current_period
     outcomes = _outcomes(subscription, present, changes)
-    second = change_instant(subscription, now)
     moved: list[SubscriptionItem] = []
     added: list[SubscriptionItem] = []
     terms: list[ItemTerm] = []
     for change, price in zip(changes, outcomes, strict=True):
         if change.item is None:
-            added.append(_new_item(subscription, change, price, period, second, now))
+            added.append(_new_item(subscription, change, price, period, at, now))
             moved.append(added[-1])
             continue
         item = present[change.item.pk]
@@ -63,17 +67,17 @@ def change_items(*, subscription: Subscription, changes: Sequence[ItemChange], n
         if not change.is_removed and (price.pk, quantity) == (item.price_id, item.quantity):
             continue
         # What lasted no second was never there.
-        if item.effective_at < second:
-            terms.append(_term(item, second))
+        if item.effective_at < at:
+            terms.append(_term(item, at))
         if change.is_removed:
-            item.removed_at = second
+            item.removed_at = at
         else:
-            item.price, item.quantity, item.effective_at = price, quantity, second
+            item.price, item.quantity, item.effective_at = price, quantity, at
         moved.append(item)
     ItemTerm.objects.bulk_create(terms)
     # Two items may take each other's price, or one a price that another leaves: whatever moves first steps aside, so
     # that the order in which rows are updated does not matter.
-    SubscriptionItem.objects.filter(pk__in=[item.pk for item in moved]).update(removed_at=second)
+    SubscriptionItem.objects.filter(pk__in=[item.pk for item in moved]).update(removed_at=at)
     update_rows(list(present.values()), ["price", "quantity", "effective_at", "metadata", "removed_at"])
     SubscriptionItem.objects.bulk_create(added)
     return moved
@@ -108,7 +112,7 @@ def _outcomes(
             continue
         # A price that the item has already may have become inactive meanwhile: it can stay.
         if change.item is None or price.pk != present[change.item.pk].price_id:
-            check_price(position, price, subscription.environment_id)
+            check_price(position, price, subscription.environment_id, is_agreed=change.is_agreed)
         if price.currency != subscription.currency:
             raise CurrencyMismatch(position, subscription.currency)
         check_quantity(position, price, change.quantity)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from accounts.models import Customer, Environment
-from core.db import violates
+from core.db import refusing
 from core.errors import NotFound
 from core.metadata import MetadataChange
 from core.money import CURRENCIES
@@ -91,13 +91,8 @@ def create_coupon(
         metadata=(metadata or MetadataChange()).applied_to({}),
         created_at=now,
     )
-    try:
-        with transaction.atomic():
-            coupon.save(force_insert=True)
-    except IntegrityError as error:
-        if violates(error, "coupon_one_per_slug"):
-            raise CouponIdTaken(slug) from error
-        raise
+    with refusing({"coupon_one_per_slug": CouponIdTaken(slug)}):
+        coupon.save(force_insert=True)
     CouponProduct.objects.bulk_create(
         CouponProduct(environment=environment, coupon=coupon, product=product)
         for product in {product.pk: product for product in applies_to}.values()
@@ -254,10 +249,5 @@ def _check_within_coupon(coupon: Coupon, max_redemptions: int | None, expires_at
 
 
 def _save_single(promotion_code: PromotionCode, **how: bool | Sequence[str]) -> None:
-    try:
-        with transaction.atomic():
-            promotion_code.save(**how)  # type: ignore[arg-type]
-    except IntegrityError as error:
-        if violates(error, "promotion_code_one_active_per_code"):
-            raise PromotionCodeTaken(promotion_code.code) from error
-        raise
+    with refusing({"promotion_code_one_active_per_code": PromotionCodeTaken(promotion_code.code)}):
+        promotion_code.save(**how)  # type: ignore[arg-type]

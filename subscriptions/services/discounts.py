@@ -24,7 +24,7 @@ from subscriptions.errors import (
 )
 from subscriptions.models import Coupon, Discount, PromotionCode, Subscription, SubscriptionItem
 from webhooks.kinds import Kind
-from webhooks.services import record
+from webhooks.services import record, take_snapshots
 
 MAX_DISCOUNTS = 20
 
@@ -117,7 +117,9 @@ def set_customer_discount(*, customer: Customer, given: NewDiscount | None, now:
     locked = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if locked.deleted_at is not None:
         raise CustomerDeleted(customer.pk)
+    before = take_snapshots([locked])
     discounts = set_discounts(customer=locked, given=[] if given is None else [given], now=now)
+    record(Kind.CUSTOMER_UPDATED, rows=[locked], now=now, before=before)
     return discounts[0] if discounts else None
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from core.errors import NotFound
 from core.metadata import MetadataChange
 from subscriptions.errors import (
+    AddedItemRefused,
     CurrencyMismatch,
     DaysUntilDueMissing,
     DaysUntilDueNotAllowed,
@@ -18,6 +19,7 @@ from subscriptions.errors import (
     PriceRepeated,
     QuantityInvalid,
     QuantityNotAllowed,
+    TooManyAddedItems,
     TooManyItems,
 )
 from subscriptions.models import Price, Subscription, TaxRate
@@ -34,6 +36,7 @@ class NewItem:
     :ivar quantity: units of a licensed price, 1 if not given; a metered price takes none
     :ivar discounts: what is redeemed for this item alone
     :ivar tax_rates: what is asked for it, instead of what is asked for the subscription
+    :ivar is_agreed: it was taken when its price could be had: it does not matter that it is closed by now
     """
 
     price: Price
@@ -41,6 +44,21 @@ class NewItem:
     metadata: MetadataChange | None = None
     discounts: Sequence[NewDiscount] = ()
     tax_rates: Sequence[TaxRate] = ()
+    is_agreed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddedItem:
+    """A one-time price that is billed with a subscription's next invoice.
+
+    :ivar is_agreed: as of :class:`NewItem`
+    """
+
+    price: Price
+    quantity: int = 1
+    is_discountable: bool = True
+    metadata: MetadataChange | None = None
+    is_agreed: bool = False
 
 
 def check_new_items(items: Sequence[NewItem], environment_id: UUID) -> None:
@@ -49,20 +67,36 @@ def check_new_items(items: Sequence[NewItem], environment_id: UUID) -> None:
     :raises ItemsMissing: :raises TooManyItems: :raises ItemRefused: with one of its subclasses for what is wrong
     """
     for position, item in enumerate(items):
-        check_price(position, item.price, environment_id)
+        check_price(position, item.price, environment_id, is_agreed=item.is_agreed)
         check_quantity(position, item.price, item.quantity)
     check_together([(position, item.price) for position, item in enumerate(items)])
 
 
-def check_price(position: int, price: Price, environment_id: UUID) -> None:
+def check_added_items(items: Sequence[AddedItem], environment_id: UUID, currency: str) -> None:
+    """
+    :raises NotFound: if a price is not the environment's
+    :raises TooManyAddedItems: :raises AddedItemRefused: what they say
+    """
+    if len(items) > MAX_ITEMS:
+        raise TooManyAddedItems(MAX_ITEMS)
+    for position, item in enumerate(items):
+        if item.price.environment_id != environment_id:
+            raise NotFound("price", str(item.price.pk))
+        closed = not (item.price.active or item.is_agreed)
+        if item.price.interval or closed or item.price.currency != currency:
+            raise AddedItemRefused(position, currency)
+
+
+def check_price(position: int, price: Price, environment_id: UUID, *, is_agreed: bool = False) -> None:
     """
     :param position: the item's place in the caller's list
+    :param is_agreed: it may be closed by now
     :raises NotFound: if the price is not the environment's
     :raises PriceInactive: :raises PriceNotRecurring: what they say
     """
     if price.environment_id != environment_id:
         raise NotFound("price", str(price.pk))
-    if not price.active:
+    if not price.active and not is_agreed:
         raise PriceInactive(position)
     if not price.interval:
         raise PriceNotRecurring(position)

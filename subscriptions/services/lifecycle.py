@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from accounts.clocks import hold_clock
 from accounts.errors import CustomerDeleted
 from accounts.models import Customer, Environment, License
 from accounts.services import require_license
@@ -24,11 +23,11 @@ from subscriptions.errors import (
     TooManySubscriptions,
     TrialEndInPast,
 )
-from subscriptions.models import Interval, Price, Subscription, SubscriptionItem
+from subscriptions.models import Interval, Price, Subscription, SubscriptionItem, SubscriptionSchedule
 from subscriptions.services.items import NewItem, check_collection, check_new_items
 from subscriptions.services.waking import conclude, store
 from subscriptions.statuses import Status
-from subscriptions.waking import next_wake
+from subscriptions.waking import next_wake, trial_warning
 
 # As Stripe has it: a clock's customer has few subscriptions, and so an advance has little to do.
 SUBSCRIPTIONS_ON_A_CLOCK = 3
@@ -45,6 +44,7 @@ def create_subscription(
     backdated_to: datetime | None = None,
     anchor_at: datetime | None = None,
     anchor_config: AnchorConfig | None = None,
+    counts_from_start: bool = False,
     trial_days: int | None = None,
     trial_end_at: datetime | None = None,
     trial_end_behavior: str = Subscription.TrialEnd.CREATE_INVOICE,
@@ -55,8 +55,12 @@ def create_subscription(
     incomplete: bool = False,
     description: str = "",
     metadata: MetadataChange | None = None,
+    schedule: SubscriptionSchedule | None = None,
+    phase_ends_at: datetime | None = None,
 ) -> Subscription:
     """Begin a subscription. Its items' first period runs from its start to the first boundary after ``now``.
+
+    The caller holds the customer's test clock.
 
     Boundaries are the anchor plus or minus whole intervals. Start and anchor are whole seconds, which is what callers
     can say and read: the second that ``now`` lies in counts from its beginning. A backdated subscription has one
@@ -67,16 +71,17 @@ def create_subscription(
     :param anchor_at: where the first period ends (that after a trial), at most one interval on; absent: boundaries count
         from ``now`` or the trial's end
     :param anchor_config: the same said by the day of the month
+    :param counts_from_start: boundaries count from where it begins in the past
     :param trial_days: :param trial_end_at: nothing is billed until then; not both
     :param trial_end_behavior: what follows the trial
     :param cancel_at: end then, in the future; a period that would go on beyond it is cut there
     :param cancel_at_period_end: end with the first period
     :param days_until_due: with ``send_invoice``, and only then
     :param incomplete: unless its invoices are sent, it waits for the first to be paid, and is given up after 23 hours
+    :param schedule: what manages it; its first phase ends at ``phase_ends_at``
     :raises accounts.errors.LicenseRequired: if the company may not begin subscriptions. Those that run go on without.
     :raises NotFound: if customer or prices are not the environment's
     :raises CustomerDeleted: if the customer was deleted
-    :raises ClockAdvancing: if the customer's test clock is on the move
     :raises TooManySubscriptions: if the customer's test clock allows no more
     :raises ItemsMissing: :raises TooManyItems: :raises ItemRefused: with one of its subclasses for what is wrong
     :raises StartNotInPast: :raises AnchorInPast: :raises AnchorTooFar: :raises CancelAtInPast: what they say
@@ -101,7 +106,7 @@ def create_subscription(
         raise CancelAtInPast(cancel_at)
     if cancel_at is not None and cancel_at_period_end:
         raise CancellationsExclusive
-    _lock_present_customer(customer, environment, now)
+    _lock_present_customer(customer, environment)
 
     subscription = Subscription(
         environment=environment,
@@ -115,8 +120,11 @@ def create_subscription(
         billing_zone=environment.company.billing_zone,
         trial_start_at=None if trial_end_at is None else start_at,
         trial_end_at=trial_end_at,
+        trial_warns_at=None if trial_end_at is None else trial_warning(trial_end_at, now),
         trial_end_behavior=trial_end_behavior,
         cancel_at_period_end=cancel_at_period_end,
+        schedule=schedule,
+        phase_ends_at=phase_ends_at,
         description=description,
         metadata=(metadata or MetadataChange()).applied_to({}),
         created_at=now,
@@ -124,6 +132,8 @@ def create_subscription(
     if subscription.status == Status.INCOMPLETE:
         subscription.expires_at = now + INCOMPLETE_FOR
     price, full_from = items[0].price, second if trial_end_at is None else trial_end_at
+    if counts_from_start and trial_end_at is None:
+        full_from = start_at
     subscription.anchor_at = _anchor(subscription, price, full_from, anchor_at, anchor_config)
     end_at = subscription.next_boundary(price, second) if trial_end_at is None else trial_end_at
     subscription.cancel_at = end_at if cancel_at_period_end else cancel_at
@@ -193,10 +203,9 @@ def _new_item(subscription: Subscription, item: NewItem, period: Period) -> Subs
     )
 
 
-def _lock_present_customer(customer: Customer, environment: Environment, now: datetime) -> None:
+def _lock_present_customer(customer: Customer, environment: Environment) -> None:
     if customer.environment_id != environment.pk:
         raise NotFound("customer", str(customer.pk))
-    hold_clock(customer, now=now)
     # Deleting a customer takes the full lock and ends all subscriptions: this one is either seen there or refused here.
     present = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if present.deleted_at is not None:

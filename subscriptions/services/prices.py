@@ -1,17 +1,17 @@
 """Prices: what a quantity of a product costs."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict, Unpack
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from accounts.models import Company, Environment, License
 from accounts.services import require_license
-from core.db import violates
+from core.db import refusing
 from core.errors import NotFound
 from core.metadata import MetadataChange
 from core.money import CURRENCIES
@@ -330,15 +330,5 @@ def _release_lookup_key(environment: Environment, lookup_key: str, now: datetime
     record(Kind.PRICE_UPDATED, rows=holders, now=now, before=before)
 
 
-@contextmanager
-def _ids_kept_single(lookup_key: str, slug: str = "") -> Iterator[None]:
-    try:
-        with transaction.atomic():
-            yield
-    except IntegrityError as error:
-        # Asking first would race; only the constraint sees both writers.
-        if violates(error, "price_one_per_lookup_key"):
-            raise LookupKeyTaken(lookup_key) from error
-        if violates(error, "price_one_per_slug"):
-            raise PriceIdTaken(slug) from error
-        raise
+def _ids_kept_single(lookup_key: str, slug: str = "") -> AbstractContextManager[None]:
+    return refusing({"price_one_per_lookup_key": LookupKeyTaken(lookup_key), "price_one_per_slug": PriceIdTaken(slug)})

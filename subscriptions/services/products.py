@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import ProtectedError
 
 from accounts.models import Environment
-from core.db import violates
+from core.db import refusing
 from core.errors import NotFound
 from core.metadata import MetadataChange
 from subscriptions.errors import DefaultPriceUnusable, ProductHasPrices, ProductIdTaken
@@ -49,13 +49,8 @@ def create_product(
         updated_at=now,
         **fields,
     )
-    try:
-        with transaction.atomic():
-            product.save(force_insert=True)
-    except IntegrityError as error:
-        if violates(error, "product_one_per_slug"):
-            raise ProductIdTaken(slug) from error
-        raise
+    with refusing({"product_one_per_slug": ProductIdTaken(slug)}):
+        product.save(force_insert=True)
     record(Kind.PRODUCT_CREATED, rows=[product], now=now)
     return product
 

@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 
 from django.db import transaction
 
+from accounts.errors import CustomerDeleted
 from accounts.models import Customer, Environment
 from core.errors import NotFound
 from core.metadata import MetadataChange
@@ -83,18 +84,33 @@ def update_tax_rate(
 
 
 @transaction.atomic
+def set_customer_tax_rates(*, customer: Customer, tax_rates: Sequence[TaxRate]) -> None:
+    """Ask these rates for whatever a customer is billed that has none of its own, from the next invoice on.
+
+    :raises CustomerDeleted: if the customer was deleted
+    :raises BillingError: whatever :func:`set_tax_rates` refuses
+    """
+    locked = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
+    if locked.deleted_at is not None:
+        raise CustomerDeleted(customer.pk)
+    set_tax_rates(customer=locked, tax_rates=tax_rates)
+
+
+@transaction.atomic
 def set_tax_rates(
     *,
     tax_rates: Sequence[TaxRate],
     customer: Customer | None = None,
     subscription: Subscription | None = None,
     item: SubscriptionItem | None = None,
+    is_agreed: bool = False,
 ) -> None:
     """Ask these rates, and no others, for an item, a subscription or a customer. The caller holds its lock.
 
     An item's own rates stand instead of its subscription's, and these instead of the customer's.
 
     :param customer: exactly one of the three is given
+    :param is_agreed: they were taken when they could be had: it does not matter that some are closed by now
     :raises NotFound: if a rate is not the environment's
     :raises TaxRateInactive: if one that was not asked before is closed
     :raises TooManyTaxRates: what it says
@@ -108,7 +124,7 @@ def set_tax_rates(
     for rate in unique:
         if rate.environment_id != owner.environment_id:
             raise NotFound("tax rate", str(rate.pk))
-        if not rate.active and rate.pk not in before:
+        if not (rate.active or is_agreed) and rate.pk not in before:
             raise TaxRateInactive(rate.pk)
     applied.delete()
     AppliedTaxRate.objects.bulk_create(

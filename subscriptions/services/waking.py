@@ -11,6 +11,7 @@ from core.bulk import update_rows
 from core.periods import Period
 from subscriptions.errors import StatusMoveRefused
 from subscriptions.models import Subscription, SubscriptionItem
+from subscriptions.services.schedules import end_schedules_of
 from subscriptions.statuses import Status, may_become
 from subscriptions.waking import next_wake
 
@@ -18,13 +19,17 @@ _FIELDS = [
     "status",
     "anchor_at",
     "wakes_at",
+    "schedule",
+    "phase_ends_at",
     "expires_at",
     "trial_start_at",
     "trial_end_at",
+    "trial_warns_at",
     "pause_behavior",
     "pause_resumes_at",
     "cancel_at",
     "cancel_at_period_end",
+    "cancel_prorates",
     "canceled_at",
     "ended_at",
     "cancellation_details",
@@ -130,7 +135,10 @@ def begin_period(subscription: Subscription, period: Period) -> None:
 
 
 def store(subscriptions: Sequence[Subscription]) -> None:
-    """Write subscriptions and the periods of their items, and when they wake next."""
+    """Write subscriptions and the periods of their items, and when they wake next. Schedules end with what they manage."""
+    scheduled = [one for one in subscriptions if one.is_over and one.schedule_id is not None]
+    if scheduled:
+        end_schedules_of(scheduled)
     for subscription in subscriptions:
         subscription.wakes_at = next_wake(subscription, current_period(subscription).end)
     update_rows(subscriptions, _FIELDS)
