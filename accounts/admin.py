@@ -15,13 +15,14 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from accounts import services
+from accounts import logos, services
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
 from accounts.console.walls import companies_granting, permits, person_of
 from accounts.models import (
     ApiKey,
     Company,
+    CompanyLogo,
     Customer,
     Environment,
     IdempotencyRecord,
@@ -86,6 +87,10 @@ class CompanyForm(forms.ModelForm[Company]):
         fields = ["name"]
 
 
+class LogoForm(forms.Form):
+    logo = forms.FileField(label="PNG or JPEG, at most 200 kB and 3,000 pixels each way")
+
+
 @admin.register(Company)
 class CompanyAdmin(ConsoleAdmin):
     wall = "pk"
@@ -94,11 +99,49 @@ class CompanyAdmin(ConsoleAdmin):
     search_fields = ["name"]
     fieldsets = (
         (None, {"fields": ("name", "created_at", "api_keys")}),
-        ("Billing", {"fields": ("billing_zone", ("overdue_days", "overdue_outcome"), "flat_fee_at_zero")}),
+        (
+            "Billing",
+            {"fields": ("billing_zone", ("overdue_days", "overdue_outcome"), "flat_fee_at_zero", "grace_minutes")},
+        ),
+        ("Documents", {"fields": ("postal_address", "reply_to", "paper", "logo_picture")}),
     )
-    editable = ("name", "billing_zone", "overdue_days", "overdue_outcome", "flat_fee_at_zero")
+    editable = (
+        "name",
+        "billing_zone",
+        "overdue_days",
+        "overdue_outcome",
+        "flat_fee_at_zero",
+        "grace_minutes",
+        "postal_address",
+        "reply_to",
+        "paper",
+    )
     add_fieldsets = ((None, {"fields": ("name", "licenses")}),)
     inlines = [EnvironmentInline, LicenseInline, MembershipInline]
+    commands = [
+        Command[Company](
+            name="set_logo",
+            title="Set logo",
+            icon="image",
+            applies=lambda _: True,
+            consequence=lambda _: (
+                "The picture is printed at the head of every document that is made from now on, of final invoices too, "
+                "in place of the one before."
+            ),
+            run=lambda company, now, logo: logos.set_logo(company=company, image=b"".join(logo.chunks()), now=now),
+            done="has its logo.",
+            form=LogoForm,
+        ),
+        Command[Company](
+            name="remove_logo",
+            title="Remove logo",
+            icon="hide_image",
+            applies=lambda company: CompanyLogo.objects.filter(company=company).exists(),
+            consequence=lambda _: "Documents begin with the company's name from now on.",
+            run=lambda company, now: logos.remove_logo(company=company),  # noqa: ARG005 (as every command is run)
+            done="has no logo any more.",
+        ),
+    ]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         return super().get_form(request, obj, change, **kwargs if change else {**kwargs, "form": CompanyForm})
@@ -116,7 +159,7 @@ class CompanyAdmin(ConsoleAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not permits(request, "accounts.view_apikey", obj):
-            return ((None, {"fields": ("name", "created_at")}), self.fieldsets[1])
+            return ((None, {"fields": ("name", "created_at")}), *self.fieldsets[1:])
         return super().get_fieldsets(request, obj)
 
     @display(description="API keys in use")
@@ -127,6 +170,26 @@ class CompanyAdmin(ConsoleAdmin):
             if key.is_usable(timezone.now())
         ]
         return format_html_join("", "<div>{} <code>{}</code> {}</div>", usable) or cells.EMPTY
+
+    @display(description="logo")
+    def logo_picture(self, row: Company) -> str | SafeString:
+        logo = CompanyLogo.objects.filter(company=row).first()
+        return cells.EMPTY if logo is None else cells.picture(bytes(logo.image), logo.format)
+
+
+@admin.register(CompanyLogo)
+class CompanyLogoAdmin(ConsoleAdmin):
+    """Set and removed on the company's page."""
+
+    wall = "company"
+    list_display = ["company", "format", "set_at"]
+    list_select_related = ["company"]
+    search_fields = ["company__name"]
+    fields = ["company", "picture", "format", "set_at"]
+
+    @display(description="picture")
+    def picture(self, row: CompanyLogo) -> SafeString:
+        return cells.picture(bytes(row.image), row.format)
 
 
 @admin.register(Environment)
@@ -359,6 +422,7 @@ class CustomerAdmin(ConsoleAdmin):
         "email",
         "phone",
         "description",
+        "grace_minutes",
         "environment",
         "state",
         "test_clock",
@@ -367,7 +431,7 @@ class CustomerAdmin(ConsoleAdmin):
         "created_at",
         "deleted_at",
     ]
-    editable = ("name", "email", "phone", "description")
+    editable = ("name", "email", "phone", "description", "grace_minutes")
     add_fieldsets = ((None, {"fields": ("environment", "name", "email", "phone", "description")}),)
 
     def create(self, form: Any) -> Customer:

@@ -43,6 +43,10 @@ class OverdueDaysMissing(BillingError):
         super().__init__("say after how many days an open invoice has its consequence")
 
 
+class LogoRefused(BillingError):
+    """A picture that no document can carry."""
+
+
 class ScopesInvalid(BillingError):
     """A key would open nothing, or something that does not exist."""
 
@@ -157,3 +161,19 @@ class IdempotencyKeyReused(BillingError):
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__(f"the idempotency key {key!r} belongs to a different request")
+
+
+class DidInvalid(BillingError):
+    """What is given as a decentralized identifier is none."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text[:100]
+        super().__init__(f"no decentralized identifier: {self.text!r}")
+
+
+class DidTaken(BillingError):
+    """Another customer of the environment has the decentralized identifier."""
+
+    def __init__(self, did: str) -> None:
+        self.did = did
+        super().__init__(f"another customer has the decentralized identifier {did!r}")

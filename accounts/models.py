@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.validators import validate_ipv46_address
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.db.models.functions import Upper
 
 from core.ids import new_id
 
@@ -29,6 +30,10 @@ class OverdueOutcome(models.TextChoices):
 
 class Company(models.Model):
     """A tenant: the company that runs its billing here."""
+
+    class Paper(models.TextChoices):
+        A4 = "a4", "A4"
+        LETTER = "letter", "US Letter"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=200, unique=True)
@@ -53,20 +58,52 @@ class Company(models.Model):
         help_text="Whether the flat fee of a price's first tier is due for a period in which nothing was used. It is "
         "kept with each price as it is made: a change holds for prices made from then on.",
     )
+    postal_address = models.TextField(
+        blank=True,
+        max_length=600,
+        help_text="Printed on invoices below the name, line by line: the address, and what the law asks for beside it.",
+    )
+    grace_minutes = models.PositiveIntegerField(
+        "grace",
+        default=60,
+        help_text="For how many minutes after a period's end late usage still gets onto its invoice, which is a draft so long.",
+    )
+    reply_to = models.EmailField(blank=True, help_text="Where answers to mailed invoices go.")
+    paper = models.CharField(max_length=6, choices=Paper, default=Paper.A4, help_text="What documents are made for.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
+            CheckConstraint(condition=Q(paper__in=["a4", "letter"]), name="company_paper_is_known"),
             CheckConstraint(
                 condition=Q(overdue_outcome="past_due") | Q(overdue_days__isnull=False),
                 name="company_overdue_days_if_something_follows",
-            )
+            ),
         ]
         verbose_name_plural = "companies"
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+
+class CompanyLogo(models.Model):
+    """What stands at the head of a company's documents. Beside the company, since whatever reads that needs no picture."""
+
+    class Format(models.TextChoices):
+        PNG = "png"
+        JPEG = "jpg"
+
+    company = models.OneToOneField(Company, on_delete=models.CASCADE, primary_key=True, related_name="logo")
+    image = models.BinaryField()
+    format = models.CharField(max_length=3, choices=Format)
+    set_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [CheckConstraint(condition=Q(format__in=["png", "jpg"]), name="company_logo_format_is_known")]
+
+    def __str__(self) -> str:
+        return f"logo of {self.company}"
 
 
 class Mode(models.TextChoices):
@@ -288,6 +325,9 @@ class Membership(models.Model):
 class TestClock(models.Model):
     """A clock of a test environment. Customers bound to it live at its time instead of the wall's."""
 
+    # Its name makes pytest take it for a test class, wherever a test imports it.
+    __test__ = False
+
     class Status(models.TextChoices):
         READY = "ready"
         ADVANCING = "advancing"
@@ -342,8 +382,17 @@ class Customer(models.Model):
     email = models.CharField(max_length=512, blank=True)
     phone = models.CharField(max_length=40, blank=True)
     description = models.CharField(max_length=5000, blank=True)
+    did = models.CharField(
+        max_length=100, blank=True, default="", db_default="", help_text="A decentralized identifier, if one is known."
+    )
     address = models.JSONField(null=True, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    grace_minutes = models.PositiveIntegerField(
+        "grace",
+        null=True,
+        blank=True,
+        help_text="In minutes; empty: the company's. How long their invoices stay drafts.",
+    )
     test_clock = models.ForeignKey(TestClock, on_delete=models.PROTECT, null=True, blank=True, related_name="customers")
     created_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True, blank=True)
@@ -351,9 +400,18 @@ class Customer(models.Model):
     objects = CustomerQuerySet.as_manager()
 
     class Meta:
+        constraints = [
+            # Who comes back after being deleted is somebody new.
+            UniqueConstraint(
+                fields=["environment", "did"],
+                condition=Q(deleted_at__isnull=True) & ~Q(did=""),
+                name="customer_one_per_did",
+            )
+        ]
         indexes = [
             models.Index(fields=["environment", "-created_at", "-id"], name="customer_newest_first"),
             models.Index(fields=["environment", "email"], name="customer_by_email"),
+            models.Index("environment", Upper("email"), name="customer_by_email_any_case"),
         ]
 
     def __str__(self) -> str:

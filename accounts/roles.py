@@ -43,21 +43,48 @@ _SUBSCRIPTIONS = (
     "subscriptions.itemterm",
     "subscriptions.discount",
     "subscriptions.appliedtaxrate",
+    "subscriptions.subscriptionschedule",
+    "subscriptions.schedulephase",
+    "subscriptions.phaseitem",
+    "subscriptions.phasediscount",
+    "subscriptions.phasetaxrate",
 )
 _INVOICES = (
     "invoices.invoice",
     "invoices.invoiceline",
+    "invoices.hostedlink",
     "invoices.invoiceitem",
     "invoices.invoicediscount",
     "invoices.linediscount",
     "invoices.linetax",
+    "invoices.payment",
+    "invoices.creditnote",
+    "invoices.creditnoteline",
+    "invoices.creditnotelinediscount",
+    "invoices.creditnotelinetax",
     "invoices.customerbalance",
     "invoices.customerbalancetransaction",
     "invoices.invoicenumbering",
     "invoices.billingfailure",
+    "invoices.invoiceverification",
+    "invoices.invoicemail",
 )
-_CREDIT = ("credits.creditgrant", "credits.grantedprice", "credits.ledgerentry", "credits.creditaccount")
-_COMPANY = ("accounts.company", "accounts.environment", "accounts.license", "accounts.licensenotice")
+_CREDIT = (
+    "credits.creditgrant",
+    "credits.grantedprice",
+    "credits.ledgerentry",
+    "credits.creditaccount",
+    "credits.eventcharge",
+    # Programs make them, with their meters.
+    "meters.currency",
+)
+_COMPANY = (
+    "accounts.company",
+    "accounts.companylogo",
+    "accounts.environment",
+    "accounts.license",
+    "accounts.licensenotice",
+)
 _ACCESS = ("accounts.apikey",)
 _PEOPLE = ("accounts.membership", "accounts.user")
 _REQUESTS = ("accounts.idempotencyrecord",)

@@ -12,7 +12,7 @@ from typing import Any, TypedDict, Unpack
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -45,7 +45,7 @@ from accounts.models import (
     Scope,
     TestClock,
 )
-from core.db import violates
+from core.db import refusing
 from core.metadata import MetadataChange
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
@@ -71,15 +71,10 @@ def create_company(*, name: str, licenses: Iterable[str] = (), now: datetime | N
     name = name.strip()
     if not 0 < len(name) <= _NAME_LENGTH:
         raise CompanyNameInvalid(name)
-    try:
-        with transaction.atomic():
-            company = Company.objects.create(name=name)
-            Environment.objects.bulk_create(Environment(company=company, mode=mode) for mode in Mode)
-            add_licenses(company=company, licenses=licenses, now=now)
-    except IntegrityError as error:
-        if violates(error, "accounts_company_name_key"):
-            raise CompanyNameTaken(name) from error
-        raise
+    with refusing({"accounts_company_name_key": CompanyNameTaken(name)}):
+        company = Company.objects.create(name=name)
+        Environment.objects.bulk_create(Environment(company=company, mode=mode) for mode in Mode)
+        add_licenses(company=company, licenses=licenses, now=now)
     return company
 
 
@@ -91,6 +86,10 @@ class BillingRules(TypedDict, total=False):
     overdue_days: int | None
     overdue_outcome: str
     flat_fee_at_zero: bool
+    postal_address: str
+    reply_to: str
+    grace_minutes: int
+    paper: str
 
 
 @transaction.atomic
@@ -243,6 +242,8 @@ class CustomerFields(TypedDict, total=False):
     email: str
     phone: str
     description: str
+    did: str
+    grace_minutes: int | None
     address: dict[str, Any] | None
 
 

@@ -25,7 +25,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _BITS_BELOW_THE_TIME = 80
 
-__all__ = ["first_id", "new_id", "read", "spell", "unspell"]
+__all__ = ["first_id", "made_at", "new_id", "read", "spell", "unspell"]
 
 
 def new_id() -> UUID:
@@ -36,6 +36,11 @@ def new_id() -> UUID:
 def first_id(instant: datetime) -> UUID:
     """Not greater than any id that is made from this instant on, and greater than those made a millisecond before."""
     return UUID(int=(instant - _EPOCH) // _MILLISECOND << _BITS_BELOW_THE_TIME)
+
+
+def made_at(identifier: UUID) -> datetime:
+    """When an id was made, to the millisecond."""
+    return _EPOCH + (identifier.int >> _BITS_BELOW_THE_TIME) * _MILLISECOND
 
 
 def spell(prefix: str, identifier: UUID) -> str:

@@ -38,10 +38,16 @@ def exponent(currency: str) -> int:
 def to_minor_units(amount: Decimal) -> int:
     """Round an amount in minor units to a whole one, half away from zero, so that negative lines mirror positive ones.
 
-    Called once per invoice line, and nowhere else.
+    Called once per invoice line, and once per event that is paid in a currency of the company's own; nowhere else.
     """
     # ROUND_HALF_UP is decimal's name for half away from zero. Unlike quantize(), this is free of the context's precision.
     return int(amount.to_integral_value(rounding=ROUND_HALF_UP))
+
+
+def in_minor_units(amount: Decimal, currency: str) -> int | None:
+    """An amount that a reader wrote, ``12.5`` US dollars, in minor units; None if it has a fraction of one."""
+    minor = EXACT.scaleb(amount, exponent(currency))
+    return int(minor) if minor == minor.to_integral_value() else None
 
 
 def share(amount: Decimal, fraction: Fraction) -> Decimal:

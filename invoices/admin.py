@@ -1,6 +1,5 @@
 """The console's pages of invoices: read, finalized, paid and voided here, never edited."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -13,13 +12,17 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-import invoices.console.reductions  # noqa: F401 (its pages)
+import invoices.console.reductions
+import invoices.console.verifications  # noqa: F401
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
 from core.console import cells
-from core.money import format_amount
 from core.periods import ceil_hour, floor_hour
 from invoices import services
+from invoices.console import mails, settlement
+from invoices.console.documents import LINK_COMMANDS, PrintedPages
+from invoices.console.exports import ExportPages
+from invoices.console.wording import money, these
 from invoices.models import (
     BillingFailure,
     CustomerBalance,
@@ -35,41 +38,19 @@ from meters.models import LatePolicy
 Status = Invoice.Status
 
 
-def _money(invoices: Sequence[Invoice], field: str) -> str:
-    """The totals per currency, test and live apart: "47.61 USD and 3.00 EUR, and 1.00 USD of test money"."""
-    totals: dict[tuple[bool, str], int] = defaultdict(int)
-    for invoice in invoices:
-        totals[not invoice.environment.is_live, invoice.currency] += getattr(invoice, field)
-    return " and ".join(
-        format_amount(total, currency) + (" in test mode" if is_test else "")
-        for (is_test, currency), total in sorted(totals.items())
-    )
-
-
-def _invoices(invoices: Sequence[Invoice]) -> str:
-    return "this invoice" if len(invoices) == 1 else f"these {len(invoices)} invoices"
-
-
 def _finalized(invoices: Sequence[Invoice]) -> str:
     customers = sorted({str(invoice.customer) for invoice in invoices})
     who = customers[0] if len(customers) == 1 else f"{len(customers)} customers"
     return (
-        f"{who} will owe {_money(invoices, 'total')}, by the usage counted when the draft was last rated; usage of the "
-        f"period that has arrived since is counted in now, and the customer's credit pays what it can. The next number is given to {_invoices(invoices)}, and "
+        f"{who} will owe {money(invoices, 'total')}, by the usage counted when the draft was last rated; usage of the "
+        f"period that has arrived since is counted in now, and the customer's credit pays what it can. The next number is given to {these(invoices)}, and "
         "lines, amounts and period can never be changed again."
-    )
-
-
-def _paid(invoices: Sequence[Invoice]) -> str:
-    return (
-        f"{_money(invoices, 'amount_remaining')} will be recorded as received outside of Tollbook, for "
-        f"{_invoices(invoices)}. No card is charged and no bank is asked. This cannot be undone."
     )
 
 
 def _voided(invoices: Sequence[Invoice]) -> str:
     return (
-        f"{_money(invoices, 'amount_remaining')} will not be collected any more. {_invoices(invoices).capitalize()} "
+        f"{money(invoices, 'amount_remaining')} will not be collected any more. {these(invoices).capitalize()} "
         "stays on record as void, with its number. This cannot be undone."
     )
 
@@ -164,7 +145,7 @@ class InvoiceLineInline(InvoiceLineColumns, ConsoleInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ConsoleAdmin):
+class InvoiceAdmin(ExportPages, PrintedPages):
     wire_prefix = "in"
     wire_parents = {"cus": "customer", "sub": "subscription"}
     list_display = [
@@ -179,7 +160,7 @@ class InvoiceAdmin(ConsoleAdmin):
         "due_at",
     ]
     list_filter = ["status", "environment", "environment__mode", "created_at", "due_at"]
-    list_select_related = ["environment__company", "customer__test_clock", "subscription__customer"]
+    list_select_related = ["environment__company", "customer__test_clock", "subscription__customer", "hosted_link"]
     search_fields = ["=number", "customer__name__istartswith", "customer__email__iexact"]
     search_help_text = "A number, an id (in_…, cus_…, sub_…), or the beginning of a customer's name."
     ordering = ["-created_at", "-pk"]
@@ -193,6 +174,8 @@ class InvoiceAdmin(ConsoleAdmin):
                     ("environment", "period_column"),
                     ("total_amount", "due_amount"),
                     ("paid_amount", "remaining_amount"),
+                    "credited_column",
+                    "documents_column",
                 )
             },
         ),
@@ -213,7 +196,7 @@ class InvoiceAdmin(ConsoleAdmin):
             },
         ),
     )
-    inlines = [InvoiceLineInline]
+    inlines = [InvoiceLineInline, settlement.PaymentInline]
     commands = [
         Command[Invoice](
             name="finalize",
@@ -224,25 +207,22 @@ class InvoiceAdmin(ConsoleAdmin):
             run=lambda invoice, now: services.finalize_invoice(invoice=invoice, now=now),
             done="final.",
         ),
-        Command[Invoice](
-            name="pay",
-            title="Record payment",
-            icon="payments",
-            applies=lambda invoice: invoice.status == Status.OPEN,
-            consequence=_paid,
-            run=lambda invoice, now: services.pay_invoice_out_of_band(invoice=invoice, now=now),
-            done="paid.",
-        ),
+        *settlement.COMMANDS,
+        mails.SEND,
+        settlement.REISSUE,
         Command[Invoice](
             name="void",
             title="Void",
             icon="block",
-            applies=lambda invoice: invoice.status == Status.OPEN,
+            applies=lambda invoice: (
+                invoice.status == Status.OPEN and not invoice.amount_paid and not invoice.pre_payment_credited
+            ),
             consequence=_voided,
             run=lambda invoice, now: services.void_invoice(invoice=invoice, now=now),
             done="void.",
             warns=True,
         ),
+        *LINK_COMMANDS,
     ]
 
     @display(description="number", ordering="number")
@@ -282,7 +262,13 @@ class InvoiceAdmin(ConsoleAdmin):
 
     @display(description="remaining")
     def remaining_amount(self, row: Invoice) -> str | SafeString:
-        return cells.amount(row.amount_remaining, row.currency) if row.status == Status.OPEN else cells.EMPTY
+        is_asked = row.status in {Status.OPEN, Status.UNCOLLECTIBLE}
+        return cells.amount(row.amount_remaining, row.currency) if is_asked else cells.EMPTY
+
+    @display(description="credited")
+    def credited_column(self, row: Invoice) -> str | SafeString:
+        amounts = {"before it was paid": row.pre_payment_credited, "after": row.post_payment_credited}
+        return cells.facts({name: cells.amount(one, row.currency) for name, one in amounts.items() if one})
 
     @display(description="metadata")
     def metadata_document(self, row: Invoice) -> str | SafeString:
@@ -362,14 +348,14 @@ class InvoiceNumberingAdmin(ConsoleAdmin):
 class BillingFailureAdmin(ConsoleAdmin):
     """What billing could not do. It tries again by itself, and a success removes the row."""
 
-    wire_parents = {"sub": "subscription", "in": "invoice"}
+    wire_parents = {"sub": "subscription", "in": "invoice", "sub_sched": "schedule"}
     searches_text = False
-    list_display = ["reason", "environment", "subscription", "invoice", "attempts", "failed_at", "retry_at"]
+    list_display = ["reason", "environment", "subscription", "invoice", "schedule", "attempts", "failed_at", "retry_at"]
     list_filter = ["environment", "environment__mode", "failed_at"]
-    list_select_related = ["environment__company", "subscription__customer", "invoice"]
+    list_select_related = ["environment__company", "subscription__customer", "invoice", "schedule__customer"]
     search_fields = ["reason"]
-    search_help_text = "The id of a subscription (sub_…) or invoice (in_…)."
-    fields = ["reason", "environment", "subscription", "invoice", "attempts", "failed_at", "retry_at"]
+    search_help_text = "The id of a subscription (sub_…), an invoice (in_…) or a schedule (sub_sched_…)."
+    fields = ["reason", "environment", "subscription", "invoice", "schedule", "attempts", "failed_at", "retry_at"]
 
 
 class _AmountColumns:

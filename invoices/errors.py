@@ -4,6 +4,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from core.errors import BillingError
+from core.money import exponent, format_amount
 
 
 class InvoiceStateRefused(BillingError):
@@ -92,3 +93,114 @@ class InvoiceNotDeletable(BillingError):
 class ProrationDateOutsidePeriod(BillingError):
     def __init__(self) -> None:
         super().__init__("The proration date must lie within the current billing period.")
+
+
+class InvoicePartlySettled(BillingError):
+    """What was paid or credited would hang in the air if the invoice were void."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The invoice was paid or credited in part. Reverse its payments and void its credit notes first, or issue a "
+            "credit note over the rest."
+        )
+
+
+class PaymentAmountInvalid(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A payment is above zero.")
+
+
+class AmountNotWhole(BillingError):
+    def __init__(self, currency: str) -> None:
+        super().__init__(f"An amount has at most {exponent(currency)} decimal places in {currency.upper()}.")
+
+
+class PaymentExceedsRemaining(BillingError):
+    """More than remains is not taken: whoever paid twice is to be paid back, or has it to their credit, by a choice."""
+
+    def __init__(self, amount: int, remaining: int, currency: str) -> None:
+        self.amount = amount
+        self.remaining = remaining
+        super().__init__(
+            f"The payment of {format_amount(amount, currency)} is more than the {format_amount(remaining, currency)} "
+            "that remain to be paid."
+        )
+
+
+class PaymentInFuture(BillingError):
+    def __init__(self) -> None:
+        super().__init__("A payment is recorded once it was received, not before.")
+
+
+class PaymentNotReversible(BillingError):
+    def __init__(self) -> None:
+        super().__init__("The payment is reversed already, or is the reversal of another.")
+
+
+class InvoiceCreditedSince(BillingError):
+    """What was given back had been paid: without that payment it would be owed twice."""
+
+    def __init__(self) -> None:
+        super().__init__("A credit note has given back what had been paid. The payment cannot be reversed any more.")
+
+
+class RecipientMissing(BillingError):
+    def __init__(self) -> None:
+        super().__init__("The customer has no email address that the invoice could be sent to.")
+
+
+class CreditNoteEmpty(BillingError):
+    """Nothing is left to be credited, or nothing was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing would be credited.")
+
+
+class CreditLineRefused(BillingError):
+    """
+    :ivar position: of the line among those to be credited, from 0
+    """
+
+    def __init__(self, position: int, message: str) -> None:
+        self.position = position
+        super().__init__(message)
+
+
+class CreditLineForeign(CreditLineRefused):
+    def __init__(self, position: int) -> None:
+        super().__init__(position, "The line is not one of the invoice, or is named twice.")
+
+
+class CreditExceedsLine(CreditLineRefused):
+    """No line is credited beyond what it charged, by all credit notes together."""
+
+    def __init__(self, position: int, left: int, currency: str) -> None:
+        super().__init__(position, f"Of this line {format_amount(left, currency)} are left to be credited.")
+
+
+class CreditExceedsInvoice(BillingError):
+    """No invoice is credited beyond its total, by all credit notes together."""
+
+    def __init__(self, left: int, currency: str) -> None:
+        self.left = left
+        super().__init__(f"Of this invoice {format_amount(left, currency)} are left to be credited.")
+
+
+class CreditNoteSplitWrong(BillingError):
+    """What had been paid already goes back somehow, and what was still to be paid does not."""
+
+    def __init__(self, given: int, wanted: int, currency: str) -> None:
+        self.wanted = wanted
+        super().__init__(
+            f"{format_amount(wanted, currency)} of it had been paid already: refund, balance and what is given back "
+            f"elsewhere must come to that together, not to {format_amount(given, currency)}."
+        )
+
+
+class CreditNoteNotVoidable(BillingError):
+    """Once money or credit went back to the customer, or the invoice is settled, a credit note stands."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A credit note can be voided once, while its invoice is still to be paid, and if no credit has come back by it."
+        )

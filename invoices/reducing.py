@@ -42,6 +42,10 @@ class Terms:
         own = self._running(subscription.pk, at)
         return of_items + (own or self._running(subscription.customer_id, at))
 
+    def discounts_of_customer(self, customer_id: UUID, at: datetime) -> list[Discount]:
+        """What runs at an instant for all that a customer is billed."""
+        return self._running(customer_id, at)
+
     def tax_rates_of(self, line: InvoiceLine) -> TaxRates:
         """An item's own, or else its subscription's, or else the customer's."""
         owners = (line.subscription_item_id, line.invoice.subscription_id, line.invoice.customer_id)
@@ -71,12 +75,15 @@ class Reduced:
         return taken
 
 
-def read_terms(environment_id: UUID, subscriptions: Sequence[Subscription], *, lock: bool) -> Terms:
+def read_terms(
+    environment_id: UUID, subscriptions: Sequence[Subscription], *, lock: bool, customer_id: UUID | None = None
+) -> Terms:
     """Read the discounts and tax rates of subscriptions of one environment, in as many queries however many they are.
 
+    :param customer_id: whose general ones are read, too, subscriptions or none
     :param lock: hold discounts that can be used up until the transaction's end, so that each is used by one invoice
     """
-    customers = {subscription.customer_id for subscription in subscriptions}
+    customers = {subscription.customer_id for subscription in subscriptions} | ({customer_id} - {None})
     items = [item.pk for subscription in subscriptions for item in subscription.items.all()]
     owned = Q(customer__in=customers) & (
         Q(subscription__isnull=True, subscription_item__isnull=True)
@@ -202,13 +209,17 @@ def read_reduced(invoice: Invoice) -> Reduced:
 
 
 def reduce_again(
-    lines: Mapping[Invoice, Sequence[InvoiceLine]], *, credit: Mapping[UUID, int] = MappingProxyType({})
+    lines: Mapping[Invoice, Sequence[InvoiceLine]],
+    *,
+    credit: Mapping[UUID, int] = MappingProxyType({}),
+    asked: Mapping[UUID, TaxRates] = MappingProxyType({}),
 ) -> None:
     """Compute drafts' discounts, taxes and totals from their lines as they are now. The caller holds the drafts' locks.
 
     The discounts are those that the drafts were made with; lines are asked the taxes that they were asked then.
 
     :param credit: what credit pays of lines, by their ids
+    :param asked: what taxes are asked of lines that are new, by their ids
     :raises AmountTooLarge: if a total is beyond what an invoice can hold
     """
     drafts = list(lines)
@@ -228,7 +239,7 @@ def reduce_again(
             draft,
             mine,
             discounts=discounts.get(draft.pk, ()),
-            tax_rates_of=lambda line: rates.get(line.pk, ()),
+            tax_rates_of=lambda line: rates.get(line.pk) or asked.get(line.pk, ()),
             billed=billed,
             credit=credit,
         )

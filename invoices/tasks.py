@@ -10,16 +10,13 @@ from invoices import services
 
 
 @shared_task(acks_late=True, ignore_result=True)
-def close_due_periods() -> None:
-    """Let happen what is due: periods that are over become drafts, drafts whose grace is over become final invoices, and
-    what stays open too long moves its subscription on.
+def run_billing() -> None:
+    """Let happen what is due: schedules begin, periods that are over become drafts, drafts whose grace is over become
+    final invoices, and what stays open too long moves its subscription on.
 
     Lost or doubled, it does no harm: it looks for its own work, and the next one comes in seconds.
     """
-    wall = timezone.now()
-    services.close_due_periods(now=wall)
-    services.finalize_due_drafts(now=wall)
-    services.escalate_due_invoices(now=wall)
+    services.run_billing(now=timezone.now())
 
 
 @shared_task(acks_late=True, ignore_result=True)
@@ -40,6 +37,18 @@ def drop_expired_usage() -> None:
     if settings.USAGE_RETENTION_DAYS:
         retention = timedelta(days=settings.USAGE_RETENTION_DAYS)
         services.drop_expired_usage(now=timezone.now(), retention=retention)
+
+
+@shared_task(ignore_result=True)
+def send_mails() -> None:
+    """Send the mails with invoices that wait."""
+    services.send_mails(now=timezone.now())
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def verify_invoices() -> None:
+    """Compute the invoices of the last days again, from events to totals; a difference is an alarm."""
+    services.verify_invoices(now=timezone.now())
 
 
 @shared_task(acks_late=True, ignore_result=True)

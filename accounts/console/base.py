@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.console.commands import Command
-from accounts.console.walls import Walled, walled_filter
+from accounts.console.walls import Walled, person_of, walled_filter
 from accounts.models import Customer
 from core.console import cells
 from core.console.paging import BoundedChangeList, BoundedPaginator
@@ -240,7 +240,7 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
 
     def _form(self, request: HttpRequest, command: Command[Any], *, is_sent: bool) -> Form:
         # A form that asks for nothing is valid as soon as it is sent.
-        return (command.form or Form)(request.POST if is_sent else None)
+        return (command.form or Form)(*((request.POST, request.FILES) if is_sent else ()))
 
     def _ask(
         self,
@@ -269,9 +269,10 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
     def _carry_out(
         self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], answers: Mapping[str, Any]
     ) -> None:
+        signature = {"recorded_by": str(person_of(request))} if command.signed else {}
         for row in rows:
             try:
-                command.run(row, self.now_for(row), **answers)
+                command.run(row, self.now_for(row), **answers, **signature)
             except BillingError as refusal:
                 self.message_user(request, f"{row}: {refusal}", messages.ERROR)
                 continue

@@ -23,6 +23,7 @@ class Command(Generic[Row]):
     :ivar run: the service call, at an instant of the row's own clock; what a form asked for comes by keyword
     :ivar done: what to say of a row afterwards
     :ivar form: what the person must say with it, such as a reason; once for all rows
+    :ivar signed: whether the service keeps who did it: it comes by the keyword ``recorded_by``
     :ivar permission: the action of the role's permission on the row's model
     """
 
@@ -34,5 +35,6 @@ class Command(Generic[Row]):
     run: Callable[..., Any]
     done: str
     form: type[Form] | None = None
+    signed: bool = False
     permission: str = "change"
     warns: bool = False

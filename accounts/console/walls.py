@@ -15,7 +15,7 @@ from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField
 from django.http import HttpRequest
 
-from accounts.models import Company, Environment, License, LicenseNotice, Membership, User
+from accounts.models import Company, CompanyLogo, Environment, License, LicenseNotice, Membership, User
 from accounts.roles import GRANTS, roles_granting
 
 
@@ -68,7 +68,7 @@ def company_ids_of(row: Model) -> set[UUID]:
     """The companies that a row belongs to: one, but for people, who may be members of several."""
     if isinstance(row, Company):
         return {row.pk}
-    if isinstance(row, (Environment, License, Membership)):
+    if isinstance(row, (CompanyLogo, Environment, License, Membership)):
         return {row.company_id}
     if isinstance(row, LicenseNotice):
         return {row.license.company_id}

@@ -1,5 +1,6 @@
 """How values read in the console: amounts with their currency, quantities in full, instants in UTC and labeled so."""
 
+import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,11 @@ def plain(value: Decimal) -> str:
 def amount(minor_units: int, currency: str) -> SafeString:
     """Whole minor units as an amount: ``47.61 USD``."""
     return format_html('<span class="amount">{}</span>', format_amount(minor_units, currency))
+
+
+def worded_amount(text: str) -> SafeString:
+    """An amount that its currency has put into words."""
+    return format_html('<span class="amount">{}</span>', text)
 
 
 def exact_amount(minor_units: Decimal | None, currency: str) -> str | SafeString:
@@ -86,3 +92,14 @@ def facts(pairs: Mapping[str, object]) -> str | SafeString:
         return EMPTY
     rows = ((name.replace("_", " "), value) for name, value in pairs.items())
     return format_html('<span class="facts">{}</span>', format_html_join("", "<span><b>{}</b> {}</span>", rows))
+
+
+def picture(image: bytes, format: str) -> SafeString:  # noqa: A002 (its name)
+    """A small picture, within the page."""
+    kind = "jpeg" if format == "jpg" else format
+    return format_html(
+        '<img alt="" style="max-height: 4.5rem; max-width: 16rem; background: #fff; padding: .25rem" '
+        'src="data:image/{};base64,{}">',
+        kind,
+        base64.b64encode(image).decode(),
+    )

@@ -5,6 +5,13 @@ from invoices.models.balances import (
     CustomerBalanceTransaction,
     CustomerBalanceTransactionQuerySet,
 )
+from invoices.models.credit_notes import (
+    CreditNote,
+    CreditNoteLine,
+    CreditNoteLineDiscount,
+    CreditNoteLineTax,
+    CreditNoteQuerySet,
+)
 from invoices.models.documents import (
     Invoice,
     InvoiceLine,
@@ -14,22 +21,38 @@ from invoices.models.documents import (
 )
 from invoices.models.failures import BillingFailure, BillingFailureQuerySet
 from invoices.models.items import InvoiceItem, InvoiceItemQuerySet
+from invoices.models.links import HostedLink
+from invoices.models.mails import InvoiceMail, InvoiceMailQuerySet
+from invoices.models.payments import Payment, PaymentQuerySet
 from invoices.models.reductions import InvoiceDiscount, LineDiscount, LineTax
+from invoices.models.verifications import InvoiceVerification, InvoiceVerificationQuerySet
 
 __all__ = [
     "BillingFailure",
     "BillingFailureQuerySet",
+    "CreditNote",
+    "CreditNoteLine",
+    "CreditNoteLineDiscount",
+    "CreditNoteLineTax",
+    "CreditNoteQuerySet",
     "CustomerBalance",
     "CustomerBalanceTransaction",
     "CustomerBalanceTransactionQuerySet",
+    "HostedLink",
     "Invoice",
     "InvoiceDiscount",
     "InvoiceItem",
     "InvoiceItemQuerySet",
     "InvoiceLine",
     "InvoiceLineQuerySet",
+    "InvoiceMail",
+    "InvoiceMailQuerySet",
     "InvoiceNumbering",
     "InvoiceQuerySet",
+    "InvoiceVerification",
+    "InvoiceVerificationQuerySet",
     "LineDiscount",
     "LineTax",
+    "Payment",
+    "PaymentQuerySet",
 ]

@@ -42,6 +42,7 @@ class CustomerBalanceTransaction(models.Model):
         ADJUSTMENT = "adjustment"
         APPLIED_TO_INVOICE = "applied_to_invoice"
         UNAPPLIED_FROM_INVOICE = "unapplied_from_invoice"
+        CREDIT_NOTE = "credit_note"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="balance_transactions")

@@ -47,6 +47,14 @@ class Invoice(models.Model):
     subscription = models.ForeignKey(
         Subscription, on_delete=models.PROTECT, null=True, blank=True, related_name="invoices"
     )
+    revises = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="revisions",
+        help_text="The invoice that was voided, and that this one was made from to take its place.",
+    )
     number = models.CharField(max_length=40, blank=True, help_text="Gapless per environment, taken when finalized.")
     status = models.CharField(max_length=13, choices=Status, default=Status.DRAFT)
     billing_reason = models.CharField(max_length=24, choices=BillingReason)
@@ -64,7 +72,13 @@ class Invoice(models.Model):
     exclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that the total has on top of the lines.")
     total = models.BigIntegerField(default=0)
     amount_due = models.BigIntegerField(default=0)
-    amount_paid = models.BigIntegerField(default=0)
+    amount_paid = models.BigIntegerField(default=0, help_text="The sum of its payments.")
+    pre_payment_credited = models.BigIntegerField(
+        default=0, help_text="What credit notes took off what was still to be paid."
+    )
+    post_payment_credited = models.BigIntegerField(
+        default=0, help_text="What credit notes gave back of what had been paid."
+    )
     starting_balance = models.BigIntegerField(
         default=0, help_text="The customer's balance before the invoice became final; below zero is to their credit."
     )
@@ -72,6 +86,9 @@ class Invoice(models.Model):
         null=True, blank=True, help_text="The customer's balance after the invoice became final; empty for a draft."
     )
     paid_out_of_band = models.BooleanField(default=False)
+    parties = models.JSONField(
+        null=True, blank=True, help_text="Who bills whom, as it was when the invoice became final; empty for a draft."
+    )
     description = models.TextField(blank=True)
     footer = models.TextField(blank=True)
     custom_fields = models.JSONField(default=list, blank=True, help_text="Up to four names and values, as printed.")
@@ -87,6 +104,11 @@ class Invoice(models.Model):
         help_text="What becomes of it, as its subscription's collection was paused when it was made.",
     )
     finalized_at = models.DateTimeField(null=True, blank=True)
+    counted_before = models.UUIDField(
+        null=True,
+        editable=False,
+        help_text="An id made as the invoice became final: events whose ids are smaller were there to be counted.",
+    )
     due_at = models.DateTimeField(null=True, blank=True)
     escalates_at = models.DateTimeField(
         null=True,
@@ -131,6 +153,22 @@ class Invoice(models.Model):
             CheckConstraint(
                 condition=Q(amount_due__gte=0) & Q(amount_paid__gte=0), name="invoice_amounts_not_negative"
             ),
+            CheckConstraint(
+                condition=Q(pre_payment_credited__gte=0, post_payment_credited__gte=0),
+                name="invoice_credited_not_negative",
+            ),
+            CheckConstraint(
+                condition=Q(pre_payment_credited=0, post_payment_credited=0)
+                | Q(total__gte=F("pre_payment_credited") + F("post_payment_credited")),
+                name="invoice_not_credited_beyond_its_total",
+            ),
+            # Neither more nor less: what is paid and what is credited before that make up what is due, or it is not paid.
+            CheckConstraint(
+                condition=Q(status="paid", amount_due=F("amount_paid") + F("pre_payment_credited"))
+                | Q(status__in=["open", "uncollectible"], amount_due__gt=F("amount_paid") + F("pre_payment_credited"))
+                | Q(status__in=["draft", "void"], amount_paid=0, pre_payment_credited=0, post_payment_credited=0),
+                name="invoice_paid_iff_nothing_remains",
+            ),
             CheckConstraint(condition=Q(period_end__gte=F("period_start")), name="invoice_period_in_order"),
         ]
         indexes = [
@@ -152,7 +190,13 @@ class Invoice(models.Model):
 
     @property
     def amount_remaining(self) -> int:
-        return self.amount_due - self.amount_paid
+        """What the customer is still to pay: what was due, without payments and credit notes."""
+        return self.amount_due - self.amount_paid - self.pre_payment_credited
+
+    @property
+    def amount_creditable(self) -> int:
+        """What credit notes can still take back."""
+        return max(self.total - self.pre_payment_credited - self.post_payment_credited, 0)
 
 
 # What stands as billed, whether it was paid or not.

@@ -9,7 +9,7 @@ from django.db.models import CheckConstraint, Q, UniqueConstraint
 from accounts.models import Environment
 from core.ids import new_id
 from invoices.models.documents import Invoice
-from subscriptions.models import Subscription
+from subscriptions.models import Subscription, SubscriptionSchedule
 
 
 class BillingFailureQuerySet(models.QuerySet["BillingFailure"]):
@@ -22,7 +22,8 @@ class BillingFailureQuerySet(models.QuerySet["BillingFailure"]):
 
 
 class BillingFailure(models.Model):
-    """A subscription whose period could not be closed, or a draft that could not be finalized, and why.
+    """A subscription whose period could not be closed, a draft that could not be finalized, or a schedule that could not
+    begin, and why.
 
     It stands as long as the trouble lasts: billing tries again at ``retry_at``, ever more rarely, and a success
     deletes the row.
@@ -36,6 +37,9 @@ class BillingFailure(models.Model):
     invoice = models.ForeignKey(
         Invoice, on_delete=models.CASCADE, null=True, blank=True, related_name="billing_failures"
     )
+    schedule = models.ForeignKey(
+        SubscriptionSchedule, on_delete=models.CASCADE, null=True, blank=True, related_name="billing_failures"
+    )
     reason = models.TextField()
     attempts = models.PositiveIntegerField(default=1)
     failed_at = models.DateTimeField(help_text="The latest attempt.")
@@ -47,12 +51,14 @@ class BillingFailure(models.Model):
         ordering = ["-failed_at"]
         constraints = [
             CheckConstraint(
-                condition=Q(subscription__isnull=False, invoice__isnull=True)
-                | Q(subscription__isnull=True, invoice__isnull=False),
+                condition=Q(subscription__isnull=False, invoice__isnull=True, schedule__isnull=True)
+                | Q(subscription__isnull=True, invoice__isnull=False, schedule__isnull=True)
+                | Q(subscription__isnull=True, invoice__isnull=True, schedule__isnull=False),
                 name="billing_failure_of_one_thing",
             ),
             UniqueConstraint(fields=["environment", "subscription"], name="billing_failure_one_per_subscription"),
             UniqueConstraint(fields=["environment", "invoice"], name="billing_failure_one_per_invoice"),
+            UniqueConstraint(fields=["environment", "schedule"], name="billing_failure_one_per_schedule"),
         ]
 
     def __str__(self) -> str:

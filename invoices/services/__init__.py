@@ -1,8 +1,10 @@
 """Every write to invoices, and to subscriptions where money is due for it."""
 
+from invoices.services.amending import ProrationBehavior
 from invoices.services.balances import adjust_balance, set_balance, update_balance_transaction
-from invoices.services.bargaining import change_terms
-from invoices.services.changing import ProrationBehavior, SubscriptionWords, update_subscription
+from invoices.services.bargaining import TermsOfItem, change_terms
+from invoices.services.beginning import SubscriptionTerms
+from invoices.services.changing import SubscriptionWords, update_subscription
 from invoices.services.clocks import (
     advance_test_clock,
     delete_expired_test_clocks,
@@ -11,21 +13,47 @@ from invoices.services.clocks import (
     run_test_clocks,
 )
 from invoices.services.closing import GRACE
-from invoices.services.collecting import mark_invoice_uncollectible, pay_invoice_out_of_band, void_invoice
+from invoices.services.collecting import mark_invoice_uncollectible, void_invoice
 from invoices.services.finalizing import finalize_invoice
 from invoices.services.items import ItemTerms, create_invoice_item, remove_invoice_item, update_invoice_item
+from invoices.services.linking import close_link, replace_link
+from invoices.services.mailing import send_invoice, send_mails
 from invoices.services.manual import DraftTerms, InvoiceWords, create_invoice, currency_of, delete_draft, update_invoice
+from invoices.services.noting import (
+    CreditNoteTerms,
+    DraftedCreditNote,
+    LineCredit,
+    issue_credit_note,
+    preview_credit_note,
+    update_credit_note,
+    void_credit_note,
+)
+from invoices.services.parallel import WorkerLost, run_billing_side_by_side
+from invoices.services.paying import pay_invoice_out_of_band, record_payment, reverse_payment
 from invoices.services.previewing import PreviewedInvoice, preview_invoice
 from invoices.services.recounting import RECOUNTED_DAYS, recount_invoiced_usage
 from invoices.services.retention import drop_expired_usage
-from invoices.services.stepping import close_due_periods, escalate_due_invoices, finalize_due_drafts
+from invoices.services.revising import reissue_invoice
+from invoices.services.running import BillingRun, Forecast, count_due, forecast_billing, run_billing
+from invoices.services.scheduling import (
+    cancel_schedule,
+    create_schedule,
+    release_schedule,
+    schedule_subscription,
+    update_schedule,
+)
+from invoices.services.stepping import (
+    close_due_periods,
+    escalate_due_invoices,
+    finalize_due_drafts,
+    start_due_schedules,
+)
 from invoices.services.subscribing import (
-    SubscriptionTerms,
     cancel_subscription,
     delete_customer,
     start_subscription,
 )
-from invoices.services.sweeping import Swept
+from invoices.services.sweeping import CHUNK, Swept
 from invoices.services.timing import (
     cancel_later,
     change_trial_end,
@@ -35,28 +63,42 @@ from invoices.services.timing import (
     resume_subscription,
 )
 from invoices.services.trying import preview_after
+from invoices.services.verifying import VERIFIED_DAYS, resolve_verification, verify_invoice, verify_invoices
 
 __all__ = [
+    "CHUNK",
     "GRACE",
     "RECOUNTED_DAYS",
+    "VERIFIED_DAYS",
+    "BillingRun",
+    "CreditNoteTerms",
     "DraftTerms",
+    "DraftedCreditNote",
+    "Forecast",
     "InvoiceWords",
     "ItemTerms",
+    "LineCredit",
     "PreviewedInvoice",
     "ProrationBehavior",
     "SubscriptionTerms",
     "SubscriptionWords",
     "Swept",
+    "TermsOfItem",
+    "WorkerLost",
     "adjust_balance",
     "advance_test_clock",
     "cancel_later",
+    "cancel_schedule",
     "cancel_subscription",
     "change_terms",
     "change_trial_end",
     "close_due_periods",
+    "close_link",
     "collect_again",
+    "count_due",
     "create_invoice",
     "create_invoice_item",
+    "create_schedule",
     "currency_of",
     "delete_customer",
     "delete_draft",
@@ -66,22 +108,42 @@ __all__ = [
     "escalate_due_invoices",
     "finalize_due_drafts",
     "finalize_invoice",
+    "forecast_billing",
+    "issue_credit_note",
     "mark_invoice_uncollectible",
     "pause_collection",
     "pause_subscription",
     "pay_invoice_out_of_band",
     "preview_after",
+    "preview_credit_note",
     "preview_invoice",
+    "record_payment",
     "recount_invoiced_usage",
+    "reissue_invoice",
+    "release_schedule",
     "remove_invoice_item",
+    "replace_link",
+    "resolve_verification",
     "resume_subscription",
+    "reverse_payment",
+    "run_billing",
+    "run_billing_side_by_side",
     "run_test_clock",
     "run_test_clocks",
+    "schedule_subscription",
+    "send_invoice",
+    "send_mails",
     "set_balance",
+    "start_due_schedules",
     "start_subscription",
     "update_balance_transaction",
+    "update_credit_note",
     "update_invoice",
     "update_invoice_item",
+    "update_schedule",
     "update_subscription",
+    "verify_invoice",
+    "verify_invoices",
+    "void_credit_note",
     "void_invoice",
 ]

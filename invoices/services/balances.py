@@ -128,6 +128,18 @@ def give_back_to_balance(invoice: Invoice, *, now: datetime) -> None:
     _store([balance], [_entry(balance, Kind.UNAPPLIED_FROM_INVOICE, change, now, invoice)])
 
 
+def credit_balance(invoice: Invoice, amount: int, *, now: datetime) -> CustomerBalanceTransaction:
+    """Put what a credit note gives back onto the balance of an invoice's customer. The caller holds the invoice's lock.
+
+    :raises AmountTooLarge: if the balance would be beyond what can be kept
+    """
+    key = invoice.customer_id, invoice.currency
+    balance = _locked(invoice.environment_id, {key})[key]
+    entry = _entry(balance, Kind.CREDIT_NOTE, -amount, now, invoice)
+    _store([balance], [entry])
+    return entry
+
+
 def _locked_balance(customer: Customer, currency: str, now: datetime) -> CustomerBalance:
     if currency not in CURRENCIES:
         raise CurrencyUnknown(currency)

@@ -19,9 +19,17 @@ from credits.models import CreditGrant
 from credits.services import expire_grants_on_clock
 from invoices.models import Invoice
 from invoices.services.collecting import escalate_invoices
-from invoices.services.stepping import due_drafts, due_escalations, due_subscriptions, finalize, step
+from invoices.services.stepping import (
+    due_drafts,
+    due_escalations,
+    due_schedules,
+    due_subscriptions,
+    finalize,
+    start,
+    step,
+)
 from invoices.services.subscribing import delete_customer
-from subscriptions.models import Price, Subscription
+from subscriptions.models import Price, Subscription, SubscriptionSchedule
 
 _INTERVALS_AT_ONCE = 2
 # Where nothing recurs, there is no interval to go by.
@@ -123,6 +131,10 @@ def _let_happen(clock: TestClock, now: datetime) -> None:
     # What a grant may pay for, its dates say: it matters to nothing below when this is written.
     expire_grants_on_clock(clock=clock, now=now)
     while True:
+        schedules = list(due_schedules(now, clock).select_for_update(of=("self",), no_key=True))
+        if schedules:
+            start(schedules)
+            continue
         subscriptions = list(due_subscriptions(now, clock).select_for_update(of=("self",), no_key=True))
         if subscriptions:
             step(subscriptions, now=now)
@@ -139,7 +151,9 @@ def _let_happen(clock: TestClock, now: datetime) -> None:
 
 def _next_due(clock: TestClock) -> datetime | None:
     invoices = Invoice.objects.filter(customer__test_clock=clock)
+    unstarted = SubscriptionSchedule.objects.filter(status=SubscriptionSchedule.Status.NOT_STARTED)
     instants = [
+        unstarted.filter(customer__test_clock=clock).aggregate(at=Min("start_at"))["at"],
         Subscription.objects.filter(customer__test_clock=clock).aggregate(at=Min("wakes_at"))["at"],
         invoices.filter(status=Invoice.Status.DRAFT).aggregate(at=Min("finalizes_at"))["at"],
         invoices.aggregate(at=Min("escalates_at"))["at"],

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import chain
+from typing import Any
 
-from django.db.models import F, Prefetch
+from django.db.models import F, Prefetch, prefetch_related_objects
 
+from accounts.models import Company, Customer
 from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
@@ -17,12 +19,28 @@ from subscriptions.services import advance_subscriptions, current_period
 from webhooks.kinds import Kind
 from webhooks.services import record
 
-# For as long after the end of a period, late usage still gets onto its invoice.
+# For as long after the end of a period late usage still gets onto its invoice, where nobody has set it otherwise.
 GRACE = timedelta(hours=1)
+
+
+def grace_of(customer: Customer, company: Company) -> timedelta:
+    """For how long an invoice of a period stays a draft: the customer's own grace, or else the company's."""
+    own = customer.grace_minutes
+    return timedelta(minutes=company.grace_minutes if own is None else own)
 
 
 def subscriptions_with_items() -> SubscriptionQuerySet:
     """Subscriptions with all that billing them reads."""
+    return Subscription.objects.select_related("customer__test_clock").prefetch_related(*_items_and_terms())
+
+
+def reread_items(subscription: Subscription) -> None:
+    """Read a subscription's items and terms again, once they were changed. What else was changed in memory stays."""
+    subscription.refresh_from_db(fields=["items", "terms"])
+    prefetch_related_objects([subscription], *_items_and_terms())
+
+
+def _items_and_terms() -> "list[Prefetch[Any]]":
     items = (
         SubscriptionItem.objects.present()
         .select_related("price__product", "price__meter")
@@ -34,9 +52,7 @@ def subscriptions_with_items() -> SubscriptionQuerySet:
         .select_related("item", "price__product", "price__meter")
         .prefetch_related("price__tiers")
     )
-    return Subscription.objects.select_related("customer__test_clock").prefetch_related(
-        Prefetch("items", items), Prefetch("terms", terms)
-    )
+    return [Prefetch("items", items), Prefetch("terms", terms)]
 
 
 def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
@@ -46,6 +62,7 @@ def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> No
     """
     charges = {subscription.pk: cycle_charges(subscription) for subscription in subscriptions}
     environment_id = subscriptions[0].environment_id
+    company = Company.objects.get(environments=environment_id)
     answers, true_ups = read_all_usage(environment_id, charges, due_true_ups(subscriptions))
     waiting = take_waiting_items(environment_id, subscriptions)
     invoices: list[Invoice] = []
@@ -64,7 +81,7 @@ def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> No
                 period=current_period(subscription),
                 billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE,
                 created_at=now,
-                finalizes_at=now + GRACE,
+                finalizes_at=now + grace_of(subscription.customer, company),
             )
             invoices.append(invoice)
             lines.extend(made)

@@ -1,11 +1,11 @@
-"""Final invoices are paid, voided or given up, and their subscriptions follow: what stays open makes them past due.
+"""Final invoices are voided or given up, and their subscriptions follow: what stays open makes them past due.
 
-There is no payment provider. Invoices are paid out of band, and only those that are sent have a day to be paid by.
+Payments are recorded (:mod:`invoices.services.paying`), and only invoices that are sent have a day to be paid by.
 Locks are taken in one order: the subscription's before its invoices'.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -14,7 +14,7 @@ from accounts.clocks import hold_clock
 from accounts.models import Company, OverdueOutcome
 from core.bulk import update_rows
 from credits.services import give_back_credit
-from invoices.errors import InvoiceNotOpen
+from invoices.errors import InvoiceNotOpen, InvoicePartlySettled
 from invoices.models import Invoice
 from invoices.services.balances import give_back_to_balance
 from invoices.services.closing import subscriptions_with_items
@@ -24,29 +24,10 @@ from subscriptions.statuses import OVER, Status
 from webhooks.kinds import Kind
 from webhooks.services import record
 
+# What is still to be paid, or would be if the customer could.
+COLLECTED = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
+
 _LATER = timedelta(seconds=1)
-
-
-@transaction.atomic
-def pay_invoice_out_of_band(*, invoice: Invoice, now: datetime) -> Invoice:
-    """Note that an invoice was paid in full in a way that is not seen here: by transfer, check, cash.
-
-    A subscription that waited for it is active again.
-
-    :returns: the invoice as it is now
-    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
-    :raises InvoiceNotOpen: if it is a draft, paid or void
-    """
-    invoice, subscription = _locked(invoice, now, Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
-    invoice.status = Invoice.Status.PAID
-    invoice.amount_paid = invoice.amount_due
-    invoice.paid_out_of_band = True
-    invoice.paid_at = now
-    invoice.escalates_at = None
-    invoice.save(update_fields=["status", "amount_paid", "paid_out_of_band", "paid_at", "escalates_at"])
-    record(Kind.INVOICE_PAID, rows=[invoice], now=now)
-    _follow(subscription, invoice, now)
-    return invoice
 
 
 @transaction.atomic
@@ -58,10 +39,13 @@ def void_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     :returns: the invoice as it is now
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises InvoiceNotOpen: if it is a draft, paid or void
+    :raises InvoicePartlySettled: if something of it was paid or credited
     """
-    invoice, subscription = _locked(invoice, now, Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
+    invoice, subscription = locked_with_subscription(invoice, now, COLLECTED)
+    if invoice.amount_paid or invoice.pre_payment_credited:
+        raise InvoicePartlySettled
     _void([invoice], now)
-    _follow(subscription, invoice, now)
+    follow(subscription, invoice, now)
     return invoice
 
 
@@ -73,13 +57,13 @@ def mark_invoice_uncollectible(*, invoice: Invoice, now: datetime) -> Invoice:
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises InvoiceNotOpen: if it is not open
     """
-    invoice, subscription = _locked(invoice, now, Invoice.Status.OPEN)
+    invoice, subscription = locked_with_subscription(invoice, now, [Invoice.Status.OPEN])
     invoice.status = Invoice.Status.UNCOLLECTIBLE
     invoice.uncollectible_at = now
     invoice.escalates_at = None
     invoice.save(update_fields=["status", "uncollectible_at", "escalates_at"])
     record(Kind.INVOICE_MARKED_UNCOLLECTIBLE, rows=[invoice], now=now)
-    _follow(subscription, invoice, now)
+    follow(subscription, invoice, now)
     return invoice
 
 
@@ -109,7 +93,10 @@ def give_up_first_invoices(subscriptions: Sequence[Subscription], *, now: dateti
     """Void what is open of subscriptions that expired before their first invoice was paid."""
     expired = [one for one in subscriptions if one.status == Status.INCOMPLETE_EXPIRED]
     if expired:
-        waiting = Invoice.objects.filter(subscription__in=expired, status=Invoice.Status.OPEN)
+        # What was paid in part stays: somebody has to give that back first.
+        waiting = Invoice.objects.filter(
+            subscription__in=expired, status=Invoice.Status.OPEN, amount_paid=0, pre_payment_credited=0
+        )
         _void(list(waiting.select_for_update(no_key=True).order_by("pk")), now)
 
 
@@ -133,7 +120,39 @@ def _escalate(subscription: Subscription, invoice: Invoice, company: Company, no
         conclude(subscription, patience_ends, reason="payment_failed")
 
 
-def _follow(subscription: Subscription | None, invoice: Invoice, now: datetime) -> None:
+def locked_with_subscription(
+    invoice: Invoice, now: datetime, allowed: Collection[Invoice.Status]
+) -> tuple[Invoice, Subscription | None]:
+    """Take the locks of an invoice and of its subscription, and read both as they are now.
+
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
+    :raises InvoiceNotOpen: if the invoice's status is not among those allowed
+    """
+    hold_clock(invoice.customer, now=now)
+    # no_key: rows that refer to these need not wait.
+    subscription = None
+    if invoice.subscription_id is not None:
+        locked = subscriptions_with_items().select_for_update(of=("self",), no_key=True)
+        subscription = locked.get(pk=invoice.subscription_id)
+    invoice = (
+        Invoice.objects.select_related("customer__test_clock", "subscription")
+        .select_for_update(of=("self",), no_key=True)
+        .get(pk=invoice.pk)
+    )
+    if invoice.status not in allowed:
+        raise InvoiceNotOpen(invoice.status)
+    return invoice, subscription
+
+
+def settle(invoice: Invoice, now: datetime) -> None:
+    """Have an invoice be paid, in memory, if nothing remains of it."""
+    if invoice.amount_remaining == 0:
+        invoice.status = Invoice.Status.PAID
+        invoice.paid_at = now
+        invoice.escalates_at = None
+
+
+def follow(subscription: Subscription | None, invoice: Invoice, now: datetime) -> None:
     """Let a subscription follow what became of one of its invoices."""
     if subscription is None or subscription.status in OVER:
         return
@@ -171,20 +190,3 @@ def _void(invoices: Sequence[Invoice], now: datetime) -> None:
     for invoice in invoices:
         give_back_to_balance(invoice, now=now)
     record(Kind.INVOICE_VOIDED, rows=invoices, now=now)
-
-
-def _locked(invoice: Invoice, now: datetime, *allowed: Invoice.Status) -> tuple[Invoice, Subscription | None]:
-    hold_clock(invoice.customer, now=now)
-    # no_key: rows that refer to these need not wait.
-    subscription = None
-    if invoice.subscription_id is not None:
-        locked = subscriptions_with_items().select_for_update(of=("self",), no_key=True)
-        subscription = locked.get(pk=invoice.subscription_id)
-    invoice = (
-        Invoice.objects.select_related("customer__test_clock", "subscription")
-        .select_for_update(of=("self",), no_key=True)
-        .get(pk=invoice.pk)
-    )
-    if invoice.status not in allowed:
-        raise InvoiceNotOpen(invoice.status)
-    return invoice, subscription

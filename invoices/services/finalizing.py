@@ -1,8 +1,9 @@
 """Drafts become final."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
+from types import MappingProxyType
 from uuid import UUID
 
 from django.db import transaction
@@ -10,15 +11,16 @@ from django.db import transaction
 from accounts.clocks import hold_clock
 from accounts.models import Environment
 from core.bulk import update_rows
-from core.ids import spell
+from core.ids import new_id, spell
 from invoices.drafting import Charge, make_lines
 from invoices.errors import InvoiceNotDraft
 from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
+from invoices.parties import present_parties
 from invoices.reducing import TOTALS, reduce_again
 from invoices.services.balances import apply_balances
 from invoices.services.crediting import pay_by_credit
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
-from subscriptions.models import Subscription
+from subscriptions.models import Subscription, TaxRate
 from webhooks.kinds import Kind
 from webhooks.services import record
 
@@ -30,12 +32,14 @@ _ISSUED = [
     "ending_balance",
     "number",
     "finalized_at",
+    "counted_before",
     "due_at",
     "status",
     "paid_at",
     "voided_at",
     "uncollectible_at",
     "escalates_at",
+    "parties",
 ]
 _PREFIX_LENGTH = 6
 
@@ -103,9 +107,12 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
     reduce_again(left)
 
 
-def add_up_again(draft: Invoice) -> None:
-    """Set a draft's totals after its lines were changed. The caller holds its lock."""
-    reduce_again({draft: list(draft.lines.select_related("price"))})
+def add_up_again(draft: Invoice, *, asked: Mapping[UUID, Sequence[TaxRate]] = MappingProxyType({})) -> None:
+    """Set a draft's totals after its lines were changed. The caller holds its lock.
+
+    :param asked: what taxes are asked of lines that are new, by their ids
+    """
+    reduce_again({draft: list(draft.lines.select_related("price"))}, asked=asked)
     draft.save(update_fields=[*TOTALS, "amount_due"])
 
 
@@ -114,15 +121,18 @@ def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
 
     The caller holds their locks. Those that were made while collection was paused are void or uncollectible at once.
     """
+    marker = new_id()
     for invoice in drafts:
-        invoice.finalized_at = now
+        invoice.finalized_at, invoice.counted_before = now, marker
     standing = [draft for draft in drafts if draft.pause_behavior != Subscription.PausedCollection.VOID]
     if standing:
         pay_by_credit(standing)
         apply_balances(standing)
     # Locked last and until the commit: a rollback gives the numbers back, so that none is ever missing.
-    numbering = _locked_numbering(drafts[0].environment_id)
+    environment = Environment.objects.select_related("company").get(pk=drafts[0].environment_id)
+    numbering = _locked_numbering(environment)
     for invoice in drafts:
+        invoice.parties = present_parties(environment.company, invoice.customer)
         numbering.last_number += 1
         invoice.number = str(numbering)
         if invoice.collection_method == Subscription.CollectionMethod.SEND_INVOICE:
@@ -173,8 +183,7 @@ def lock_invoice(invoice: Invoice) -> Invoice:
     return invoices_to_finalize().select_for_update(of=("self",), no_key=True).get(pk=invoice.pk)
 
 
-def _locked_numbering(environment_id: UUID) -> InvoiceNumbering:
-    environment = Environment.objects.get(pk=environment_id)
+def _locked_numbering(environment: Environment) -> InvoiceNumbering:
     # The id's last digits are random. Test and live invoices are told apart at a glance.
     short = spell("", environment.pk)[-_PREFIX_LENGTH:].upper()
     prefix = short if environment.is_live else f"TEST-{short}"

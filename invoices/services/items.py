@@ -1,6 +1,7 @@
 """What waits for an invoice: made, changed, removed, and put onto one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict, Unpack
@@ -25,11 +26,12 @@ from invoices.errors import (
 )
 from invoices.items import Cost, copy_to_line, make_item_lines
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
+from invoices.reducing import read_terms
 from invoices.services.finalizing import add_up_again, lock_invoice
 from subscriptions.errors import CurrencyUnknown, SubscriptionEnded
 from subscriptions.models import Price, Subscription
 from webhooks.kinds import Kind
-from webhooks.services import record
+from webhooks.services import record, take_snapshots
 
 
 class ItemTerms(TypedDict, total=False):
@@ -102,23 +104,25 @@ def create_invoice_item(
     _check_company(item, subscription, draft)
     _write_terms(item, terms)
     item.save(force_insert=True)
-    if draft is not None:
-        _put_onto(draft, [item])
     record(Kind.INVOICE_ITEM_CREATED, rows=[item], now=now)
+    if draft is not None:
+        with _retold(draft, now):
+            _put_onto(draft, [item])
     return item
 
 
 @transaction.atomic
-def update_invoice_item(*, item: InvoiceItem, **terms: Unpack[ItemTerms]) -> InvoiceItem:
+def update_invoice_item(*, item: InvoiceItem, now: datetime, **terms: Unpack[ItemTerms]) -> InvoiceItem:
     """Change what waits for an invoice, or is on a draft.
 
+    :param now: the customer's time
     :returns: the item as it is now
     :raises NotFound: if it was removed
     :raises ItemOnFinalInvoice: if its invoice is final
     :raises ProrationNotEditable: if what a proration comes to were to be changed
     :raises ItemPriceRefused: :raises AmountTooLarge: :raises TooManyMetadataKeys: as when it is made
     """
-    hold_clock(item.customer)
+    hold_clock(item.customer, now=now)
     item, draft = _locked_item(item)
     if item.is_proration and terms.keys() & {"amount", "unit_amount", "price", "quantity", "period"}:
         raise ProrationNotEditable
@@ -134,9 +138,10 @@ def update_invoice_item(*, item: InvoiceItem, **terms: Unpack[ItemTerms]) -> Inv
     _write_terms(item, terms)
     item.save()
     if draft is not None:
-        for line in InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item):
-            copy_to_line(item, line).save()
-        add_up_again(draft)
+        with _retold(draft, now):
+            for line in InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item):
+                copy_to_line(item, line).save()
+            add_up_again(draft)
     return item
 
 
@@ -147,15 +152,24 @@ def remove_invoice_item(*, item: InvoiceItem, now: datetime) -> InvoiceItem:
     :raises NotFound: if that was done before
     :raises ItemOnFinalInvoice: if its invoice is final
     """
-    hold_clock(item.customer)
+    hold_clock(item.customer, now=now)
     item, draft = _locked_item(item)
     record(Kind.INVOICE_ITEM_DELETED, rows=[item], now=now)
     item.removed_at, item.invoice = now, None
     item.save(update_fields=["removed_at", "invoice"])
     if draft is not None:
-        InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item).delete()
-        add_up_again(draft)
+        with _retold(draft, now):
+            InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item).delete()
+            add_up_again(draft)
     return item
+
+
+@contextmanager
+def _retold(draft: Invoice, now: datetime) -> Iterator[None]:
+    """Tell of a draft as it is after its lines were changed within."""
+    before = take_snapshots([draft])
+    yield
+    record(Kind.INVOICE_UPDATED, rows=[draft], now=now, before=before)
 
 
 def _put_onto(draft: Invoice, items: Sequence[InvoiceItem]) -> None:
@@ -164,7 +178,9 @@ def _put_onto(draft: Invoice, items: Sequence[InvoiceItem]) -> None:
     for line in lines:
         line.invoice = draft
     InvoiceLine.objects.bulk_create(lines)
-    add_up_again(draft)
+    subscriptions = [] if draft.subscription is None else [draft.subscription]
+    terms = read_terms(draft.environment_id, subscriptions, lock=False, customer_id=draft.customer_id)
+    add_up_again(draft, asked={line.pk: terms.tax_rates_of(line) for line in lines})
 
 
 def _check_company(item: InvoiceItem, subscription: Subscription | None, draft: Invoice | None) -> None:

@@ -12,15 +12,15 @@ from accounts.models import Customer, Environment
 from core.errors import NotFound
 from core.metadata import MetadataChange
 from core.money import CURRENCIES
-from invoices.drafting import add_up
 from invoices.errors import InvoiceNotDeletable, InvoiceNotDraft, ItemCustomerMismatch
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
-from invoices.services.closing import GRACE
+from invoices.reducing import Reduced, read_billed, read_terms, reduce, store_reduced
+from invoices.services.closing import grace_of
 from invoices.services.finalizing import lock_invoice
 from invoices.services.waiting import put_onto_invoices, take_waiting_items_of_customer
 from subscriptions.errors import CurrencyUnknown
-from subscriptions.models import Subscription
+from subscriptions.models import Coupon, Discount, Subscription
 from subscriptions.services import check_collection
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
@@ -111,7 +111,7 @@ def create_invoice(
         period_start=now,
         period_end=now,
         created_at=now,
-        finalizes_at=now + GRACE if finalizes_itself else None,
+        finalizes_at=now + grace_of(customer, environment.company) if finalizes_itself else None,
     )
     _write_words(invoice, words)
     items: list[InvoiceItem] = []
@@ -120,14 +120,34 @@ def create_invoice(
     lines = make_item_lines(items, start=0)
     for line in lines:
         line.invoice = invoice
-    add_up(invoice, lines)
+    reduced = _reduce(invoice, lines)
     invoice.save(force_insert=True)
     for item in items:
         item.invoice = invoice
     put_onto_invoices(items)
     InvoiceLine.objects.bulk_create(lines)
+    store_reduced([reduced], now=now)
     record(Kind.INVOICE_CREATED, rows=[invoice], now=now)
     return invoice
+
+
+def _reduce(invoice: Invoice, lines: Sequence[InvoiceLine]) -> Reduced:
+    """Have an invoice stand under the discounts and taxes of its customer, or of its subscription."""
+    subscription, now = invoice.subscription, invoice.created_at
+    subscriptions = [] if subscription is None else [subscription]
+    terms = read_terms(invoice.environment_id, subscriptions, lock=True, customer_id=invoice.customer_id)
+    if subscription is None:
+        discounts = terms.discounts_of_customer(invoice.customer_id, now)
+    else:
+        discounts = terms.discounts_of(subscription, now)
+    reduced = reduce(invoice, lines, discounts=discounts, tax_rates_of=terms.tax_rates_of, billed=read_billed(lines))
+    # What is for once waits for an invoice that it takes something off, and cannot wait on several drafts.
+    reduced.discounts = [
+        row
+        for row in reduced.discounts
+        if row.discount.coupon.duration != Coupon.Duration.ONCE or row.discount in reduced.used_up
+    ]
+    return reduced
 
 
 @transaction.atomic
@@ -175,9 +195,21 @@ def delete_draft(*, invoice: Invoice, now: datetime) -> None:
     if invoice.status != Invoice.Status.DRAFT or invoice.subscription_id is not None:
         raise InvoiceNotDeletable
     record(Kind.INVOICE_DELETED, rows=[invoice], now=now)
+    _give_back_discount(invoice)
     invoice.lines.all().delete()
     InvoiceItem.objects.filter(environment=invoice.environment_id, invoice=invoice).update(invoice=None)
     invoice.delete()
+
+
+def _give_back_discount(invoice: Invoice) -> None:
+    """Have a discount that is for once, and that the draft had used up, take something off the next invoice instead."""
+    general = Discount.objects.filter(
+        environment=invoice.environment_id, customer=invoice.customer_id, subscription=None, subscription_item=None
+    )
+    # Another may have taken its place meanwhile: there is one at a time.
+    if not general.in_place().exists():
+        used_up = general.filter(invoices__invoice=invoice, used_at__isnull=False, removed_at__isnull=True)
+        used_up.update(used_at=None)
 
 
 def _write_words(invoice: Invoice, words: InvoiceWords) -> None:
@@ -196,4 +228,5 @@ def _write_terms(invoice: Invoice, terms: DraftTerms, now: datetime) -> None:
     check_collection(method, days)
     invoice.collection_method, invoice.days_until_due = method, days
     if "finalizes_itself" in terms:
-        invoice.finalizes_at = (invoice.finalizes_at or now + GRACE) if terms["finalizes_itself"] else None
+        grace = grace_of(invoice.customer, invoice.environment.company)
+        invoice.finalizes_at = (invoice.finalizes_at or now + grace) if terms["finalizes_itself"] else None

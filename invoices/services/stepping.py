@@ -1,10 +1,11 @@
 """What happens by itself, when its time has come: the one engine behind the beat jobs and the test clocks.
 
-Three things wake: subscriptions (``wakes_at``), drafts (``finalizes_at``) and open invoices (``escalates_at``). Whoever
+Four things wake: schedules that have not started (``start_at``), subscriptions (``wakes_at``), drafts
+(``finalizes_at``) and open invoices (``escalates_at``). Whoever
 lets time pass does so through this module, so that a year by the wall and a jump of a test clock come to the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -15,19 +16,40 @@ from django.db.models import Exists, OuterRef
 
 from accounts.models import TestClock
 from invoices.models import BillingFailure, Invoice, InvoiceQuerySet
+from invoices.services.amending import give_back
 from invoices.services.closing import close_periods, subscriptions_with_items
 from invoices.services.collecting import escalate_invoices, give_up_first_invoices
 from invoices.services.finalizing import finalize_drafts, invoices_to_finalize
-from invoices.services.sweeping import Swept, note_failure, sweep
-from subscriptions.models import Subscription, SubscriptionQuerySet
-from subscriptions.services import store, take_step, told
-
-_CHUNK = 200
+from invoices.services.phasing import end_phase, schedules_with_phases, start_schedules
+from invoices.services.sweeping import CHUNK, Swept, note_failure, quietly, sweep
+from subscriptions.models import (
+    Subscription,
+    SubscriptionQuerySet,
+    SubscriptionSchedule,
+    SubscriptionScheduleQuerySet,
+)
+from subscriptions.services import current_period, store, take_step, told
+from subscriptions.statuses import Status
+from webhooks.kinds import Kind
+from webhooks.services import record
 
 Due = TypeVar("Due", bound="models.QuerySet[Any]")
 
 
-def close_due_periods(*, now: datetime, chunk: int = _CHUNK) -> Swept:
+def start_due_schedules(*, now: datetime, until: datetime | None = None, chunk: int = CHUNK) -> Swept:
+    """Begin the subscriptions of schedules whose time has come. One that cannot begin is parked and tried again later.
+
+    :param now: the time by the wall; customers on a test clock are left to it
+    :param until: leaves what was not due yet at that instant
+    :returns: schedules that began, and schedules parked
+    """
+    due = _without_failures(due_schedules(until or now), now, "schedule")
+    return sweep(due=due, chunk=chunk, work=start, park=partial(_park_schedule, now=now))
+
+
+def close_due_periods(
+    *, now: datetime, until: datetime | None = None, chunk: int = CHUNK, on_progress: Callable[[int], object] = quietly
+) -> Swept:
     """Let happen whatever is due for subscriptions, until nothing is: above all, bill every period that is over.
 
     Safe beside itself: a subscription is worked on by one process at a time, and one invoice per subscription and
@@ -35,23 +57,29 @@ def close_due_periods(*, now: datetime, chunk: int = _CHUNK) -> Swept:
     later; the others go on.
 
     :param now: the time by the wall; customers on a test clock are left to it
+    :param until: leaves what was not due yet at that instant
     :returns: steps taken, and subscriptions parked
     """
-    due = _without_failures(due_subscriptions(now), now, "subscription")
-    return sweep(due=due, chunk=chunk, work=partial(step, now=now), park=partial(_park_subscription, now=now))
+    due = _without_failures(due_subscriptions(until or now), now, "subscription")
+    work, park = partial(step, now=now), partial(_park_subscription, now=now)
+    return sweep(due=due, chunk=chunk, work=work, park=park, on_progress=on_progress)
 
 
-def finalize_due_drafts(*, now: datetime, chunk: int = _CHUNK) -> Swept:
+def finalize_due_drafts(
+    *, now: datetime, until: datetime | None = None, chunk: int = CHUNK, on_progress: Callable[[int], object] = quietly
+) -> Swept:
     """Finalize every draft whose time has come. One that cannot be finalized is parked and tried again later.
 
     :param now: the time by the wall; customers on a test clock are left to it
+    :param until: leaves what was not due yet at that instant
     :returns: drafts finalized, and drafts parked
     """
-    due = _without_failures(due_drafts(now), now, "invoice")
-    return sweep(due=due, chunk=chunk, work=partial(finalize, now=now), park=partial(_park_invoice, now=now))
+    due = _without_failures(due_drafts(until or now), now, "invoice")
+    work, park = partial(finalize, now=now), partial(_park_invoice, now=now)
+    return sweep(due=due, chunk=chunk, work=work, park=park, on_progress=on_progress)
 
 
-def escalate_due_invoices(*, now: datetime, chunk: int = _CHUNK) -> Swept:
+def escalate_due_invoices(*, now: datetime, chunk: int = CHUNK) -> Swept:
     """Move subscriptions on whose invoices are open for too long.
 
     :param now: the time by the wall; customers on a test clock are left to it
@@ -61,6 +89,11 @@ def escalate_due_invoices(*, now: datetime, chunk: int = _CHUNK) -> Swept:
     return sweep(
         due=due, chunk=chunk, work=partial(escalate_invoices, now=now), park=partial(_park_subscription, now=now)
     )
+
+
+def due_schedules(now: datetime, clock: TestClock | None = None) -> SubscriptionScheduleQuerySet:
+    """Schedules whose subscription is to begin, in their order."""
+    return schedules_with_phases().due(now, clock).order_by("start_at", "pk")
 
 
 def due_subscriptions(now: datetime, clock: TestClock | None = None) -> SubscriptionQuerySet:
@@ -79,6 +112,12 @@ def due_escalations(now: datetime, clock: TestClock | None = None) -> Subscripti
     return subscriptions_with_items().filter(Exists(overdue), customer__test_clock=clock).order_by("pk")
 
 
+def start(schedules: Sequence[SubscriptionSchedule]) -> None:
+    """Begin the subscriptions of schedules. The caller holds their locks, in one environment."""
+    start_schedules(schedules)
+    _forget_failures(schedules[0].environment_id, schedule__in=schedules)
+
+
 def step(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
     """Take each subscription through the instant that it wakes at: :func:`subscriptions.services.take_step`, then its bill.
 
@@ -87,12 +126,39 @@ def step(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
     :param now: the customers' time; what is made late is dated by it
     """
     with told(subscriptions, now=now):
-        over = [subscription for subscription in subscriptions if take_step(subscription)]
+        over = [subscription for subscription in subscriptions if _go_through(subscription, now)]
         if over:
             close_periods(over, now=now)
         store(subscriptions)
     give_up_first_invoices(subscriptions, now=now)
     _forget_failures(subscriptions[0].environment_id, subscription__in=subscriptions)
+
+
+def _go_through(subscription: Subscription, now: datetime) -> bool:
+    """Take a subscription through the instant that it wakes at; whether its current period is over by it.
+
+    First of all a phase of its schedule ends: what is billed then is billed as it is by then.
+    """
+    at = subscription.wakes_at
+    if at is not None and subscription.status == Status.TRIALING:
+        _warn_of_trial_end(subscription, at, now)
+    if at is not None and subscription.phase_ends_at is not None and subscription.phase_ends_at <= at:
+        if subscription.status != Status.INCOMPLETE:
+            end_phase(subscription, now=now)
+        # A phase that began a period of its own leaves nothing to do at this instant.
+        if subscription.wakes_at is None or subscription.wakes_at > at:
+            return False
+    over = take_step(subscription)
+    if over and subscription.cancel_prorates and subscription.cancel_at == current_period(subscription).end:
+        # Now and not when the date was set: until now it could be taken back, and items could change.
+        give_back(subscription, at=subscription.cancel_at, now=now)
+    return over
+
+
+def _warn_of_trial_end(subscription: Subscription, at: datetime, now: datetime) -> None:
+    if subscription.trial_warns_at is not None and subscription.trial_warns_at <= at:
+        subscription.trial_warns_at = None
+        record(Kind.SUBSCRIPTION_TRIAL_WILL_END, rows=[subscription], now=now)
 
 
 def finalize(drafts: Sequence[Invoice], *, now: datetime) -> None:
@@ -117,6 +183,10 @@ def _without_failures(due: Due, now: datetime, column: str) -> Due:
 
 def _park_subscription(subscription: Subscription, error: Exception, *, now: datetime) -> None:
     note_failure(environment_id=subscription.environment_id, subscription=subscription, error=error, now=now)
+
+
+def _park_schedule(schedule: SubscriptionSchedule, error: Exception, *, now: datetime) -> None:
+    note_failure(environment_id=schedule.environment_id, schedule=schedule, error=error, now=now)
 
 
 def _park_invoice(invoice: Invoice, error: Exception, *, now: datetime) -> None:

@@ -10,22 +10,32 @@ from uuid import UUID
 from django.db import models, transaction
 
 from invoices.models import BillingFailure, Invoice
-from subscriptions.models import Subscription
+from subscriptions.models import Subscription, SubscriptionSchedule
 
 logger = logging.getLogger(__name__)
+
+# Rows to a transaction.
+CHUNK = 200
 
 _FIRST_RETRY = timedelta(minutes=1)
 _LONGEST_RETRY = timedelta(hours=1)
 
-Row = TypeVar("Row", Subscription, Invoice)
+Row = TypeVar("Row", Subscription, Invoice, SubscriptionSchedule)
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
     """What a sweep did: rows that were worked on, and rows that were parked with their reason."""
 
-    done: int
-    failed: int
+    done: int = 0
+    failed: int = 0
+
+    def __add__(self, other: "Swept") -> "Swept":
+        return Swept(self.done + other.done, self.failed + other.failed)
+
+
+def quietly(_: int) -> None:
+    """For those who do not show how far they are."""
 
 
 def sweep(
@@ -34,6 +44,7 @@ def sweep(
     chunk: int,
     work: Callable[[list[Row]], None],
     park: Callable[[Row, Exception], None],
+    on_progress: Callable[[int], object] = quietly,
 ) -> Swept:
     """Take the rows of ``due`` until none is left, one environment and one short transaction at a time.
 
@@ -43,16 +54,15 @@ def sweep(
     :param due: ordered; a row must leave it once it was worked on or parked
     :param work: works on locked rows of one environment, within a transaction
     :param park: takes note of a row's failure, in a transaction of its own
+    :param on_progress: called with the number of rows that were done or parked since the last call
     """
     environments = due.order_by().values_list("environment_id", flat=True).distinct()
-    done = failed = 0
+    swept = Swept()
     for environment_id in list(environments):
-        while True:
-            swept = _take_chunk(due.filter(environment_id=environment_id), chunk, work, park)
-            done, failed = done + swept.done, failed + swept.failed
-            if not swept.done and not swept.failed:
-                break
-    return Swept(done, failed)
+        while (taken := _take_chunk(due.filter(environment_id=environment_id), chunk, work, park)) != Swept():
+            on_progress(taken.done + taken.failed)
+            swept += taken
+    return swept
 
 
 def _take_chunk(
@@ -95,13 +105,15 @@ def note_failure(
     now: datetime,
     subscription: Subscription | None = None,
     invoice: Invoice | None = None,
+    schedule: SubscriptionSchedule | None = None,
 ) -> BillingFailure:
-    """Record why a subscription or an invoice could not be billed, and when to try again: 1, 2, 4 … 60 minutes on."""
+    """Record why something could not be billed or begun, and when to try again: 1, 2, 4 … 60 minutes on."""
     reason = f"{type(error).__name__}: {error}"
     failure, created = BillingFailure.objects.select_for_update().get_or_create(
         environment_id=environment_id,
         subscription=subscription,
         invoice=invoice,
+        schedule=schedule,
         defaults={"reason": reason, "failed_at": now, "retry_at": now + _FIRST_RETRY},
     )
     if not created:

@@ -11,15 +11,13 @@ from typing import Literal
 
 from django.db import transaction
 
-from core.periods import Period, floor_midnight
-from invoices.drafting import first_charges
-from invoices.models import Invoice
-from invoices.prorations import make_prorations
+from core.periods import Period
+from invoices.services.amending import anchor_from, begin_now, begin_trial, bill_used, cut, end_trial, give_back
+from invoices.services.billing import lock_subscription
 from invoices.services.stepping import catch_up
-from invoices.services.subscribing import bill_at_once, bill_usage_until, lock_subscription
-from invoices.services.waiting import keep_prorations
 from subscriptions.errors import (
     CancelAtInPast,
+    CancellationScheduled,
     CancellationsExclusive,
     NotPaused,
     ResumesInPast,
@@ -34,26 +32,36 @@ Anchor = Literal["now", "unchanged"]
 
 
 def cancel_later(
-    *, subscription: Subscription, now: datetime, at: datetime | None = None, at_period_end: bool = False
+    *,
+    subscription: Subscription,
+    now: datetime,
+    at: datetime | None = None,
+    at_period_end: bool = False,
+    prorate: bool = False,
 ) -> Subscription:
     """Have a subscription end at a date or with its current period; with neither, take back what was said before.
 
     What is metered is billed up to that instant, and a licensed period that begins before it is cut and paid for only
-    so far. Nothing is given back of one that was paid already.
+    so far.
 
     :param now: the customer's time
+    :param prorate: give back, at that instant, what was paid in advance for the time after it
     :returns: the subscription as it is now
     :raises SubscriptionEnded: if it is over
     :raises CancelAtInPast: if the date is not in the future
     :raises CancellationsExclusive: if both are asked for
+    :raises CancellationScheduled: if a schedule says when it ends
     """
     if at is not None and at_period_end:
         raise CancellationsExclusive
     with _changed(subscription, now) as locked:
+        if locked.schedule_id is not None:
+            raise CancellationScheduled(locked.schedule_id)
         locked.cancel_at = current_period(locked).end if at_period_end else at
         if locked.cancel_at is not None and locked.cancel_at <= now:
             raise CancelAtInPast(locked.cancel_at)
         locked.cancel_at_period_end = at_period_end
+        locked.cancel_prorates = prorate and at is not None
         locked.canceled_at = None if locked.cancel_at is None else now
     return locked
 
@@ -79,26 +87,13 @@ def change_trial_end(
         second = change_instant(locked, now)
         if ends_at is not None and ends_at <= now:
             raise TrialEndInPast(ends_at)
-        if locked.status == Status.TRIALING:
-            if ends_at is None:
-                _end_trial(locked, second, now)
-                return locked
-            start_at = current_period(locked).start
-        elif ends_at is None:
-            # There is no trial that could end.
-            return locked
-        else:
-            if prorate:
-                _give_back(locked, now)
-            # First what was, then what is: a trial's usage is not billed.
-            _bill_usage(locked, now)
-            become(locked, Status.TRIALING)
-            start_at = locked.trial_start_at = second
-        locked.trial_end_at = ends_at
-        if locked.cancel_at_period_end:
-            locked.cancel_at = ends_at
-        locked.anchor_at = anchor_from(locked, ends_at)
-        begin_period(locked, _cut(locked, Period(start_at, ends_at)))
+        if ends_at is not None:
+            begin_trial(locked, at=second, ends_at=ends_at, now=now, prorate=prorate)
+        elif locked.status == Status.TRIALING:
+            end_trial(locked, at=second, now=now)
+        # Else there is no trial that could end.
+    # One that is to end soon is told of at once.
+    catch_up(locked, now)
     return locked
 
 
@@ -148,9 +143,9 @@ def pause_subscription(
     """
     with _changed(subscription, now) as locked:
         if prorate:
-            _give_back(locked, now)
+            give_back(locked, at=change_instant(locked, now), now=now)
         if bill_usage:
-            _bill_usage(locked, now)
+            bill_used(locked, until=now, now=now)
         become(locked, Status.PAUSED)
     return locked
 
@@ -176,12 +171,12 @@ def resume_subscription(
             raise NotPaused(locked.status)
         if locked.trial_end_at is not None and locked.trial_end_at > now:
             become(locked, Status.TRIALING)
-            begin_period(locked, _cut(locked, Period(second, locked.trial_end_at)))
+            begin_period(locked, cut(locked, Period(second, locked.trial_end_at)))
             return locked
         become(locked, Status.ACTIVE)
         if anchor == "now":
             locked.anchor_at = anchor_from(locked, second)
-        _begin_now(locked, second, now, bills=bills_part or anchor == "now")
+        begin_now(locked, at=second, now=now, bills=bills_part or anchor == "now")
     return locked
 
 
@@ -196,48 +191,3 @@ def _changed(subscription: Subscription, now: datetime) -> Iterator[Subscription
         with told([locked], now=now):
             yield locked
             store([locked])
-
-
-def _end_trial(subscription: Subscription, second: datetime, now: datetime) -> None:
-    become(subscription, Status.ACTIVE)
-    # It may have begun in this very second.
-    subscription.trial_end_at = max(second, subscription.trial_start_at or second)
-    subscription.anchor_at = anchor_from(subscription, second)
-    _begin_now(subscription, second, now)
-
-
-def _begin_now(subscription: Subscription, second: datetime, now: datetime, *, bills: bool = True) -> None:
-    """Begin a period out of turn, and bill its licensed items."""
-    price = subscription.items.all()[0].price
-    begin_period(subscription, _cut(subscription, Period(second, subscription.next_boundary(price, second))))
-    if bills:
-        bill_at_once(
-            subscription,
-            first_charges(subscription),
-            period=Period(second, second),
-            billing_reason=Invoice.BillingReason.SUBSCRIPTION_UPDATE,
-            now=now,
-        )
-
-
-def _give_back(subscription: Subscription, now: datetime) -> None:
-    """Keep for the next invoice what was paid in advance for the rest of the current period."""
-    at = change_instant(subscription, now)
-    unused = make_prorations(subscription, list(subscription.items.all()), at=at, now=now, charging=False)
-    keep_prorations(unused, now=now)
-
-
-def _bill_usage(subscription: Subscription, now: datetime) -> None:
-    if subscription.status not in {Status.INCOMPLETE, Status.PAUSED}:
-        bill_usage_until(subscription, now)
-
-
-def _cut(subscription: Subscription, period: Period) -> Period:
-    end_at = period.end if subscription.cancel_at is None else min(period.end, subscription.cancel_at)
-    return Period(period.start, end_at)
-
-
-def anchor_from(subscription: Subscription, at: datetime) -> datetime:
-    """Where boundaries are counted from that shall be counted from an instant, and from no day of the month."""
-    subscription.anchor_config = None
-    return at if subscription.zone is None else floor_midnight(at, subscription.zone)

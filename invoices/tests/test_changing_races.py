@@ -167,7 +167,7 @@ def test_an_item_is_changed_before_it_is_taken_or_not_at_all(customer: Customer,
         )
 
         at_once(
-            lambda: services.update_invoice_item(item=item, amount=300),  # noqa: B023 - run before the next round
+            lambda: services.update_invoice_item(item=item, now=HALF, amount=300),  # noqa: B023 - run before the next round
             lambda: services.close_due_periods(now=FIRST_END),
         )
 

@@ -79,6 +79,8 @@ def test_an_update_meets_an_advance_and_comes_before_it_or_not_at_all(
             lambda: services.cancel_later(subscription=subscription, now=now, at_period_end=True),  # noqa: B023
             move,
         )
+        # What the other one held at that moment was left to the next beat.
+        services.run_test_clocks()
 
         subscription.refresh_from_db()
         if isinstance(changed, ClockAdvancing):

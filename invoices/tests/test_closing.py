@@ -326,7 +326,7 @@ def test_the_beat_s_task_closes_and_finalizes_by_the_wall() -> None:
     price = MeteredPriceFactory.create(environment=environment)
     subscription = subscribe(customer, price, now=utc("2024-01-15T00:00"), cancel_at=utc("2024-01-20T00:00"))
 
-    tasks.close_due_periods()
+    tasks.run_billing()
 
     subscription.refresh_from_db()
     assert subscription.status == Subscription.Status.CANCELED
@@ -334,6 +334,6 @@ def test_the_beat_s_task_closes_and_finalizes_by_the_wall() -> None:
     # Its grace began just now.
     assert invoice.status == Invoice.Status.DRAFT
     Invoice.objects.update(finalizes_at=invoice.created_at)
-    tasks.close_due_periods()
+    tasks.run_billing()
     invoice.refresh_from_db()
     assert invoice.status == Invoice.Status.PAID

@@ -9,7 +9,7 @@ from accounts.models import Customer, OverdueOutcome
 from accounts.services import update_company
 from accounts.tests.factories import NOW, CustomerFactory
 from invoices import services
-from invoices.models import Invoice, InvoiceLine
+from invoices.models import Invoice, InvoiceItem, InvoiceLine
 from invoices.services import GRACE
 from invoices.tests.factories import FIRST_END, SECOND_END, THIRD_END, subscribe, use, utc
 from subscriptions.anchors import AnchorConfig
@@ -71,7 +71,7 @@ def test_a_trial_begins_with_an_invoice_of_zero_and_is_its_own_period(
     subscription = subscribe(customer, NewItem(licensed, 3), metered, trial_days=14)
 
     assert state(subscription) == ("trialing", NOW, TRIAL_END)
-    assert (subscription.anchor_at, subscription.wakes_at) == (TRIAL_END, TRIAL_END)
+    assert (subscription.anchor_at, subscription.wakes_at) == (TRIAL_END, TRIAL_END - timedelta(days=3))
     assert (subscription.trial_start_at, subscription.trial_end_at) == (NOW, TRIAL_END)
     invoice = Invoice.objects.get()
     assert (invoice.status, invoice.total, invoice.billing_reason) == ("paid", 0, "subscription_create")
@@ -431,6 +431,47 @@ def test_canceled_at_a_date_usage_counts_to_the_instant(customer: Customer, mete
     assert (subscription.ended_at, subscription.wakes_at) == (at, None)
     invoice = Invoice.objects.get()
     assert (invoice.total, invoice.period_end) == (15, at)
+
+
+def test_canceled_at_a_date_in_mid_period_gives_back_what_was_paid_for_the_rest(
+    customer: Customer, licensed: Price, metered: Price
+) -> None:
+    subscription = subscribe(customer, licensed, metered)
+    at = NOW + 12 * DAY
+    use(metered, customer, 200, NOW + DAY)
+    services.cancel_later(subscription=subscription, now=NOW + 2 * DAY, at=NOW + 3 * DAY, prorate=True)
+    # Set anew before it came.
+    services.cancel_later(subscription=subscription, now=NOW + 2 * DAY, at=at, prorate=True)
+    assert not InvoiceItem.objects.exists()
+
+    pass_time(FIRST_END)
+
+    assert (state(subscription)[0], subscription.ended_at) == ("canceled", at)
+    last = Invoice.objects.get(billing_reason="subscription_cycle")
+    # 18 of 30 days of 10.00 come back, and 200 units at half a cent are charged.
+    assert sorted(line.amount for line in last.lines.all()) == [-600, 100]
+    assert (last.total, last.amount_due, last.period_end) == (-500, 0, at)
+
+
+def test_canceled_at_a_date_that_was_taken_back_gives_nothing_back(customer: Customer, licensed: Price) -> None:
+    subscription = subscribe(customer, licensed)
+    services.cancel_later(subscription=subscription, now=NOW + DAY, at=NOW + 12 * DAY, prorate=True)
+    services.cancel_later(subscription=subscription, now=NOW + 2 * DAY)
+
+    pass_time(FIRST_END)
+
+    assert state(subscription) == ("active", FIRST_END, SECOND_END)
+    assert [invoice.total for invoice in Invoice.objects.order_by("created_at")] == [1000, 1000]
+
+
+def test_canceled_at_a_date_without_proration_gives_nothing_back(customer: Customer, licensed: Price) -> None:
+    subscription = subscribe(customer, licensed)
+    services.cancel_later(subscription=subscription, now=NOW + DAY, at=NOW + 12 * DAY)
+
+    pass_time(FIRST_END)
+
+    assert subscription.items.get().current_period_end == NOW + 12 * DAY
+    assert [invoice.total for invoice in Invoice.objects.all()] == [1000]
 
 
 def test_a_date_that_is_taken_back_leaves_two_short_periods_that_cost_one(customer: Customer, licensed: Price) -> None:

@@ -1,0 +1,1 @@
+"""Pages for people who have a link and no account: an invoice, as its payer sees it."""

@@ -1,0 +1,74 @@
+"""The console's page of invoices that were computed again."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.utils.safestring import SafeString
+
+from accounts.console.base import ConsoleAdmin
+from accounts.console.commands import Command
+from core.console import cells
+from invoices import services
+from invoices.models import InvoiceVerification
+
+
+def _resolve(verification: InvoiceVerification, now: datetime) -> None:
+    services.resolve_verification(verification=verification, now=now)
+
+
+def _resolved(verifications: Sequence[InvoiceVerification]) -> str:
+    what = "This difference is" if len(verifications) == 1 else f"These {len(verifications)} differences are"
+    return (
+        f"{what} explained and settled: no alarm any more. It stays on record, and the invoice does not change. What was "
+        "billed wrongly is put right by a credit note, or on the next invoice."
+    )
+
+
+@admin.register(InvoiceVerification)
+class InvoiceVerificationAdmin(ConsoleAdmin):
+    """Each should be equal: what differs is an alarm until somebody has explained it."""
+
+    wire_parents = {"in": "invoice"}
+    searches_text = False
+    list_display = ["invoice", "outcome", "environment", "line_count", "uncounted", "verified_at", "resolved_at"]
+    list_filter = [
+        "environment",
+        "environment__mode",
+        "is_equal",
+        ("resolved_at", admin.EmptyFieldListFilter),
+    ]
+    list_select_related = ["environment__company", "invoice__customer"]
+    search_fields = ["=invoice__number"]
+    search_help_text = "The id of an invoice (in_…)."
+    ordering = ["-verified_at", "-pk"]
+    fields = [
+        "invoice",
+        "environment",
+        "outcome",
+        "line_count",
+        "uncounted",
+        "differences_document",
+        "verified_at",
+        "resolved_at",
+    ]
+    commands = [
+        Command[InvoiceVerification](
+            name="resolve",
+            title="Settle",
+            icon="check",
+            applies=lambda verification: not verification.is_equal and verification.resolved_at is None,
+            consequence=_resolved,
+            run=_resolve,
+            done="settled.",
+        )
+    ]
+
+    @display(description="outcome")
+    def outcome(self, row: InvoiceVerification) -> str:
+        return "equal" if row.is_equal else f"{len(row.differences)} differ"
+
+    @display(description="differences")
+    def differences_document(self, row: InvoiceVerification) -> str | SafeString:
+        return cells.document(row.differences)

@@ -1,0 +1,89 @@
+"""A wrong invoice is voided, and a draft takes its place that says the same until it is corrected."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from accounts.models import Company, Customer
+from accounts.tests.factories import NOW, CustomerFactory
+from credits.tests.factories import check_ledger, grant_credit
+from invoices import services
+from invoices.errors import InvoiceNotOpen, InvoicePartlySettled
+from invoices.models import Invoice, InvoiceItem
+from invoices.services import GRACE
+from invoices.tests.factories import FIRST_END, draft_invoice, open_invoice, subscribe, use
+from invoices.tests.test_noting import reduced_invoice
+from subscriptions.tests.factories import MeteredPriceFactory
+
+pytestmark = pytest.mark.django_db
+
+LATER = FIRST_END + timedelta(days=1)
+TOTALS = ("subtotal", "exclusive_tax", "inclusive_tax", "total", "amount_due", "currency", "period_start", "period_end")
+
+
+def totals(invoice: Invoice) -> list[object]:
+    invoice.refresh_from_db()
+    return [getattr(invoice, name) for name in TOTALS]
+
+
+def test_the_draft_says_what_the_invoice_said_with_its_discounts_and_taxes() -> None:
+    invoice = reduced_invoice()
+
+    draft = services.reissue_invoice(invoice=invoice, now=LATER)
+
+    assert totals(draft) == totals(invoice)
+    assert (invoice.status, draft.status, draft.revises, draft.subscription) == ("void", "draft", invoice, None)
+    assert list(draft.lines.values_list("description", "amount")) == list(
+        invoice.lines.values_list("description", "amount")
+    )
+    services.update_invoice_item(item=draft.items.order_by("pk")[0], now=LATER, amount=500)
+    final = services.finalize_invoice(invoice=draft, now=LATER)
+    assert (final.total, final.status) == (2700, "open")
+    assert services.verify_invoice(invoice=final, now=LATER).is_equal
+
+
+def test_credit_comes_back_and_pays_again() -> None:
+    customer = CustomerFactory.create()
+    grant = grant_credit(customer, 600)
+    price = MeteredPriceFactory.create(environment=customer.environment, unit_amount=Decimal(1))
+    subscription = subscribe(customer, price)
+    use(price, customer, 1000, NOW)
+    services.close_due_periods(now=FIRST_END)
+    services.finalize_due_drafts(now=FIRST_END + GRACE)
+    invoice = Invoice.objects.get(subscription=subscription)
+    assert invoice.total == 400
+
+    draft = services.reissue_invoice(invoice=invoice, now=LATER)
+    grant.refresh_from_db()
+    assert (draft.total, grant.balance) == (1000, 600)
+    final = services.finalize_invoice(invoice=draft, now=LATER)
+
+    assert (final.total, final.credit_applied, final.amount_due) == (400, 600, 400)
+    check_ledger()
+
+
+def test_what_is_settled_in_part_is_not_reissued() -> None:
+    invoice = open_invoice()
+    services.record_payment(invoice=invoice, amount=1, now=LATER)
+    counts = Invoice.objects.count(), InvoiceItem.objects.count()
+
+    with pytest.raises(InvoicePartlySettled):
+        services.reissue_invoice(invoice=invoice, now=LATER)
+    paid = services.pay_invoice_out_of_band(invoice=open_invoice(invoice.customer), now=LATER)
+    with pytest.raises(InvoiceNotOpen):
+        services.reissue_invoice(invoice=paid, now=LATER)
+
+    assert (Invoice.objects.count() - 1, InvoiceItem.objects.count()) == counts
+
+
+@pytest.mark.parametrize(
+    ("of_company", "of_customer", "minutes"), [(60, None, 60), (15, None, 15), (15, 0, 0), (0, 2880, 2880)]
+)
+def test_the_grace_is_the_customers_or_the_companys(of_company: int, of_customer: int | None, minutes: int) -> None:
+    customer: Customer = CustomerFactory.create(grace_minutes=of_customer)
+    Company.objects.filter(environments=customer.environment_id).update(grace_minutes=of_company)
+
+    draft = draft_invoice(customer)
+
+    assert draft.finalizes_at == FIRST_END + timedelta(minutes=minutes)
