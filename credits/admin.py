@@ -15,19 +15,23 @@ from django.utils.safestring import SafeString
 
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
+from accounts.console.instance import InstanceAdmin
 from core.console import cells
 from core.money import exponent, format_amount
 from credits import services
-from credits.models import CreditAccount, CreditGrant, GrantedPrice, LedgerEntry
+from credits.models import BurnMark, CreditAccount, CreditGrant, EventCharge, GrantedPrice, LedgerEntry
 
 
 def _money(grants: Sequence[CreditGrant]) -> str:
     """What is left of them per currency, test and live apart: "25.00 USD and 3.00 EUR in test mode"."""
     totals: dict[tuple[bool, str], int] = defaultdict(int)
+    one_of: dict[str, CreditGrant] = {}
     for grant in grants:
-        totals[not grant.environment.is_live, grant.currency] += grant.balance
+        currency = grant.currency or str(grant.own_currency_id)
+        one_of[currency] = grant
+        totals[not grant.environment.is_live, currency] += grant.balance
     return " and ".join(
-        format_amount(total, currency) + (" in test mode" if is_test else "")
+        one_of[currency].text(total) + (" in test mode" if is_test else "")
         for (is_test, currency), total in sorted(totals.items())
     )
 
@@ -64,15 +68,15 @@ class _AmountColumns:
 
     @display(description="amount")
     def amount_column(self, row: Any) -> SafeString:
-        return cells.amount(row.amount, _currency(row))
+        return cells.worded_amount(_grant(row).text(row.amount))
 
     @display(description="balance")
     def balance_column(self, row: Any) -> SafeString:
-        return cells.amount(row.balance, _currency(row))
+        return cells.worded_amount(_grant(row).text(row.balance))
 
 
-def _currency(row: CreditGrant | LedgerEntry) -> str:
-    return row.currency if isinstance(row, CreditGrant) else row.grant.currency
+def _grant(row: CreditGrant | LedgerEntry) -> CreditGrant:
+    return row if isinstance(row, CreditGrant) else row.grant
 
 
 class GrantForm(forms.ModelForm[CreditGrant]):
@@ -134,7 +138,7 @@ class LedgerEntryInline(_AmountColumns, ConsoleInline):
     model = LedgerEntry
     verbose_name_plural = "ledger"
     fields = ["page", "amount_column", "balance_column", "effective_at", "created_at"]
-    list_select_related = ["environment__company", "grant"]
+    list_select_related = ["environment__company", "grant__own_currency"]
     ordering = ["number"]
 
 
@@ -156,7 +160,7 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
         "created_at",
     ]
     list_filter = ["environment", "environment__mode", "category", "currency", "expires_at"]
-    list_select_related = ["environment__company", "customer__test_clock"]
+    list_select_related = ["environment__company", "customer__test_clock", "own_currency"]
     search_fields = ["name__icontains", "customer__name__istartswith", "customer__email__iexact"]
     search_help_text = "An id (credgr_…, cus_…), a name, or the beginning of a customer's name."
     ordering = ["-created_at", "-pk"]
@@ -234,7 +238,7 @@ class LedgerEntryAdmin(_AmountColumns, ConsoleAdmin):
     searches_text = False
     list_display = ["kind", "customer", "grant", "environment", "amount_column", "balance_column", "effective_at"]
     list_filter = ["environment", "environment__mode", "kind", "created_at"]
-    list_select_related = ["environment__company", "customer", "grant", "gives_back"]
+    list_select_related = ["environment__company", "customer", "grant__own_currency", "gives_back"]
     search_fields = ["id"]
     search_help_text = (
         "The id of an entry (cbtxn_…), grant (credgr_…), customer (cus_…), invoice (in_…) or line (il_…)."
@@ -293,3 +297,44 @@ class GrantedPriceAdmin(ConsoleAdmin):
     search_help_text = "The id of a grant (credgr_…) or price (price_…)."
     ordering = ["-pk"]
     fields = ["price", "grant", "environment"]
+
+
+@admin.register(EventCharge)
+class EventChargeAdmin(ConsoleAdmin):
+    """What events burn, and what waits for credit; only read."""
+
+    wire_prefix = "mevt"
+    wire_parents = {"cus": "customer", "mtr": "meter"}
+    list_display = [
+        "__str__",
+        "customer",
+        "meter",
+        "environment",
+        "status",
+        "consumed_column",
+        "pending_column",
+        "created_at",
+    ]
+    list_filter = ["environment", "environment__mode", "status"]
+    list_select_related = ["environment__company", "customer", "meter", "currency"]
+    ordering = ["-pk"]
+    fields = [
+        "customer", "meter", "environment", "status", "consumed_column", "pending_column", "attempts", "event_timestamp",
+        "created_at", "processed_at",
+    ]  # fmt: skip
+
+    @display(description="paid by credit")
+    def consumed_column(self, row: EventCharge) -> SafeString:
+        return cells.worded_amount(row.currency.text(row.consumed))
+
+    @display(description="waits for credit")
+    def pending_column(self, row: EventCharge) -> SafeString:
+        return cells.worded_amount(row.currency.text(row.pending))
+
+
+@admin.register(BurnMark)
+class BurnMarkAdmin(InstanceAdmin):
+    """One row: how far events were charged for."""
+
+    list_display = ["__str__"]
+    fields = ["xid"]

@@ -1,7 +1,8 @@
 """Credit that customers were given, and the ledger of all that became of it.
 
-An amount is a whole number of the currency's smallest units, of any size. Grants know nothing of invoices: what was paid
-by them is referred to by its bare id.
+An amount is a whole number of the currency's smallest units, of any size. Credit in money pays for invoices; credit in a
+currency of the company's own is burned by the events of its meters. Grants know nothing of invoices: what was paid by
+them is referred to by its bare id.
 """
 
 from collections.abc import Collection, Iterable
@@ -10,11 +11,14 @@ from typing import Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import CheckConstraint, F, Q, Sum, UniqueConstraint
+from django.db.models import CheckConstraint, F, Q, Sum, UniqueConstraint, Value
+from django.db.models.functions import Coalesce
 
 from accounts.models import Customer, Environment, TestClock
 from core.fields import WholeNumberField
 from core.ids import new_id
+from core.money import format_amount
+from meters.models import Currency, Meter
 from subscriptions.models import Price
 
 DEFAULT_PRIORITY = 50
@@ -57,9 +61,38 @@ class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
         """Grants with something left whose end has come: of customers on a test clock, or of those on none."""
         return self.expiring().filter(customer__test_clock=clock, expires_at__lte=now)
 
+    def money(self) -> Self:
+        """Grants that pay for invoices."""
+        return self.filter(own_currency=None)
+
+    def burnable(self) -> Self:
+        """Grants that events burn."""
+        return self.exclude(own_currency=None)
+
+    def in_states(self, states: Collection[str], now: datetime) -> Self:
+        """As :meth:`CreditGrant.state` says, each at its customer's time.
+
+        :param now: the time by the wall
+        """
+        state = CreditGrant.State
+        ended = Q(expires_at__lte=F("at"))
+        alive = Q(voided_at__isnull=True) & ~(Q(expires_at__isnull=False) & ended)
+        conditions = {
+            state.VOIDED: Q(voided_at__isnull=False),
+            state.EXPIRED: Q(voided_at__isnull=True) & Q(expires_at__isnull=False) & ended,
+            state.DEPLETED: alive & Q(balance=0),
+            state.PENDING: alive & Q(balance__gt=0, effective_at__gt=F("at")),
+            state.GRANTED: alive & Q(balance__gt=0, effective_at__lte=F("at")),
+        }
+        wanted = Q(pk__in=[])
+        for name in states:
+            wanted |= conditions[state(name)]
+        instant = Coalesce("customer__test_clock__frozen_at", Value(now), output_field=models.DateTimeField())
+        return self.annotate(at=instant).filter(wanted)
+
     def balances(self) -> dict[str, int]:
-        """What is left of them, by currency."""
-        rows = self.order_by().values_list("currency").annotate(Sum("balance")).order_by("currency")
+        """What is left of those in money, by currency."""
+        rows = self.money().order_by().values_list("currency").annotate(Sum("balance")).order_by("currency")
         return dict(rows)
 
 
@@ -91,7 +124,15 @@ class CreditGrant(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="credit_grants")
     name = models.CharField(max_length=100, blank=True)
     category = models.CharField(max_length=11, choices=Category, default=Category.PAID)
-    currency = models.CharField(max_length=3)
+    currency = models.CharField(max_length=3, blank=True, help_text="Of credit that is money.")
+    own_currency = models.ForeignKey(
+        Currency,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="credit_grants",
+        help_text="Of credit that events burn: the currency of their meters.",
+    )
     amount = WholeNumberField()
     balance = WholeNumberField(help_text="What is left: the sum of the ledger's entries.")
     entry_count = models.PositiveIntegerField(default=0, help_text="How many entries the ledger has of this grant.")
@@ -117,6 +158,10 @@ class CreditGrant(models.Model):
                 condition=Q(voided_at__isnull=True) | Q(balance=0), name="credit_grant_voided_has_nothing_left"
             ),
             CheckConstraint(condition=Q(category__in=["paid", "promotional"]), name="credit_grant_category_is_known"),
+            CheckConstraint(
+                condition=(Q(own_currency__isnull=True) & ~Q(currency="")) | Q(own_currency__isnull=False, currency=""),
+                name="credit_grant_has_one_currency",
+            ),
             CheckConstraint(condition=Q(scope__in=["metered", "prices"]), name="credit_grant_scope_is_known"),
         ]
         indexes = [
@@ -148,6 +193,10 @@ class CreditGrant(models.Model):
             return self.State.DEPLETED
         return self.State.PENDING if at < self.effective_at else self.State.GRANTED
 
+    def text(self, amount: int) -> str:
+        """An amount of the grant's currency, for a reader."""
+        return self.own_currency.text(amount) if self.own_currency else format_amount(amount, self.currency)
+
     @property
     def price_ids(self) -> frozenset[UUID] | None:
         """The prices that it pays for; None for all metered ones."""
@@ -173,6 +222,80 @@ class GrantedPrice(models.Model):
         return str(self.price)
 
 
+class EventChargeQuerySet(models.QuerySet["EventCharge"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+    def due(self) -> Self:
+        """Charges that something is still to be paid of, in the order in which they are paid."""
+        return self.filter(pending__gt=0).order_by("pk")
+
+
+class EventCharge(models.Model):
+    """What one event costs in its meter's currency, and how much of it credit has paid. Its id is the event's.
+
+    It is made once for each event, as the log of events is followed.
+    """
+
+    class Status(models.TextChoices):
+        OPEN = "open", "not tried yet"
+        SHORT = "short", "waits for credit"
+        SETTLED = "settled"
+        CANCELED = "canceled", "the event was canceled"
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_index=False, related_name="event_charges")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, db_index=False, related_name="event_charges")
+    currency = models.ForeignKey(Currency, on_delete=models.PROTECT, related_name="event_charges", db_index=False)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="event_charges", db_index=False)
+    event_timestamp = models.DateTimeField(help_text="The event's own time, which leads to its partition.")
+    amount = WholeNumberField(help_text="The event's value in the currency's smallest units.")
+    consumed = WholeNumberField(default=0, help_text="What credit has paid of it.")
+    pending = WholeNumberField(help_text="What is still to be paid.")
+    status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
+    attempts = models.PositiveIntegerField(default=0, help_text="How often credit was asked for.")
+    created_at = models.DateTimeField(help_text="When the event was received.")
+    processed_at = models.DateTimeField(null=True, blank=True, help_text="When credit was last asked for.")
+
+    objects = EventChargeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            CheckConstraint(
+                condition=Q(amount__gt=0, consumed__gte=0, pending__gte=0), name="event_charge_amounts_not_negative"
+            ),
+            CheckConstraint(
+                condition=Q(status="canceled", consumed=0, pending=0)
+                | Q(status="settled", consumed=F("amount"), pending=0)
+                | Q(status__in=["open", "short"], pending=F("amount") - F("consumed"), pending__gt=0),
+                name="event_charge_is_paid_or_pending",
+            ),
+        ]
+        indexes = [
+            # What a customer owes, and in which order it is paid.
+            models.Index(fields=["environment", "customer", "id"], condition=Q(pending__gt=0), name="event_charge_due"),
+            models.Index(fields=["environment", "customer"], condition=Q(status="open"), name="event_charge_open"),
+        ]
+
+    def __str__(self) -> str:
+        return self.currency.text(self.amount)
+
+
+class BurnMark(models.Model):
+    """How far the log of events was followed: those of transactions before ``xid`` have their charges. One row."""
+
+    SINGLETON = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON)
+    xid = models.BigIntegerField(default=0, help_text="The first transaction id whose events have no charges yet.")
+
+    class Meta:
+        constraints = [CheckConstraint(condition=Q(id=1), name="burn_mark_is_one_row")]
+
+    def __str__(self) -> str:
+        return str(self.xid)
+
+
 class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
     def of(self, environment: Environment) -> Self:
         return self.filter(environment=environment)
@@ -192,7 +315,8 @@ class LedgerEntry(models.Model):
     class Kind(models.TextChoices):
         GRANTED = "granted"
         APPLIED = "applied", "applied to an invoice"
-        GIVEN_BACK = "given_back", "given back, the invoice being void"
+        BURNED = "burned", "burned by an event"
+        GIVEN_BACK = "given_back", "given back, what it paid being void"
         EXPIRED = "expired"
         VOIDED = "voided"
 
@@ -212,6 +336,15 @@ class LedgerEntry(models.Model):
     # Bare ids: whatever is paid by credit stands above the ledger.
     invoice_id = models.UUIDField(null=True, blank=True)
     invoice_line_id = models.UUIDField(null=True, blank=True)
+    charge = models.ForeignKey(
+        EventCharge,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="entries",
+        help_text="What an event was charged, of credit that is no money.",
+    )
     gives_back = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="given_back_by"
     )
@@ -234,13 +367,29 @@ class LedgerEntry(models.Model):
             ),
             CheckConstraint(
                 condition=Q(kind__in=["granted", "given_back"], amount__gt=0)
-                | Q(kind__in=["applied", "expired", "voided"], amount__lt=0),
+                | Q(kind__in=["applied", "burned", "expired", "voided"], amount__lt=0),
                 name="ledger_entry_amount_has_its_kind_s_sign",
             ),
             CheckConstraint(
-                condition=Q(kind__in=["applied", "given_back"], invoice_id__isnull=False, invoice_line_id__isnull=False)
-                | Q(kind__in=["granted", "expired", "voided"], invoice_id__isnull=True, invoice_line_id__isnull=True),
-                name="ledger_entry_names_its_invoice",
+                condition=Q(
+                    kind__in=["applied", "given_back"],
+                    invoice_id__isnull=False,
+                    invoice_line_id__isnull=False,
+                    charge__isnull=True,
+                )
+                | Q(
+                    kind__in=["burned", "given_back"],
+                    invoice_id__isnull=True,
+                    invoice_line_id__isnull=True,
+                    charge__isnull=False,
+                )
+                | Q(
+                    kind__in=["granted", "expired", "voided"],
+                    invoice_id__isnull=True,
+                    invoice_line_id__isnull=True,
+                    charge__isnull=True,
+                ),
+                name="ledger_entry_names_what_it_paid",
             ),
             CheckConstraint(
                 condition=Q(kind="given_back", gives_back__isnull=False)
@@ -255,6 +404,9 @@ class LedgerEntry(models.Model):
                 fields=["environment", "invoice_id"],
                 condition=Q(invoice_id__isnull=False),
                 name="ledger_entry_by_invoice",
+            ),
+            models.Index(
+                fields=["environment", "charge"], condition=Q(charge__isnull=False), name="ledger_entry_by_charge"
             ),
         ]
 

@@ -10,3 +10,15 @@ from credits import services
 def expire_due_grants() -> None:
     """Write off grants that have ended. Lost or doubled, it does no harm: it looks for its own work."""
     services.expire_due_grants(now=timezone.now())
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def burn_credit() -> None:
+    """Charge for new events and let credit pay for them. Lost or doubled, it does no harm, either."""
+    services.burn_credit(now=timezone.now())
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def settle_waiting() -> None:
+    """Pay what is pending from grants that have become usable."""
+    services.settle_waiting(now=timezone.now())

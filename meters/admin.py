@@ -12,7 +12,7 @@ from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
 from core.console import cells
 from meters import services
-from meters.models import Meter, Status
+from meters.models import Currency, Meter, Status
 
 
 def _names(meters: Sequence[Meter]) -> str:
@@ -27,7 +27,7 @@ class MeterAdmin(ConsoleAdmin):
     can_add = can_change = True
     list_display = ["display_name", "event_name", "formula", "environment", "status", "created_at"]
     list_filter = ["environment", "environment__mode", "status", "formula"]
-    list_select_related = ["environment__company"]
+    list_select_related = ["environment__company", "currency"]
     search_fields = ["event_name__istartswith", "display_name__icontains"]
     ordering = ["-created_at", "-pk"]
     fields = [
@@ -41,6 +41,9 @@ class MeterAdmin(ConsoleAdmin):
         "value_key",
         "dimensions",
         "late_policy",
+        "currency",
+        "unit",
+        "description",
         "created_at",
         "updated_at",
         "deactivated_at",
@@ -90,3 +93,16 @@ class MeterAdmin(ConsoleAdmin):
     @display(description="dimensions")
     def dimensions(self, row: Meter) -> str:
         return ", ".join(row.dimension_keys) or cells.EMPTY
+
+
+@admin.register(Currency)
+class CurrencyAdmin(ConsoleAdmin):
+    """Programs make them, with their meters; here they are only read."""
+
+    wire_prefix = "pcur"
+    list_display = ["name", "symbol", "decimals", "environment", "created_at"]
+    list_filter = ["environment", "environment__mode"]
+    list_select_related = ["environment__company"]
+    search_fields = ["name__icontains", "symbol__istartswith"]
+    ordering = ["-created_at", "-pk"]
+    fields = ["name", "symbol", "decimals", "environment", "description", "created_at", "updated_at"]

@@ -1,5 +1,6 @@
-"""Meters: the rules by which events of one name become one quantity."""
+"""Meters: the rules by which events of one name become one quantity, and the units of their own that they are paid in."""
 
+from decimal import Decimal
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -8,6 +9,7 @@ from django.db.models import CheckConstraint, Q, UniqueConstraint
 
 from accounts.models import Environment
 from core.ids import new_id
+from core.money import EXACT, to_minor_units
 
 
 class Formula(models.TextChoices):
@@ -38,6 +40,56 @@ class LatePolicy(models.TextChoices):
 class Status(models.TextChoices):
     ACTIVE = "active"
     INACTIVE = "inactive"
+
+
+class CurrencyQuerySet(models.QuerySet["Currency"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+
+class Currency(models.Model):
+    """A unit of a company's own, which usage is paid in by credit: tokens, requests, credits. It is no money.
+
+    An amount of it is a whole number of its smallest units: ``10 ** decimals`` of them are one.
+    """
+
+    MOST_DECIMALS = 18
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="currencies")
+    name = models.CharField(max_length=64)
+    symbol = models.CharField(max_length=32)
+    decimals = models.PositiveSmallIntegerField(default=0, help_text="How many places its amounts have.")
+    description = models.CharField(max_length=255, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    objects = CurrencyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "currencies"
+        constraints = [
+            CheckConstraint(condition=Q(decimals__lte=18), name="currency_decimals_within_bounds"),
+            CheckConstraint(condition=~Q(name="") & ~Q(symbol=""), name="currency_has_name_and_symbol"),
+        ]
+        indexes = [models.Index(fields=["environment", "-created_at", "-id"], name="currency_newest_first")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def smallest_units(self, value: Decimal) -> int | None:
+        """A value in the currency's smallest units; None where there is no such amount."""
+        units = EXACT.scaleb(value, self.decimals)
+        return int(units) if units == units.to_integral_value() else None
+
+    def nearest_units(self, value: Decimal) -> int:
+        """A value in smallest units, rounded half away from zero."""
+        return to_minor_units(EXACT.scaleb(value, self.decimals))
+
+    def text(self, amount: int) -> str:
+        """An amount for a reader: ``1500`` with three decimals is ``1.5 credits``."""
+        return f"{EXACT.normalize(EXACT.scaleb(Decimal(amount), -self.decimals)):,f} {self.symbol}"
 
 
 class MeterQuerySet(models.QuerySet["Meter"]):
@@ -79,6 +131,17 @@ class Meter(models.Model):
         help_text="Usage that is reported when its period's invoice is final: "
         "a line of its own on the next one, or shown on the final invoice's line and not billed.",
     )
+    currency = models.ForeignKey(
+        Currency,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="meters",
+        help_text="The unit of the company's own that its events are paid in, by credit. Empty: they are only counted.",
+    )
+    unit = models.CharField(max_length=32, blank=True, help_text="What is counted: requests, tokens, bytes.")
+    description = models.CharField(max_length=255, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
     status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

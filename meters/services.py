@@ -1,18 +1,105 @@
 """Writes of the meters."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, TypedDict, Unpack
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from accounts.models import Environment
-from core.db import violates
+from core.db import refusing
+from core.errors import NotFound
 from meters import known
-from meters.errors import EventNameTaken
-from meters.models import LatePolicy, Meter, Status
+from meters.errors import CurrencyDecimalsInvalid, EventNameTaken, EventNameUsed
+from meters.models import Currency, Formula, LatePolicy, Meter, Status
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
+
+
+class MeterWords(TypedDict, total=False):
+    """What is said of a meter and may change. None of it touches what it counts."""
+
+    display_name: str
+    unit: str
+    description: str
+    metadata: Mapping[str, Any]
+
+
+def create_currency(
+    *,
+    environment: Environment,
+    name: str,
+    symbol: str,
+    now: datetime,
+    decimals: int = 0,
+    description: str = "",
+    metadata: Mapping[str, Any] | None = None,
+) -> Currency:
+    """Make a unit of the company's own.
+
+    :param decimals: how many places its amounts have, for good
+    :raises CurrencyDecimalsInvalid: if there are more than an amount can have
+    """
+    if not 0 <= decimals <= Currency.MOST_DECIMALS:
+        raise CurrencyDecimalsInvalid(Currency.MOST_DECIMALS)
+    return Currency.objects.create(
+        environment=environment,
+        name=name,
+        symbol=symbol,
+        decimals=decimals,
+        description=description,
+        metadata=dict(metadata or {}),
+        created_at=now,
+        updated_at=now,
+    )
+
+
+class CurrencyWords(TypedDict, total=False):
+    name: str
+    symbol: str
+    description: str
+    metadata: Mapping[str, Any]
+
+
+@transaction.atomic
+def update_currency(*, currency: Currency, now: datetime, **words: Unpack[CurrencyWords]) -> Currency:
+    """Change what is said of a currency. How many decimals it has never changes: amounts are kept in them."""
+    currency = Currency.objects.select_for_update(no_key=True).get(pk=currency.pk)
+    for name, value in words.items():
+        setattr(currency, name, value)
+    currency.updated_at = now
+    currency.save(update_fields=[*words, "updated_at"])
+    return currency
+
+
+@transaction.atomic
+def create_paid_meter(
+    *,
+    environment: Environment,
+    event_name: str,
+    now: datetime,
+    currency: Currency | None = None,
+    decimals: int = 0,
+    **words: Unpack[MeterWords],
+) -> Meter:
+    """Open a meter whose events are summed up and paid in a currency of the company's own, by credit.
+
+    :param currency: None makes one for the meter alone, of its name and unit
+    :param decimals: of a currency that is made
+    :raises EventNameUsed: if any meter of the environment, active or not, has that name
+    :raises NotFound: if the currency is not the environment's
+    :raises CurrencyDecimalsInvalid: if there are more than an amount can have
+    """
+    if Meter.objects.of(environment).filter(event_name=event_name).exists():
+        raise EventNameUsed(event_name)
+    if currency is None:
+        name, symbol = words["display_name"], words["unit"]
+        currency = create_currency(environment=environment, name=name, symbol=symbol, decimals=decimals, now=now)
+    elif currency.environment_id != environment.pk:
+        raise NotFound("currency", str(currency.pk))
+    return create_meter(
+        environment=environment, event_name=event_name, formula=Formula.SUM, currency=currency, now=now, **words
+    )
 
 
 @transaction.atomic
@@ -28,12 +115,17 @@ def create_meter(
     event_time_window: str = "",
     dimension_keys: Sequence[str] = (),
     late_policy: str = LatePolicy.BILL_NEXT,
+    currency: Currency | None = None,
+    unit: str = "",
+    description: str = "",
+    metadata: Mapping[str, Any] | None = None,
 ) -> Meter:
     """Open a meter for one event name.
 
     :param formula: a value of ``Formula``
     :param event_time_window: a value of ``EventTimeWindow``, or empty to count every event
     :param late_policy: a value of ``LatePolicy``
+    :param currency: what its events are paid in, by credit; None if they are only counted
     :raises EventNameTaken: if an active meter of the environment already counts ``event_name``
     """
     meter = Meter(
@@ -46,10 +138,14 @@ def create_meter(
         event_time_window=event_time_window,
         dimension_keys=list(dimension_keys),
         late_policy=late_policy,
+        currency=currency,
+        unit=unit,
+        description=description,
+        metadata=dict(metadata or {}),
         created_at=now,
         updated_at=now,
     )
-    with _name_kept_single(event_name):
+    with refusing({"meter_one_active_per_event_name": EventNameTaken(event_name)}):
         meter.save(force_insert=True)
     _announce(meter)
     record(Kind.METER_CREATED, rows=[meter], now=now)
@@ -57,13 +153,14 @@ def create_meter(
 
 
 @transaction.atomic
-def update_meter(*, meter: Meter, display_name: str, now: datetime) -> Meter:
-    """Give a meter another name for people. What it counts never changes."""
+def update_meter(*, meter: Meter, now: datetime, **words: Unpack[MeterWords]) -> Meter:
+    """Change what is said of a meter: what is given, as a whole. What it counts never changes."""
     meter = _locked(meter)
     before = take_snapshots([meter])
-    meter.display_name = display_name
+    for name, value in words.items():
+        setattr(meter, name, value)
     meter.updated_at = now
-    meter.save(update_fields=["display_name", "updated_at"])
+    meter.save(update_fields=[*words, "updated_at"])
     record(Kind.METER_UPDATED, rows=[meter], now=now, before=before)
     return meter
 
@@ -109,7 +206,7 @@ def reactivate_meter(*, meter: Meter, now: datetime) -> Meter:
         meter.status = Status.ACTIVE
         meter.deactivated_at = None
         meter.updated_at = now
-        with _name_kept_single(meter.event_name):
+        with refusing({"meter_one_active_per_event_name": EventNameTaken(meter.event_name)}):
             meter.save(update_fields=["status", "deactivated_at", "updated_at"])
         _announce(meter)
         record(Kind.METER_REACTIVATED, rows=[meter], now=now)
@@ -129,15 +226,3 @@ def _announce(meter: Meter) -> None:
 def _locked(meter: Meter) -> Meter:
     # no_key: making a price holds KEY SHARE on its meter, and must not wait for a change of label.
     return Meter.objects.select_for_update(no_key=True).get(pk=meter.pk)
-
-
-@contextmanager
-def _name_kept_single(event_name: str) -> Iterator[None]:
-    try:
-        with transaction.atomic():
-            yield
-    except IntegrityError as error:
-        # Asking first would race; only the constraint sees both writers.
-        if violates(error, "meter_one_active_per_event_name"):
-            raise EventNameTaken(event_name) from error
-        raise

@@ -1,18 +1,23 @@
 """Every write to credit grants and their ledger."""
 
 from credits.services.applying import apply_credit, customers_with_credit, give_back_credit, preview_credit
+from credits.services.burning import burn_credit, follow_events, settle_customer, settle_waiting
 from credits.services.expiring import expire_due_grants, expire_grants_on_clock
 from credits.services.granting import create_grant, expire_grant, update_grant, void_grant
 
 __all__ = [
     "apply_credit",
+    "burn_credit",
     "create_grant",
     "customers_with_credit",
     "expire_due_grants",
     "expire_grant",
     "expire_grants_on_clock",
+    "follow_events",
     "give_back_credit",
     "preview_credit",
+    "settle_customer",
+    "settle_waiting",
     "update_grant",
     "void_grant",
 ]

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from django.db import transaction
 
-from credits.applying import PayableInvoice, Share, Spendable, spread
+from credits.applying import PayableInvoice, Share, spread
 from credits.models import CreditGrant, LedgerEntry
-from credits.services.journal import Journal, lock_accounts
+from credits.services.journal import Journal, as_spendable, lock_accounts
 
 Key = tuple[UUID, str]
 
@@ -28,7 +28,7 @@ def apply_credit(*, environment_id: UUID, invoices: Sequence[PayableInvoice]) ->
     journal = Journal()
     for invoice in invoices:
         of_customer = grants[invoice.customer_id, invoice.currency]
-        for share in spread(map(_as_spendable, of_customer.values()), invoice):
+        for share in spread(map(as_spendable, of_customer.values()), invoice):
             journal.enter(
                 of_customer[share.grant_id],
                 LedgerEntry.Kind.APPLIED,
@@ -43,25 +43,32 @@ def apply_credit(*, environment_id: UUID, invoices: Sequence[PayableInvoice]) ->
 def customers_with_credit(environment_id: UUID, customer_ids: Iterable[UUID]) -> set[UUID]:
     """Those of the customers who have any credit left, usable or not. One indexed question, whatever the answer."""
     left = CreditGrant.objects.filter(environment_id=environment_id, customer__in=set(customer_ids), balance__gt=0)
+    left = left.money()
     return set(left.order_by().values_list("customer_id", flat=True).distinct())
 
 
 def preview_credit(*, environment_id: UUID, invoice: PayableInvoice) -> list[Share]:
     """What credit would pay if the invoice became final. Nothing is held or stored."""
     grants = _spendable(environment_id, [invoice.customer_id])
-    return spread(map(_as_spendable, grants[invoice.customer_id, invoice.currency].values()), invoice)
+    return spread(map(as_spendable, grants[invoice.customer_id, invoice.currency].values()), invoice)
 
 
 @transaction.atomic
 def give_back_credit(
-    *, environment_id: UUID, customer_ids: Collection[UUID], invoice_ids: Collection[UUID], now: datetime
+    *,
+    environment_id: UUID,
+    customer_ids: Collection[UUID],
+    invoice_ids: Collection[UUID],
+    now: datetime,
+    line_ids: Collection[UUID] | None = None,
 ) -> list[LedgerEntry]:
-    """Return to their grants what invoices took, since they are void. Twice is as good as once.
+    """Return to their grants what invoices took, since they are void or credited. Twice is as good as once.
 
     A grant that has expired by now loses at once what comes back to it; its ledger shows both.
 
     :param customer_ids: whose invoices they are
     :param now: the customers' time
+    :param line_ids: only what these lines of the invoices took
     :returns: the entries written
     """
     lock_accounts(environment_id, customer_ids)
@@ -71,6 +78,8 @@ def give_back_credit(
         .select_related("grant__environment")
         .order_by("pk")
     )
+    if line_ids is not None:
+        applied = applied.filter(invoice_line_id__in=line_ids)
     journal = Journal()
     grants: dict[UUID, CreditGrant] = {}
     for entry in applied:
@@ -95,19 +104,6 @@ def _spendable(environment_id: UUID, customer_ids: Iterable[UUID]) -> dict[Key, 
     """All grants with something left, by customer and currency. Which of them are usable, an invoice's instant says."""
     grants: dict[Key, dict[UUID, CreditGrant]] = defaultdict(dict)
     left = CreditGrant.objects.filter(environment_id=environment_id, customer__in=customer_ids, balance__gt=0)
-    for grant in left.select_related("environment").prefetch_related("granted_prices"):
+    for grant in left.money().select_related("environment").prefetch_related("granted_prices"):
         grants[grant.customer_id, grant.currency][grant.pk] = grant
     return grants
-
-
-def _as_spendable(grant: CreditGrant) -> Spendable:
-    return Spendable(
-        grant_id=grant.pk,
-        balance=grant.balance,
-        priority=grant.priority,
-        expires_at=grant.expires_at,
-        promotional=grant.category == CreditGrant.Category.PROMOTIONAL,
-        effective_at=grant.effective_at,
-        created_at=grant.created_at,
-        prices=grant.price_ids,
-    )

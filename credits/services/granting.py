@@ -22,7 +22,9 @@ from credits.errors import (
     CreditScopeEmpty,
 )
 from credits.models import DEFAULT_PRIORITY, CreditAccount, CreditGrant, GrantedPrice, LedgerEntry
+from credits.services.burning import settle
 from credits.services.journal import Journal, lock_accounts
+from meters.models import Currency
 from subscriptions.models import Price
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
@@ -33,7 +35,7 @@ def create_grant(
     *,
     environment: Environment,
     customer: Customer,
-    currency: str,
+    currency: str | Currency,
     amount: int,
     now: datetime,
     category: str = CreditGrant.Category.PAID,
@@ -44,7 +46,7 @@ def create_grant(
     expires_at: datetime | None = None,
     metadata: MetadataChange | None = None,
 ) -> CreditGrant:
-    """Give a customer credit.
+    """Give a customer credit. In a currency of the company's own it pays at once for events that wait for it.
 
     :param amount: whole minor units of ``currency``
     :param category: a value of ``CreditGrant.Category``
@@ -63,7 +65,7 @@ def create_grant(
     :raises CreditExpiryInvalid: if it would end before it begins, or in the past
     :raises TooManyMetadataKeys: if the metadata has more than 50 keys
     """
-    _check_amount(amount, currency)
+    _check_amount(amount, currency, environment)
     _check_prices(prices, environment)
     starts_at = effective_at or now
     if expires_at is not None:
@@ -74,7 +76,8 @@ def create_grant(
         customer=customer,
         name=name,
         category=CreditGrant.Category(category),
-        currency=currency,
+        currency="" if isinstance(currency, Currency) else currency,
+        own_currency=currency if isinstance(currency, Currency) else None,
         amount=amount,
         balance=0,
         priority=priority,
@@ -95,6 +98,9 @@ def create_grant(
     journal = Journal()
     journal.enter(grant, LedgerEntry.Kind.GRANTED, amount, now=now, effective_at=starts_at)
     journal.write()
+    if grant.own_currency:
+        settle(customer, now)
+        grant.refresh_from_db(fields=["balance", "entry_count"])
     return grant
 
 
@@ -203,10 +209,13 @@ def _locked(grant: CreditGrant, now: datetime) -> CreditGrant:
     return CreditGrant.objects.select_related("environment", "customer__test_clock").get(pk=grant.pk)
 
 
-def _check_amount(amount: int, currency: str) -> None:
+def _check_amount(amount: int, currency: str | Currency, environment: Environment) -> None:
     if amount <= 0:
         raise CreditAmountInvalid(amount)
-    if currency not in CURRENCIES:
+    if isinstance(currency, Currency):
+        if currency.environment_id != environment.pk:
+            raise NotFound("currency", str(currency.pk))
+    elif currency not in CURRENCIES:
         raise CreditCurrencyUnknown(currency)
 
 

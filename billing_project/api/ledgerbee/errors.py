@@ -116,6 +116,8 @@ TABLE: dict[type[BillingError], Saying] = {
     accounts.IdempotencyKeyInUse: _rule("IDEMPOTENCY_KEY_IN_USE", status=409),
     accounts.IdempotencyKeyReused: _rule("IDEMPOTENCY_KEY_REUSED"),
     meters.EventNameTaken: _rule("METER_NAME_TAKEN"),
+    meters.EventNameUsed: _rule("METER_NAME_TAKEN"),
+    meters.CurrencyDecimalsInvalid: _rule("CURRENCY_DECIMALS_INVALID"),
     usage.MeterNotNamed: _rule("METER_IDENTIFIER_REQUIRED"),
     usage.MeterNamedTwice: _rule("METER_IDENTIFIER_CONFLICT"),
     usage.NoActiveMeter: lambda _: missing("meter"),

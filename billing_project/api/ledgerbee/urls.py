@@ -11,7 +11,7 @@ from billing_project.api.ledgerbee.errors import no_such_route
 from billing_project.api.ledgerbee.meter_report import report
 from billing_project.api.ledgerbee.meters import MeterViewSet
 from billing_project.api.ledgerbee.middleware import LedgerBeeMiddleware
-from billing_project.short_way import HotViews, shelled
+from billing_project.serving.short_way import HotView, HotViews
 
 
 @csrf_exempt
@@ -44,4 +44,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 # What is reported thousands of times a second.
-hot_views: HotViews = {("POST", "/api/v1/meters/report"): shelled(report, LedgerBeeMiddleware)}
+hot_views: HotViews = {("POST", "/api/v1/meters/report"): HotView(report, LedgerBeeMiddleware, gathers=True)}

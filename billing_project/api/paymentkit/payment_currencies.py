@@ -1,0 +1,114 @@
+"""/payment-currencies: the units of the company's own that usage is paid in. Lists of them are bare arrays."""
+
+from typing import Annotated, Any
+
+from django.http import HttpResponse
+from msgspec import Meta
+from rest_framework.request import Request
+
+from accounts.models import Environment, Scope
+from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
+from billing_project.api.paymentkit.wire import Instant, PaymentKitError, Shape, instant_text, json_response, missing
+from core.ids import spell
+from meters import services
+from meters.models import Currency
+from meters.services import CurrencyWords
+
+NOUN = "Payment currency"
+NAME_LENGTH = 64
+SYMBOL_LENGTH = 32
+DESCRIPTION_LENGTH = 255
+
+
+class PaymentCurrency(Shape, frozen=True):
+    id: str
+    name: str
+    symbol: str
+    decimal: Annotated[int, Meta(description="Amounts are whole numbers of its smallest units: value x 10^decimal.")]
+    type: Annotated[str, Meta(description="Always `meter`: it is no money.")]
+    description: str
+    active: bool
+    locked: bool
+    livemode: bool
+    metadata: dict[str, Any]
+    created_at: Instant
+    updated_at: Instant
+
+
+def shape_of_currency(currency: Currency, *, livemode: bool) -> PaymentCurrency:
+    return PaymentCurrency(
+        id=id_of_currency(currency),
+        name=currency.name,
+        symbol=currency.symbol,
+        decimal=currency.decimals,
+        type="meter",
+        description=currency.description,
+        active=True,
+        locked=False,
+        livemode=livemode,
+        metadata=currency.metadata,
+        created_at=instant_text(currency.created_at),
+        updated_at=instant_text(currency.updated_at),
+    )
+
+
+def id_of_currency(currency: Currency) -> str:
+    return spell("pcur", currency.pk)
+
+
+def named_currency(environment: Environment, text: str) -> Currency:
+    """The currency that a body or a query names.
+
+    :raises PaymentKitError: if there is none
+    """
+    found = row_of(Currency.objects.of(environment), "pcur", text)
+    if found is None:
+        raise PaymentKitError(f"{NOUN} not found: {text[:100]}")
+    return found
+
+
+class PaymentCurrencyViewSet(PaymentKitViewSet):
+    read_scope = Scope.METERS_READ
+    write_scope = Scope.METERS_WRITE
+
+    def list(self, request: Request) -> HttpResponse:
+        rows = self.within(Currency.objects.of(self.environment).order_by("-created_at", "-pk"))
+        return json_response([shape_of_currency(row, livemode=self.environment.is_live) for row in rows])
+
+    def create(self, request: Request) -> HttpResponse:
+        said = self.body
+        currency = services.create_currency(
+            environment=self.environment,
+            name=said.text("name", most=NAME_LENGTH, required=True),
+            symbol=said.text("symbol", most=SYMBOL_LENGTH, required=True),
+            decimals=said.whole("decimal", default=0, least=0, most=Currency.MOST_DECIMALS),
+            description=said.text("description", most=DESCRIPTION_LENGTH, blank=True),
+            metadata=said.object("metadata"),
+            now=self.now,
+        )
+        return self._answer(currency)
+
+    def retrieve(self, request: Request, pk: str) -> HttpResponse:
+        return self._answer(self._row(pk))
+
+    def update(self, request: Request, pk: str) -> HttpResponse:
+        said, words = self.body, CurrencyWords()
+        currency = self._row(pk)
+        if "name" in said:
+            words["name"] = said.text("name", most=NAME_LENGTH)
+        if "symbol" in said:
+            words["symbol"] = said.text("symbol", most=SYMBOL_LENGTH)
+        if said.says("description"):
+            words["description"] = said.text("description", most=DESCRIPTION_LENGTH, blank=True)
+        if (metadata := said.object("metadata")) is not None:
+            words["metadata"] = metadata
+        return self._answer(services.update_currency(currency=currency, now=self.now, **words))
+
+    def _row(self, pk: str) -> Currency:
+        found = row_of(self.within(Currency.objects.of(self.environment)), "pcur", pk)
+        if found is None:
+            raise missing(NOUN, pk)
+        return found
+
+    def _answer(self, currency: Currency) -> HttpResponse:
+        return json_response(shape_of_currency(currency, livemode=self.environment.is_live))

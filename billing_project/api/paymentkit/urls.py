@@ -1,0 +1,73 @@
+"""Every address of Payment Kit's dialect, below ``/api``. What is not here is answered in Payment Kit's shape too."""
+
+from typing import Any, NoReturn
+
+from django.http import HttpRequest
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+
+from billing_project.api.paymentkit import errors
+from billing_project.api.paymentkit.credit_grants import CreditGrantViewSet
+from billing_project.api.paymentkit.credit_transactions import CreditTransactionViewSet
+from billing_project.api.paymentkit.customers import CustomerViewSet
+from billing_project.api.paymentkit.meter_events import MeterEventViewSet
+from billing_project.api.paymentkit.meters import MeterViewSet
+from billing_project.api.paymentkit.payment_currencies import PaymentCurrencyViewSet
+
+
+@csrf_exempt
+def no_such_address(request: HttpRequest, **_: Any) -> NoReturn:
+    raise errors.no_such_address(request)
+
+
+_MANY: dict[str, Any] = {"get": "list", "post": "create"}
+_ONE: dict[str, Any] = {"get": "retrieve", "put": "update"}
+
+# Static words stand before ids, for which they would pass.
+_below = [
+    path("meters", MeterViewSet.as_view(_MANY), name="paymentkit-meters"),
+    path("meters/<str:pk>/activate", MeterViewSet.as_view({"put": "activate"}), name="paymentkit-meter-activate"),
+    path("meters/<str:pk>/deactivate", MeterViewSet.as_view({"put": "deactivate"}), name="paymentkit-meter-deactivate"),
+    path("meters/<str:pk>", MeterViewSet.as_view(_ONE), name="paymentkit-meter"),
+    path("meter-events", MeterEventViewSet.as_view(_MANY), name="paymentkit-meter-events"),
+    path("meter-events/stats", MeterEventViewSet.as_view({"get": "stats"}), name="paymentkit-meter-event-stats"),
+    path(
+        "meter-events/pending-amount",
+        MeterEventViewSet.as_view({"get": "pending_amount"}),
+        name="paymentkit-pending-amount",
+    ),
+    path("meter-events/<str:pk>", MeterEventViewSet.as_view({"get": "retrieve"}), name="paymentkit-meter-event"),
+    path("credit-grants", CreditGrantViewSet.as_view(_MANY), name="paymentkit-grants"),
+    path("credit-grants/summary", CreditGrantViewSet.as_view({"get": "summary"}), name="paymentkit-grant-summary"),
+    path(
+        "credit-grants/verify-availability",
+        CreditGrantViewSet.as_view({"get": "verify_availability"}),
+        name="paymentkit-availability",
+    ),
+    path("credit-grants/holders", CreditGrantViewSet.as_view({"get": "holders"}), name="paymentkit-holders"),
+    path("credit-grants/stats", CreditGrantViewSet.as_view({"get": "stats"}), name="paymentkit-grant-stats"),
+    path("credit-grants/<str:pk>", CreditGrantViewSet.as_view(_ONE), name="paymentkit-grant"),
+    path(
+        "credit-transactions", CreditTransactionViewSet.as_view({"get": "list"}), name="paymentkit-credit-transactions"
+    ),
+    path(
+        "credit-transactions/summary",
+        CreditTransactionViewSet.as_view({"get": "summary"}),
+        name="paymentkit-credit-transaction-summary",
+    ),
+    path(
+        "credit-transactions/<str:pk>",
+        CreditTransactionViewSet.as_view({"get": "retrieve"}),
+        name="paymentkit-credit-transaction",
+    ),
+    path("customers", CustomerViewSet.as_view({"get": "list"}), name="paymentkit-customers"),
+    path("customers/search", CustomerViewSet.as_view({"get": "search"}), name="paymentkit-customer-search"),
+    path("customers/<str:pk>", CustomerViewSet.as_view(_ONE), name="paymentkit-customer"),
+    path("payment-currencies", PaymentCurrencyViewSet.as_view(_MANY), name="paymentkit-currencies"),
+    path("payment-currencies/<str:pk>", PaymentCurrencyViewSet.as_view(_ONE), name="paymentkit-currency"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/", include(_below)),
+    re_path(r"^api(?:/[\s\S]*)?$", no_such_address),
+]
