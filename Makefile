@@ -31,6 +31,7 @@ run: venv
 
 test: venv-dev
 	@tests/install-browser
+	@tests/paymentkit/install
 	@exec $(BIN)/python -m pytest -n 2 $(ARGS)
 
 bench: venv-dev

@@ -7,13 +7,20 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accounts.console.walls import permits
+from invoices.console.exports import PERMISSION
+
 GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Billing",
         (
             ("invoices.Invoice", "receipt_long"),
+            ("invoices.Payment", "payments"),
+            ("invoices.CreditNote", "undo"),
             ("invoices.InvoiceItem", "pending_actions"),
             ("invoices.BillingFailure", "report"),
+            ("invoices.InvoiceVerification", "fact_check"),
+            ("invoices.InvoiceMail", "mail"),
             ("credits.CreditGrant", "redeem"),
             ("subscriptions.Subscription", "autorenew"),
             ("accounts.Customer", "groups"),
@@ -58,6 +65,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("invoices.InvoiceLine", "list_alt"),
             ("credits.LedgerEntry", "menu_book"),
+            ("credits.EventCharge", "local_fire_department"),
+            ("meters.Currency", "toll"),
             ("credits.CreditAccount", "account_circle"),
             ("credits.GrantedPrice", "price_check"),
             ("invoices.CustomerBalance", "account_balance"),
@@ -68,16 +77,22 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("invoices.InvoiceDiscount", "receipt"),
             ("invoices.LineDiscount", "remove_circle"),
             ("invoices.LineTax", "add_circle"),
+            ("invoices.CreditNoteLine", "list_alt"),
+            ("invoices.CreditNoteLineDiscount", "remove_circle"),
+            ("invoices.CreditNoteLineTax", "add_circle"),
             ("subscriptions.PriceTier", "stacked_bar_chart"),
             ("subscriptions.SubscriptionItem", "format_list_bulleted"),
             ("subscriptions.ItemTerm", "history"),
             ("invoices.InvoiceNumbering", "tag"),
+            ("invoices.HostedLink", "link"),
+            ("accounts.CompanyLogo", "image"),
             ("accounts.LicenseNotice", "notifications"),
             ("accounts.Environment", "lan"),
             ("accounts.TestClock", "schedule"),
             ("accounts.IdempotencyRecord", "repeat"),
             ("usage.DirtyHour", "calculate"),
             ("usage.Watermark", "water"),
+            ("credits.BurnMark", "water"),
             ("usage.DroppedMonth", "auto_delete"),
         ),
     ),
@@ -92,7 +107,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         for title, entries in GROUPS
         if (items := [_item(label, icon) for label, icon in entries if _is_visible(label, request)])
     ]
-    return [{"items": [start]}, *groups]
+    first = [start]
+    if permits(request, PERMISSION):
+        first.append({"title": "Exports", "icon": "download", "link": reverse("admin:invoices_invoice_export")})
+    return [{"items": first}, *groups]
 
 
 def _is_visible(label: str, request: HttpRequest) -> bool:

@@ -22,7 +22,7 @@ from accounts.roles import GRANTS
 from billing_project.console import chart
 from core.money import format_amount
 from core.periods import HOUR, Period, floor_hour
-from invoices.models import BillingFailure, Invoice
+from invoices.models import BillingFailure, Invoice, InvoiceVerification
 from usage.models import EventRejection, RecountDifference, UsageSummary
 from usage.reports import watermark
 
@@ -143,6 +143,7 @@ def add_to_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         rejections=rejection_lines(viewer, now),
         rejections_link=_list("usage_eventrejection"),
         differences=difference_panel(viewer),
+        verifications=verification_panel(viewer),
         failures=failure_lines(viewer),
         failures_link=_list("invoices_billingfailure"),
         failures_most=_MOST_FAILURES,
@@ -209,7 +210,7 @@ def invoice_panels(viewer: Viewer, now: datetime) -> list[InvoicePanel]:
     open_ = InvoicePanel(
         "Open invoices", _list("invoices_invoice", status__exact=Invoice.Status.OPEN), "None: nobody owes anything."
     )
-    remaining = F("amount_due") - F("amount_paid")
+    remaining = F("amount_due") - F("amount_paid") - F("pre_payment_credited")
     rows = (
         Invoice.objects.filter(environment__in=environments, status__in=[Invoice.Status.DRAFT, Invoice.Status.OPEN])
         .values("environment__mode", "status", "currency")
@@ -323,6 +324,16 @@ def difference_panel(viewer: Viewer) -> DifferencePanel | None:
         return None
     open_ = RecountDifference.objects.filter(environment__in=environments).unresolved()
     return DifferencePanel(open_.count(), _list("usage_recountdifference", resolved_at__isempty="1"))
+
+
+def verification_panel(viewer: Viewer) -> DifferencePanel | None:
+    """Invoices that came out different when they were computed again. None where the person may not see it."""
+    environments = viewer.may_see("invoices.view_invoiceverification")
+    if not environments:
+        return None
+    alarming = InvoiceVerification.objects.filter(environment__in=environments).alarming()
+    link = _list("invoices_invoiceverification", is_equal__exact="0", resolved_at__isempty="1")
+    return DifferencePanel(alarming.count(), link)
 
 
 def failure_lines(viewer: Viewer) -> list[BillingFailure] | None:

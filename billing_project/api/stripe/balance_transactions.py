@@ -1,5 +1,7 @@
 """/v1/customers/{id}/balance_transactions."""
 
+from uuid import UUID
+
 from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -8,7 +10,7 @@ from accounts.models import Customer, Scope
 from billing_project.api.stripe.customers import customer_reference
 from billing_project.api.stripe.errors import missing
 from billing_project.api.stripe.fields import CreatedListParams, Integer, Metadata, Ref, RetrieveParams, Text
-from billing_project.api.stripe.kinds import BALANCE_TRANSACTION, CUSTOMER, INVOICE
+from billing_project.api.stripe.kinds import BALANCE_TRANSACTION, CREDIT_NOTE, CUSTOMER, INVOICE
 from billing_project.api.stripe.objects import Reference
 from billing_project.api.stripe.pagination import in_range
 from billing_project.api.stripe.viewsets import StripeViewSet
@@ -27,7 +29,7 @@ def shape_of_balance_transaction(entry: CustomerBalanceTransaction) -> Wire:
         "amount": entry.amount,
         "checkout_session": None,
         "created": timestamp(entry.created_at),
-        "credit_note": None,
+        "credit_note": Reference.to(CREDIT_NOTE, _credit_note_of(entry), entry.environment),
         "currency": entry.currency,
         "customer": customer_reference(entry.customer),
         "customer_account": None,
@@ -39,9 +41,14 @@ def shape_of_balance_transaction(entry: CustomerBalanceTransaction) -> Wire:
     }
 
 
+def _credit_note_of(entry: CustomerBalanceTransaction) -> UUID | None:
+    note = getattr(entry, "credit_note", None)
+    return note.pk if note else None
+
+
 @BALANCE_TRANSACTION.completed
 def complete(entries: QuerySet[CustomerBalanceTransaction]) -> QuerySet[CustomerBalanceTransaction]:
-    return entries.select_related("customer__test_clock", "environment")
+    return entries.select_related("customer__test_clock", "environment", "credit_note")
 
 
 class NewEntryParams(RetrieveParams):

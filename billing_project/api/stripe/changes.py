@@ -1,10 +1,10 @@
 """How a change of a subscription is asked for: on the subscription, on one of its items, or in a preview."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -32,7 +32,7 @@ from billing_project.api.stripe.parsers import Value
 from invoices.services import ProrationBehavior
 from subscriptions import errors, services
 from subscriptions.models import Interval, Price, SubscriptionItem, TaxBehavior
-from subscriptions.services import MAX_ITEMS, ItemChange, NewItem
+from subscriptions.services import MAX_ITEMS, AddedItem, ItemChange, NewItem
 
 _PLACES = 12
 
@@ -60,12 +60,11 @@ class PriceRecurringParams(Params):
     interval_count = Integer(least=1)
 
 
-class PriceDataParams(Params):
+class OncePriceDataParams(Params):
     """A price that is made for this one use."""
 
     currency = Text(3, required=True)
     product = Ref(PRODUCT, required=True)
-    recurring = PriceRecurringParams(required=True)
     unit_amount = Integer(least=0)
     unit_amount_decimal = DecimalText(places=_PLACES)
     tax_behavior = Choice("inclusive", "exclusive", "unspecified")
@@ -74,6 +73,10 @@ class PriceDataParams(Params):
         required(attrs, "unit_amount", "unit_amount_decimal")
         exclusive(attrs, "unit_amount", "unit_amount_decimal")
         return attrs
+
+
+class PriceDataParams(OncePriceDataParams):
+    recurring = PriceRecurringParams(required=True)
 
 
 class PricedParams(Params):
@@ -97,7 +100,7 @@ class ItemChangeParams(PricedParams):
     # Usage that a meter counted belongs to the meter: Stripe, too, leaves it alone.
     clear_usage = Flag()
 
-    unserved = ("billing_thresholds", "discounts", "tax_rates", "trial")
+    unserved: ClassVar[Collection[str]] = ("billing_thresholds", "discounts", "tax_rates", "trial")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         super().validate(attrs)
@@ -136,6 +139,8 @@ def change_of(params: dict[str, Any], prices: "Prices") -> dict[str, Any]:
         params.pop(harmless, None)
     if "items" in params:
         change["items"] = [item_change(item, prices) for item in params.pop("items")]
+    if "add_invoice_items" in params:
+        change["added"] = [added_item(item, prices) for item in params.pop("add_invoice_items")]
     change["resets_anchor"] = params.pop("billing_cycle_anchor", "unchanged") == "now"
     return {**params, **change}
 
@@ -165,7 +170,7 @@ class Prices:
             unit_amount=Decimal(data.get("unit_amount_decimal", data.get("unit_amount", 0))),
             tax_behavior=data.get("tax_behavior", TaxBehavior.UNSPECIFIED),
             now=self.now,
-            **data["recurring"],
+            **data.get("recurring", {}),
         )
         self._made.append(price)
         return price
@@ -186,6 +191,13 @@ def new_item(params: Mapping[str, Any], prices: Prices) -> NewItem:
         discounts=params.get("discounts", ()),
         tax_rates=params.get("tax_rates", ()),
     )
+
+
+def added_item(params: Mapping[str, Any], prices: Prices) -> AddedItem:
+    price = prices.of(params)
+    if price is None:
+        raise ValidationError({"price": [ErrorDetail("You must provide price or price_data.", MISSING)]})
+    return AddedItem(price, params["quantity"], is_discountable=params["discountable"], metadata=params.get("metadata"))
 
 
 def item_change(params: Mapping[str, Any], prices: Prices, *, item: SubscriptionItem | None = None) -> ItemChange:

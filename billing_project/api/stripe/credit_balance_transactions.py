@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
-from billing_project.api.stripe.credit_grants import shape_of_amount
+from billing_project.api.stripe.credit_grants import shape_of_amount_of
 from billing_project.api.stripe.customers import test_clock_of
 from billing_project.api.stripe.fields import ListParams, Ref
 from billing_project.api.stripe.kinds import CREDIT_GRANT, CREDIT_TRANSACTION, CUSTOMER, INVOICE, LINE
@@ -19,6 +19,8 @@ from credits.models import LedgerEntry
 _TYPES = {
     LedgerEntry.Kind.GRANTED: "credits_granted",
     LedgerEntry.Kind.APPLIED: "credits_applied",
+    # Of a meter's event, and of no invoice.
+    LedgerEntry.Kind.BURNED: "credits_applied",
     LedgerEntry.Kind.GIVEN_BACK: "credits_application_invoice_voided",
     LedgerEntry.Kind.EXPIRED: "credits_expired",
     LedgerEntry.Kind.VOIDED: "credits_voided",
@@ -27,9 +29,9 @@ _TYPES = {
 
 @CREDIT_TRANSACTION.completed
 def complete(entries: QuerySet[LedgerEntry]) -> QuerySet[LedgerEntry]:
-    return entries.select_related("environment__company", "grant__customer__test_clock").prefetch_related(
-        "grant__prices__product"
-    )
+    return entries.select_related(
+        "environment__company", "grant__customer__test_clock", "grant__own_currency"
+    ).prefetch_related("grant__prices__product")
 
 
 @CREDIT_TRANSACTION.shaped
@@ -55,7 +57,7 @@ def _shape_of_side(entry: LedgerEntry) -> Wire:
     of_invoice = "credits_application_invoice_voided" if entry.amount > 0 else "credits_applied"
     return {
         # Without a sign: the side says it.
-        "amount": shape_of_amount(abs(entry.amount), entry.grant.currency),
+        "amount": shape_of_amount_of(entry.grant, abs(entry.amount)),
         of_invoice: _shape_of_invoice(entry, entry.invoice_id, entry.invoice_line_id),
         "type": _TYPES[LedgerEntry.Kind(entry.kind)],
     }

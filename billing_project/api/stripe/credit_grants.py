@@ -1,5 +1,6 @@
 """/v1/billing/credit_grants."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
@@ -26,6 +27,8 @@ from billing_project.api.stripe.fields import (
 from billing_project.api.stripe.kinds import CREDIT_GRANT, CUSTOMER, PRICE
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
+from core.ids import spell
+from core.money import plain
 from credits import services
 from credits.models import CreditGrant
 
@@ -35,7 +38,7 @@ _LAST_PRIORITY = 100
 
 @CREDIT_GRANT.completed
 def complete(grants: QuerySet[CreditGrant]) -> QuerySet[CreditGrant]:
-    return grants.select_related("customer__test_clock").prefetch_related("prices__product")
+    return grants.select_related("customer__test_clock", "own_currency").prefetch_related("prices__product")
 
 
 @CREDIT_GRANT.shaped
@@ -43,7 +46,7 @@ def shape_of_grant(grant: CreditGrant) -> Wire:
     return {
         "id": CREDIT_GRANT.id_of(grant),
         "object": "billing.credit_grant",
-        "amount": shape_of_amount(grant.amount, grant.currency),
+        "amount": shape_of_amount_of(grant, grant.amount),
         "applicability_config": {"scope": _shape_of_scope(grant)},
         "category": grant.category,
         "created": timestamp(grant.created_at),
@@ -58,6 +61,18 @@ def shape_of_grant(grant: CreditGrant) -> Wire:
         "updated": timestamp(grant.updated_at),
         "voided_at": timestamp_or_none(grant.voided_at),
     }
+
+
+def shape_of_amount_of(grant: CreditGrant, value: int) -> Wire:
+    """An amount of a grant's currency, be that money or one of the company's own."""
+    currency = grant.own_currency
+    if currency is None:
+        return shape_of_amount(value, grant.currency)
+    unit = {
+        "custom_pricing_unit": spell("pcur", currency.pk),
+        "value": plain(Decimal(value).scaleb(-currency.decimals)),
+    }
+    return {"custom_pricing_unit": unit, "monetary": None, "type": "custom_pricing_unit"}
 
 
 def shape_of_amount(value: int, currency: str) -> Wire:

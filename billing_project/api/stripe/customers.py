@@ -1,5 +1,6 @@
 """/v1/customers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -12,6 +13,7 @@ from accounts import services as accounts
 from accounts.models import Customer, Scope
 from billing_project.api.stripe.discounts import removed, with_all
 from billing_project.api.stripe.fields import (
+    Array,
     CreatedListParams,
     Integer,
     Metadata,
@@ -21,20 +23,22 @@ from billing_project.api.stripe.fields import (
     Text,
     exclusive,
 )
-from billing_project.api.stripe.kinds import COUPON, CUSTOMER, DISCOUNT, PROMOTION_CODE, TEST_CLOCK
-from billing_project.api.stripe.objects import Embedded, Reference
+from billing_project.api.stripe.kinds import COUPON, CUSTOMER, DISCOUNT, PROMOTION_CODE, TAX_RATE, TEST_CLOCK
+from billing_project.api.stripe.objects import Embedded, Hidden, Reference, write
 from billing_project.api.stripe.pagination import in_range
-from billing_project.api.stripe.viewsets import StripeViewSet
+from billing_project.api.stripe.searching import Instant, SearchViewSet, whole, words
+from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire, timestamp
 from invoices import services as invoices
 from invoices.models import CustomerBalance
 from subscriptions import services as subscriptions
 from subscriptions.models import Discount
 from subscriptions.services import NewDiscount
+from subscriptions.services.taxes import MAX_TAX_RATES
 
 _LARGEST_BALANCE = 10**12
 # Of a customer, but kept beside it.
-_BESIDE = ("balance", "coupon", "promotion_code")
+_BESIDE = ("balance", "coupon", "default_tax_rates", "promotion_code")
 _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
@@ -47,12 +51,13 @@ def shape_of_customer(customer: Customer) -> Wire:
     return {
         "id": CUSTOMER.id_of(customer),
         "object": "customer",
-        "address": shape_of_address(customer),
+        "address": shape_of_address(customer.address),
         "balance": balance.amount if balance else 0,
         "created": timestamp(customer.created_at),
         "currency": balance.currency if balance else None,
         "customer_account": None,
         "default_source": None,
+        "default_tax_rates": Hidden(lambda: _tax_rates(customer)),
         "delinquent": False,
         "description": customer.description or None,
         "discount": _discount(customer),
@@ -103,8 +108,13 @@ def _discount(customer: Customer) -> Embedded | None:
     return None if running is None else Embedded(DISCOUNT.shape, running)
 
 
-def shape_of_address(customer: Customer) -> Wire | None:
-    return None if customer.address is None else {name: customer.address.get(name) for name in _ADDRESS}
+def _tax_rates(customer: Customer) -> list[Wire]:
+    livemode = customer.environment.is_live
+    return [write(shape_of_tax_rate(one.tax_rate), {}, livemode=livemode) for one in customer.tax_rates.all()]
+
+
+def shape_of_address(address: Mapping[str, Any] | None) -> Wire | None:
+    return None if address is None else {name: address.get(name) for name in _ADDRESS}
 
 
 def test_clock_of(customer: Customer) -> str | None:
@@ -137,6 +147,8 @@ class CustomerParams(RetrieveParams):
     # Stripe had these until 2025, and there is no other way to say it.
     coupon = Ref(COUPON, clearable=None)
     promotion_code = Ref(PROMOTION_CODE)
+    # Ours: what is asked for all that has no rates of its own. Stripe leaves that to its own computation of taxes.
+    default_tax_rates = Array(Ref(TAX_RATE), most=MAX_TAX_RATES, clearable=[])
 
     unserved = (
         "business_name",
@@ -171,10 +183,16 @@ class CustomerListParams(CreatedListParams):
     test_clock = Ref(TEST_CLOCK)
 
 
-class CustomerViewSet(StripeViewSet[Customer]):
+class CustomerViewSet(SearchViewSet[Customer]):
     kind = CUSTOMER
     read_scope = Scope.CUSTOMERS_READ
     write_scope = Scope.CUSTOMERS_WRITE
+    searchable = {
+        "created": Instant("created_at"),
+        "email": whole("email"),
+        "name": words("name"),
+        "phone": whole("phone"),
+    }
 
     def list(self, request: Request) -> Response:
         params = self.validated(CustomerListParams)
@@ -184,6 +202,9 @@ class CustomerViewSet(StripeViewSet[Customer]):
         if "email" in params:
             customers = customers.filter(email=params["email"])
         return self.listed(customers, params)
+
+    def searched(self) -> QuerySet[Customer]:
+        return self.get_queryset().filter(deleted_at=None)
 
     def create(self, request: Request) -> Response:
         params = self.validated(NewCustomerParams)
@@ -205,6 +226,8 @@ class CustomerViewSet(StripeViewSet[Customer]):
         if balance is not None:
             currency = invoices.currency_of(customer)
             invoices.set_balance(customer=customer, amount=balance, currency=currency, now=now)
+        if "default_tax_rates" in beside:
+            subscriptions.set_customer_tax_rates(customer=customer, tax_rates=beside.pop("default_tax_rates"))
         if beside:
             # An empty coupon takes the discount away.
             given = NewDiscount(**beside) if any(beside.values()) else None

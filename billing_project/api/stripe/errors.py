@@ -127,6 +127,25 @@ def _item_missing_price(error: subscriptions.PriceMissing) -> StripeError:
     return StripeError(str(error), code="parameter_missing", param=f"items[{error.position}][price]")
 
 
+def _phase(param: str) -> Saying:
+    return lambda error: StripeError(str(error), param=f"phases[{error.position}][{param}]", begun=True)
+
+
+def _phase_content(error: subscriptions.PhaseContentRefused) -> StripeError:
+    """What is wrong with a phase is said as it would be of a subscription, in the phase's place."""
+    said = spoken(error.refusal) or StripeError(str(error))
+    head, bracket, rest = said.param.partition("[")
+    if head == "days_until_due":
+        head = "invoice_settings][days_until_due"
+    return StripeError(
+        said.message,
+        status=said.status,
+        code=said.code,
+        param=f"phases[{error.position}][{head}]{bracket}{rest}",
+        begun=said.begun,
+    )
+
+
 def missing(noun: str, identifier: str, *, param: str, status: int = 404, begun: bool = False) -> StripeError:
     """There is no such object within the caller's walls."""
     message = f"No such {noun}: '{clipped(identifier)}'"
@@ -138,6 +157,7 @@ TABLE: dict[type[BillingError], Saying] = {
     NotFound: _not_found,
     metadata.TooManyMetadataKeys: _invalid(param="metadata"),
     accounts.CompanyNameInvalid: _refused(param="name"),
+    accounts.LogoRefused: _invalid(param="logo"),
     accounts.CompanyNameTaken: _refused("resource_already_exists", "name"),
     accounts.CompanyNotFound: _refused("resource_missing"),
     accounts.TimeZoneUnknown: _invalid(param="billing_zone"),
@@ -157,7 +177,11 @@ TABLE: dict[type[BillingError], Saying] = {
     accounts.TooManyCustomers: _refused(param="test_clock"),
     accounts.IdempotencyKeyInUse: _key_in_use,
     accounts.IdempotencyKeyReused: _key_reused,
+    accounts.DidInvalid: _invalid(param="did"),
+    accounts.DidTaken: _refused("resource_already_exists", "did"),
     meters.EventNameTaken: _refused("resource_already_exists", "event_name"),
+    meters.EventNameUsed: _refused("resource_already_exists", "event_name"),
+    meters.CurrencyDecimalsInvalid: _invalid(param="decimals"),
     usage.NoActiveMeter: _refused(param="event_name"),
     usage.CustomerKeyMissing: _event_payload,
     usage.ValueMissing: _event_payload,
@@ -243,6 +267,21 @@ TABLE: dict[type[BillingError], Saying] = {
     subscriptions.CancellationsExclusive: _invalid("parameters_exclusive", "cancel_at"),
     subscriptions.DaysUntilDueMissing: _invalid("parameter_missing", "days_until_due"),
     subscriptions.DaysUntilDueNotAllowed: _invalid(param="days_until_due"),
+    subscriptions.TooManyAddedItems: _invalid(param="add_invoice_items"),
+    subscriptions.AddedItemRefused: lambda error: StripeError(
+        str(error), param=f"add_invoice_items[{error.position}][price]", begun=True
+    ),
+    subscriptions.ScheduleOver: _refused(),
+    subscriptions.SubscriptionScheduled: _refused(param="from_subscription"),
+    subscriptions.CancellationScheduled: _refused(param="cancel_at"),
+    subscriptions.PhasesMissing: _invalid("parameter_missing", "phases"),
+    subscriptions.TooManyPhases: _invalid(param="phases"),
+    subscriptions.PhaseStartMissing: _invalid("parameter_missing", "phases[0][start_date]"),
+    subscriptions.PhaseStartFixed: _phase("start_date"),
+    subscriptions.PhaseGap: _phase("start_date"),
+    subscriptions.PhaseEndInvalid: _phase("end_date"),
+    subscriptions.PhaseTrialInvalid: _phase("trial_end"),
+    subscriptions.PhaseContentRefused: _phase_content,
     credits_.CreditAmountInvalid: _invalid(param="amount[monetary][value]"),
     credits_.CreditCurrencyUnknown: _invalid(param="amount[monetary][currency]"),
     credits_.CreditScopeEmpty: _invalid("parameter_missing", "applicability_config[scope][prices]"),
@@ -252,6 +291,19 @@ TABLE: dict[type[BillingError], Saying] = {
     credits_.CreditGrantInUse: _refused(param="id"),
     invoices.InvoiceNotDraft: _refused("invoice_not_editable"),
     invoices.InvoiceNotOpen: _refused("invoice_not_editable"),
+    invoices.InvoicePartlySettled: _refused("invoice_not_editable"),
+    invoices.PaymentAmountInvalid: _invalid(param="amount"),
+    invoices.AmountNotWhole: _invalid(param="amount"),
+    invoices.PaymentExceedsRemaining: _refused("amount_too_large", "amount"),
+    invoices.PaymentInFuture: _refused(param="received_at"),
+    invoices.PaymentNotReversible: _refused(),
+    invoices.InvoiceCreditedSince: _refused(),
+    invoices.RecipientMissing: _refused("customer_missing_email"),
+    invoices.CreditNoteEmpty: _refused(param="amount"),
+    invoices.CreditLineRefused: lambda error: StripeError(str(error), param=f"lines[{error.position}]", begun=True),
+    invoices.CreditExceedsInvoice: _refused("amount_too_large", "amount"),
+    invoices.CreditNoteSplitWrong: _refused(),
+    invoices.CreditNoteNotVoidable: _refused(),
     invoices.NoUpcomingInvoice: _refused("invoice_upcoming_none"),
     invoices.AmountTooLarge: _refused("amount_too_large"),
     invoices.ItemCurrencyMismatch: _refused(param="currency"),

@@ -239,7 +239,8 @@ class InvoiceItemViewSet(StripeViewSet[InvoiceItem]):
 
     def update(self, request: Request, pk: str) -> Response:
         params = self.validated(InvoiceItemParams)
-        services.update_invoice_item(item=self.row(pk), **terms_of(params))
+        item = self.row(pk)
+        services.update_invoice_item(item=item, now=item.customer.now(self.now), **terms_of(params))
         return self.respond(self.row(pk))
 
     def destroy(self, request: Request, pk: str) -> Response:

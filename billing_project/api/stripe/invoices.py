@@ -29,9 +29,18 @@ from billing_project.api.stripe.fields import (
     required,
 )
 from billing_project.api.stripe.invoice_items import shape_of_pricing
-from billing_project.api.stripe.kinds import CUSTOMER, INVOICE, INVOICE_ITEM, LINE, SUBSCRIPTION, SUBSCRIPTION_ITEM
-from billing_project.api.stripe.objects import Sublist, write
-from billing_project.api.stripe.pagination import in_range, page_of
+from billing_project.api.stripe.invoice_payments import shape_of_payment, signature
+from billing_project.api.stripe.kinds import (
+    CUSTOMER,
+    INVOICE,
+    INVOICE_ITEM,
+    INVOICE_PAYMENT,
+    LINE,
+    SUBSCRIPTION,
+    SUBSCRIPTION_ITEM,
+)
+from billing_project.api.stripe.objects import Hidden, Reference, Sublist, write, write_all
+from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range, page_of
 from billing_project.api.stripe.pretax_credits import bring_credit, shape_of_pretax_credits, with_credit
 from billing_project.api.stripe.previews import PreviewParams, preview_of
 from billing_project.api.stripe.reductions import (
@@ -41,16 +50,19 @@ from billing_project.api.stripe.reductions import (
     shape_of_taxes,
     with_reductions,
 )
+from billing_project.api.stripe.searching import ABSENT, Id, Instant, Number, SearchViewSet, Token, whole
 from billing_project.api.stripe.subscriptions import subscription_reference
-from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from core.ids import spell
 from core.money import plain
 from invoices import services
-from invoices.models import CustomerBalance, Invoice, InvoiceItem, InvoiceLine
+from invoices.links import page_address, pdf_address
+from invoices.models import CustomerBalance, Invoice, InvoiceItem, InvoiceLine, Payment
+from invoices.parties import parties_of
 from subscriptions.models import Subscription
 
 _FIRST_LINES = 10
+_FIRST_PAYMENTS = 10
 _LINE_ORDER = ("position",)
 _PREVIEW_PREFIX = "upcoming_in"
 
@@ -62,11 +74,13 @@ def complete(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
     balance = CustomerBalance.objects.filter(
         environment=OuterRef("environment"), customer=OuterRef("customer"), currency=OuterRef("currency")
     )
+    revisions = Invoice.objects.filter(environment=OuterRef("environment"), revises=OuterRef("pk"))
+    revisions = revisions.exclude(status=Invoice.Status.DRAFT).order_by("-created_at", "-pk")
     return (
         with_reductions(with_credit(invoices))
-        .select_related("customer__test_clock", "subscription")
+        .select_related("customer__test_clock", "subscription", "hosted_link")
         .prefetch_related("environment__company", Prefetch("lines", first, to_attr="first_lines"))
-        .annotate(present_balance=Subquery(balance.values("amount")[:1]))
+        .annotate(present_balance=Subquery(balance.values("amount")[:1]), revision=Subquery(revisions.values("pk")[:1]))
     )
 
 
@@ -94,17 +108,19 @@ def _id_of(invoice: Invoice) -> str:
 
 def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) -> Wire:
     identifier = _id_of(invoice)
-    customer = invoice.customer
+    customer, buyer = invoice.customer, parties_of(invoice)["buyer"]
     final = invoice.status != Invoice.Status.DRAFT
     return {
         "id": identifier,
         "object": "invoice",
         "account_country": None,
-        "account_name": invoice.environment.company.name,
+        "account_name": parties_of(invoice)["seller"]["name"],
         "account_tax_ids": None,
-        "amount_due": invoice.amount_due,
+        # As it was, less what credit notes took off it while it was still to be paid.
+        "amount_due": invoice.amount_due - invoice.pre_payment_credited,
         "amount_overpaid": 0,
         "amount_paid": invoice.amount_paid,
+        "amount_paid_off_stripe": invoice.amount_paid,
         "amount_remaining": invoice.amount_remaining,
         "amount_shipping": 0,
         "application": None,
@@ -126,10 +142,10 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "custom_fields": invoice.custom_fields or None,
         "customer": customer_reference(customer),
         "customer_account": None,
-        "customer_address": shape_of_address(customer),
-        "customer_email": customer.email or None,
-        "customer_name": customer.name or None,
-        "customer_phone": customer.phone or None,
+        "customer_address": shape_of_address(buyer["address"]),
+        "customer_email": buyer["email"] or None,
+        "customer_name": buyer["name"] or None,
+        "customer_phone": buyer["phone"] or None,
         "customer_shipping": None,
         "customer_tax_exempt": "none",
         "customer_tax_ids": [],
@@ -142,12 +158,12 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "effective_at": timestamp_or_none(invoice.finalized_at),
         "ending_balance": invoice.ending_balance,
         "footer": invoice.footer or None,
-        "from_invoice": None,
-        "hosted_invoice_url": None,
-        "invoice_pdf": None,
+        "from_invoice": _shape_of_origin(invoice),
+        "hosted_invoice_url": page_address(invoice),
+        "invoice_pdf": pdf_address(invoice),
         "issuer": {"type": "self"},
         "last_finalization_error": None,
-        "latest_revision": None,
+        "latest_revision": Reference.to(INVOICE, getattr(invoice, "revision", None), invoice.environment),
         "lines": Sublist(LINE, lines, has_more, f"/v1/invoices/{identifier}/lines"),
         "metadata": invoice.metadata,
         "next_payment_attempt": None,
@@ -159,10 +175,11 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
             "payment_method_options": None,
             "payment_method_types": None,
         },
+        "payments": Hidden(partial(_shape_of_payments, invoice)),
         "period_end": timestamp(invoice.period_end),
         "period_start": timestamp(invoice.period_start),
-        "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
+        "post_payment_credit_notes_amount": invoice.post_payment_credited,
+        "pre_payment_credit_notes_amount": invoice.pre_payment_credited,
         "receipt_number": None,
         "rendering": None,
         "shipping_cost": None,
@@ -186,6 +203,27 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "total_taxes": shape_of_taxes(invoice),
         "webhooks_delivered_at": None,
     }
+
+
+def _shape_of_origin(invoice: Invoice) -> Wire | None:
+    if invoice.revises_id is None:
+        return None
+    return {"action": "revision", "invoice": Reference.to(INVOICE, invoice.revises_id, invoice.environment)}
+
+
+def _shape_of_payments(invoice: Invoice) -> Wire:
+    first = list(_payments_of(invoice)[: _FIRST_PAYMENTS + 1])
+    return {
+        "object": "list",
+        "data": write_all(map(shape_of_payment, first[:_FIRST_PAYMENTS]), livemode=invoice.environment.is_live),
+        "has_more": len(first) > _FIRST_PAYMENTS,
+        "url": f"/v1/invoice_payments?invoice={_id_of(invoice)}",
+    }
+
+
+def _payments_of(invoice: Invoice) -> QuerySet[Payment]:
+    payments = INVOICE_PAYMENT.complete(invoice.environment).filter(invoice=invoice)
+    return payments.order_by(*NEWEST_FIRST)
 
 
 def _starting_balance(invoice: Invoice) -> int:
@@ -374,10 +412,22 @@ def _renamed(params: dict[str, Any]) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in params.items()}
 
 
-class InvoiceViewSet(StripeViewSet[Invoice]):
+class InvoiceViewSet(SearchViewSet[Invoice]):
     kind = INVOICE
     read_scope = Scope.INVOICES_READ
     write_scope = Scope.INVOICES_WRITE
+    searchable = {
+        "created": Instant("created_at"),
+        "currency": Token("currency"),
+        "customer": Id(CUSTOMER, "customer"),
+        "last_finalization_error_code": ABSENT,
+        "last_finalization_error_type": ABSENT,
+        "number": whole("number"),
+        "receipt_number": ABSENT,
+        "status": Token("status"),
+        "subscription": Id(SUBSCRIPTION, "subscription"),
+        "total": Number("total"),
+    }
     reading_actions = ("create_preview",)
 
     def list(self, request: Request) -> Response:
@@ -447,7 +497,20 @@ class InvoiceViewSet(StripeViewSet[Invoice]):
     @action(methods=["post"], detail=True)
     def pay(self, request: Request, pk: str) -> Response:
         self.validated(PayParams)
-        return self._changed(pk, services.pay_invoice_out_of_band)
+        return self._changed(pk, partial(services.pay_invoice_out_of_band, recorded_by=signature(self)))
+
+    @action(methods=["post"], detail=True)
+    def reissue(self, request: Request, pk: str) -> Response:
+        """Ours: void and draft anew in one step."""
+        self.validated(RetrieveParams)
+        invoice = self.row(pk)
+        draft = services.reissue_invoice(invoice=invoice, now=invoice.customer.now(self.now))
+        return self.respond(self.row(INVOICE.id_of(draft)))
+
+    @action(methods=["post"], detail=True)
+    def send(self, request: Request, pk: str) -> Response:
+        self.validated(RetrieveParams)
+        return self._changed(pk, partial(services.send_invoice, wall=self.now))
 
     @action(methods=["post"], detail=True)
     def void(self, request: Request, pk: str) -> Response:

@@ -13,7 +13,15 @@ from accounts.models import Customer, Environment, TestClock
 from billing_project.api.stripe.wire import Wire
 from core.ids import spell, unspell
 from credits.models import CreditGrant, LedgerEntry
-from invoices.models import CustomerBalanceTransaction, Invoice, InvoiceItem, InvoiceLine
+from invoices.models import (
+    CreditNote,
+    CreditNoteLine,
+    CustomerBalanceTransaction,
+    Invoice,
+    InvoiceItem,
+    InvoiceLine,
+    Payment,
+)
 from meters.models import Meter
 from subscriptions.models import (
     Coupon,
@@ -23,6 +31,7 @@ from subscriptions.models import (
     PromotionCode,
     Subscription,
     SubscriptionItem,
+    SubscriptionSchedule,
     TaxRate,
 )
 from webhooks.models import Event, WebhookEndpoint
@@ -179,6 +188,9 @@ DISCOUNT: Kind[Discount] = Kind(
 TAX_RATE: Kind[TaxRate] = Kind("tax rate", "txr", TaxRate.objects.of, param="tax_rate")
 SUBSCRIPTION: Kind[Subscription] = Kind("subscription", "sub", Subscription.objects.of)
 SUBSCRIPTION_ITEM: Kind[SubscriptionItem] = Kind("subscription item", "si", _items)
+SUBSCRIPTION_SCHEDULE: Kind[SubscriptionSchedule] = Kind(
+    "subscription schedule", "sub_sched", SubscriptionSchedule.objects.of
+)
 INVOICE: Kind[Invoice] = Kind("invoice", "in", Invoice.objects.of)
 EVENT: Kind[Event] = Kind("event", "evt", lambda environment: Event.objects.of(environment).snapshots())
 CREDIT_GRANT: Kind[CreditGrant] = Kind("credit grant", "credgr", CreditGrant.objects.of)
@@ -189,6 +201,13 @@ WEBHOOK_ENDPOINT: Kind[WebhookEndpoint] = Kind(
 LINE: Kind[InvoiceLine] = Kind("line item", "il", _lines)
 INVOICE_ITEM: Kind[InvoiceItem] = Kind(
     "invoice item", "ii", lambda environment: InvoiceItem.objects.of(environment).present()
+)
+CREDIT_NOTE: Kind[CreditNote] = Kind("credit note", "cn", CreditNote.objects.of)
+CREDIT_NOTE_LINE: Kind[CreditNoteLine] = Kind(
+    "credit note line item", "cnli", lambda environment: CreditNoteLine.objects.filter(environment=environment)
+)
+INVOICE_PAYMENT: Kind[Payment] = Kind(
+    "invoice payment", "inpay", lambda environment: Payment.objects.of(environment).received()
 )
 BALANCE_TRANSACTION: Kind[CustomerBalanceTransaction] = Kind(
     "customer balance transaction", "cbtxn", CustomerBalanceTransaction.objects.of

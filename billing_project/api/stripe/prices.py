@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import Q
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -27,7 +28,7 @@ from billing_project.api.stripe.objects import Hidden, Reference
 from billing_project.api.stripe.pagination import in_range
 from billing_project.api.stripe.price_terms import PLACES, PackageParams, RecurringParams, TierParams, price_terms
 from billing_project.api.stripe.products import ProductParams
-from billing_project.api.stripe.viewsets import StripeViewSet
+from billing_project.api.stripe.searching import Id, OneOf, SearchViewSet, Token, flag, whole
 from billing_project.api.stripe.wire import Wire, timestamp
 from core.money import plain
 from subscriptions import services
@@ -213,10 +214,17 @@ class PriceListParams(CreatedListParams):
     recurring = RecurringFilterParams()
 
 
-class PriceViewSet(StripeViewSet[Price]):
+class PriceViewSet(SearchViewSet[Price]):
     kind = PRICE
     read_scope = Scope.PRODUCTS_READ
     write_scope = Scope.PRODUCTS_WRITE
+    searchable = {
+        "active": flag("active"),
+        "currency": Token("currency"),
+        "lookup_key": whole("lookup_key"),
+        "product": Id(PRODUCT, "product"),
+        "type": OneOf({"recurring": ~Q(interval=""), "one_time": Q(interval="")}),
+    }
 
     def list(self, request: Request) -> Response:
         params = self.validated(PriceListParams)

@@ -11,7 +11,7 @@ from billing_project.api.stripe.kinds import PRICE, PRODUCT
 from billing_project.api.stripe.objects import Reference
 from billing_project.api.stripe.pagination import in_range
 from billing_project.api.stripe.price_terms import DefaultPriceParams
-from billing_project.api.stripe.viewsets import StripeViewSet
+from billing_project.api.stripe.searching import ABSENT, SearchViewSet, flag, words
 from billing_project.api.stripe.wire import Wire, timestamp
 from core.ids import unspell
 from subscriptions import services
@@ -97,10 +97,17 @@ class ProductListParams(CreatedListParams):
     unserved = ("shippable", "url")
 
 
-class ProductViewSet(StripeViewSet[Product]):
+class ProductViewSet(SearchViewSet[Product]):
     kind = PRODUCT
     read_scope = Scope.PRODUCTS_READ
     write_scope = Scope.PRODUCTS_WRITE
+    searchable = {
+        "active": flag("active"),
+        "description": words("description"),
+        "name": words("name"),
+        "shippable": ABSENT,
+        "url": ABSENT,
+    }
 
     def list(self, request: Request) -> Response:
         params = self.validated(ProductListParams)

@@ -11,23 +11,28 @@ from billing_project.api.stripe.clocks import shape_of_test_clock
 from billing_project.api.stripe.coupons import shape_of_coupon
 from billing_project.api.stripe.credit_balance_transactions import shape_of_transaction
 from billing_project.api.stripe.credit_grants import shape_of_grant
+from billing_project.api.stripe.credit_notes import shape_of_credit_note
 from billing_project.api.stripe.customers import shape_of_customer
 from billing_project.api.stripe.discounts import shape_of_discount
 from billing_project.api.stripe.invoice_items import shape_of_invoice_item
+from billing_project.api.stripe.invoice_payments import shape_of_payment
 from billing_project.api.stripe.invoices import shape_of_invoice
 from billing_project.api.stripe.kinds import (
     COUPON,
     CREDIT_GRANT,
+    CREDIT_NOTE,
     CREDIT_TRANSACTION,
     CUSTOMER,
     DISCOUNT,
     INVOICE,
     INVOICE_ITEM,
+    INVOICE_PAYMENT,
     METER,
     PRICE,
     PRODUCT,
     PROMOTION_CODE,
     SUBSCRIPTION,
+    SUBSCRIPTION_SCHEDULE,
     TAX_RATE,
     TEST_CLOCK,
     Kind,
@@ -38,13 +43,23 @@ from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
 from billing_project.api.stripe.products import shape_of_product
 from billing_project.api.stripe.promotion_codes import shape_of_promotion_code
 from billing_project.api.stripe.signing import StripeMessenger
+from billing_project.api.stripe.subscription_schedules import shape_of_schedule
 from billing_project.api.stripe.subscriptions import shape_of_subscription
 from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire
 from credits.models import CreditGrant, LedgerEntry
-from invoices.models import Invoice, InvoiceItem
+from invoices.models import CreditNote, Invoice, InvoiceItem, Payment
 from meters.models import Meter
-from subscriptions.models import Coupon, Discount, Price, Product, PromotionCode, Subscription, TaxRate
+from subscriptions.models import (
+    Coupon,
+    Discount,
+    Price,
+    Product,
+    PromotionCode,
+    Subscription,
+    SubscriptionSchedule,
+    TaxRate,
+)
 from webhooks.snapshots import Snapshots, Teller, register, register_messenger
 
 M = TypeVar("M", bound=Model)
@@ -93,8 +108,11 @@ def tell_all() -> None:
     _tell(TaxRate, TAX_RATE, "tax_rate", shape_of_tax_rate)
     _tell(Discount, DISCOUNT, "customer.discount", shape_of_discount)
     _tell(Subscription, SUBSCRIPTION, "customer.subscription", shape_of_subscription)
+    _tell(SubscriptionSchedule, SUBSCRIPTION_SCHEDULE, "subscription_schedule", shape_of_schedule)
     _tell(CreditGrant, CREDIT_GRANT, "billing.credit_grant", shape_of_grant)
     _tell(LedgerEntry, CREDIT_TRANSACTION, "billing.credit_balance_transaction", shape_of_transaction)
     _tell(Invoice, INVOICE, "invoice", shape_of_invoice)
+    _tell(Payment, INVOICE_PAYMENT, "invoice_payment", shape_of_payment)
+    _tell(CreditNote, CREDIT_NOTE, "credit_note", shape_of_credit_note)
     _tell(TestClock, TEST_CLOCK, "test_helpers.test_clock", shape_of_test_clock)
     _tell(InvoiceItem, INVOICE_ITEM, "invoiceitem", shape_of_invoice_item)

@@ -25,7 +25,7 @@ _TERMS = {
 }
 
 
-class TrialEnd(Timestamp):
+class TimestampOrNow(Timestamp):
     """Unix seconds, or the word for at once."""
 
     def to_internal_value(self, data: Value) -> Any:
@@ -92,7 +92,7 @@ class TimeChangeParams(Params):
     cancel_at = Timestamp(clearable=None)
     cancel_at_period_end = Flag()
     pause_collection = PauseCollectionParams(clearable=None)
-    trial_end = TrialEnd()
+    trial_end = TimestampOrNow()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("cancel_at_period_end"):
@@ -122,6 +122,7 @@ def change_times(subscription: Subscription, params: dict[str, Any], *, now: dat
             now=now,
             at=params.get("cancel_at"),
             at_period_end=params.get("cancel_at_period_end", False),
+            prorate=prorate,
         )
     if "pause_collection" in params:
         pause = params["pause_collection"]

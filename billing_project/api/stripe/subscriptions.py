@@ -1,9 +1,9 @@
-"""/v1/subscriptions and /v1/subscription_items."""
+"""/v1/subscriptions."""
 
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Model, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
@@ -12,18 +12,15 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from billing_project.api.stripe.changes import (
     ChangeParams,
+    ItemChangeParams,
     PaymentBehavior,
-    PricedParams,
     Prices,
-    ProrationParams,
+    added_item,
     change_of,
-    item_change,
-    naming_the_item,
     new_item,
-    proration_of,
 )
 from billing_project.api.stripe.customers import beside, customer_reference, test_clock_of
-from billing_project.api.stripe.discounts import DiscountParams, removed, running, with_all
+from billing_project.api.stripe.discounts import DiscountParams, removed, running
 from billing_project.api.stripe.fields import (
     UNKNOWN,
     Array,
@@ -31,7 +28,6 @@ from billing_project.api.stripe.fields import (
     CreatedListParams,
     Flag,
     Integer,
-    ListParams,
     Metadata,
     Params,
     Ref,
@@ -39,46 +35,43 @@ from billing_project.api.stripe.fields import (
     Text,
     Timestamp,
     exclusive,
-    required,
 )
+from billing_project.api.stripe.item_terms import ItemTermsParams, item_terms
 from billing_project.api.stripe.kinds import (
     CUSTOMER,
     INVOICE,
     PRICE,
     SUBSCRIPTION,
     SUBSCRIPTION_ITEM,
+    SUBSCRIPTION_SCHEDULE,
     TAX_RATE,
     TEST_CLOCK,
 )
-from billing_project.api.stripe.objects import Embedded, Reference, Sublist
+from billing_project.api.stripe.objects import Reference, Sublist
 from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range
-from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
+from billing_project.api.stripe.searching import Instant, SearchViewSet, Token
+from billing_project.api.stripe.subscription_items import AddedItemParams, ItemParams, tax_rates_of, with_reductions
 from billing_project.api.stripe.subscription_times import (
     PAYMENT_BEHAVIORS,
     AnchorConfigParams,
     PauseParams,
     ResumeParams,
     TimeChangeParams,
-    TrialEnd,
+    TimestampOrNow,
     TrialSettingsParams,
     change_times,
     terms_of,
     times_of,
 )
-from billing_project.api.stripe.tax_rates import shape_of_tax_rate
-from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from invoices import services
 from invoices.models import Invoice
-from subscriptions.models import AppliedTaxRate, Discount, Subscription, SubscriptionItem
-from subscriptions.services import MAX_ITEMS, ItemChange
+from subscriptions.models import Subscription, SubscriptionItem
+from subscriptions.services import MAX_ITEMS
 from subscriptions.services.discounts import MAX_DISCOUNTS
 from subscriptions.services.taxes import MAX_TAX_RATES
 
-M = TypeVar("M", bound=Model)
-
 _CREATE_UNSERVED = (
-    "add_invoice_items",
     "application_fee_percent",
     "automatic_tax",
     "billing_schedules",
@@ -96,12 +89,10 @@ _CREATE_UNSERVED = (
     "trial_from_plan",
 )
 _UPDATE_UNSERVED = (
-    "add_invoice_items",
     "application_fee_percent",
     "automatic_tax",
     "billing_schedules",
     "billing_thresholds",
-    "cancellation_details",
     "default_payment_method",
     "default_source",
     "invoice_settings",
@@ -110,7 +101,6 @@ _UPDATE_UNSERVED = (
     "pending_invoice_item_interval",
     "transfer_data",
     "trial_from_plan",
-    "trial_settings",
 )
 _FEEDBACK = (
     "customer_service",
@@ -155,7 +145,7 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "days_until_due": subscription.days_until_due,
         "default_payment_method": None,
         "default_source": None,
-        "default_tax_rates": _tax_rates(subscription.tax_rates),
+        "default_tax_rates": tax_rates_of(subscription.tax_rates),
         "description": subscription.description or None,
         "discounts": running(subscription.discounts.all()),
         "ended_at": timestamp_or_none(subscription.ended_at),
@@ -176,7 +166,7 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "pending_invoice_item_interval": None,
         "pending_setup_intent": None,
         "pending_update": None,
-        "schedule": None,
+        "schedule": Reference.to(SUBSCRIPTION_SCHEDULE, subscription.schedule_id, subscription.environment),
         "start_date": timestamp(subscription.start_at),
         "status": subscription.status,
         "test_clock": test_clock_of(subscription.customer),
@@ -203,30 +193,6 @@ def _shape_of_pause(subscription: Subscription) -> Wire | None:
     }
 
 
-@SUBSCRIPTION_ITEM.shaped
-def shape_of_item(item: SubscriptionItem) -> Wire:
-    shape = {
-        "id": SUBSCRIPTION_ITEM.id_of(item),
-        "object": "subscription_item",
-        "billing_thresholds": None,
-        "created": timestamp(item.created_at),
-        "current_period_end": timestamp(item.current_period_end),
-        "current_period_start": timestamp(item.current_period_start),
-        "discounts": running(item.discounts.all()),
-        "metadata": item.metadata,
-        "plan": Embedded(shape_of_plan, item.price),
-        "price": Embedded(shape_of_price, item.price),
-        "subscription": SUBSCRIPTION.spell(item.subscription_id),
-        "tax_rates": _tax_rates(item.tax_rates),
-    }
-    # Metered items have no quantity at all, not even null.
-    return shape if item.quantity is None else {**shape, "quantity": item.quantity}
-
-
-def _tax_rates(applied: Any) -> list[Embedded]:
-    return [Embedded(shape_of_tax_rate, one.tax_rate) for one in applied.all()]
-
-
 def subscription_reference(invoice: Invoice, pk: UUID) -> Reference:
     """An invoice's subscription, which is rarely asked for in full."""
 
@@ -235,24 +201,16 @@ def subscription_reference(invoice: Invoice, pk: UUID) -> Reference:
     )
 
 
-def _with_reductions(rows: "QuerySet[M]") -> "QuerySet[M]":
-    """Have subscriptions or items bring what is taken off them and what taxes are asked for them."""
-    return rows.prefetch_related(
-        Prefetch("discounts", with_all(Discount.objects.in_place())),
-        Prefetch("tax_rates", AppliedTaxRate.objects.select_related("tax_rate")),
-    )
-
-
 @SUBSCRIPTION.completed
 def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
     newest = Invoice.objects.filter(subscription=OuterRef("pk"), environment=OuterRef("environment"))
     return (
-        _with_reductions(subscriptions.select_related("customer"))
+        with_reductions(subscriptions.select_related("customer"))
         # A chunk of a billing run has many items and few prices.
         .prefetch_related(
             "environment",
             *beside("customer__"),
-            Prefetch("items", _with_reductions(SubscriptionItem.objects.present()).prefetch_related("price__product")),
+            Prefetch("items", with_reductions(SubscriptionItem.objects.present()).prefetch_related("price__product")),
         )
         .annotate(latest_invoice_id=Subquery(newest.order_by(*NEWEST_FIRST).values("pk")[:1]))
     )
@@ -262,17 +220,6 @@ def _latest_invoice(subscription: Subscription) -> Reference:
     pk = subscription.latest_invoice_id  # type: ignore[attr-defined]
     identifier = INVOICE.spell(pk) if pk else None
     return Reference(INVOICE, identifier, lambda: INVOICE.complete(subscription.environment).get(pk=pk))
-
-
-class ItemParams(PricedParams):
-    discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
-    tax_rates = Array(Ref(TAX_RATE), most=MAX_TAX_RATES, clearable=[])
-
-    unserved = ("billing_thresholds", "trial")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        required(attrs, "price", "plan", "price_data")
-        return super().validate(attrs)
 
 
 class BillingModeParams(Params):
@@ -290,6 +237,7 @@ class BillingModeParams(Params):
 class SubscriptionParams(RetrieveParams):
     customer = Ref(CUSTOMER, among=lambda customers: customers.filter(deleted_at=None), required=True)
     items = Array(ItemParams(), most=MAX_ITEMS, required=True)
+    add_invoice_items = Array(AddedItemParams(), most=MAX_ITEMS)
     collection_method = Choice(*Subscription.CollectionMethod.values)
     days_until_due = Integer(least=0, most=3650)
     backdate_start_date = Timestamp()
@@ -302,7 +250,7 @@ class SubscriptionParams(RetrieveParams):
     metadata = Metadata()
     off_session = Flag()
     payment_behavior = Choice(*PAYMENT_BEHAVIORS)
-    trial_end = TrialEnd()
+    trial_end = TimestampOrNow()
     trial_period_days = Integer(least=1, most=730)
     trial_settings = TrialSettingsParams()
     discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
@@ -316,11 +264,24 @@ class SubscriptionParams(RetrieveParams):
         return attrs
 
 
+class CancellationDetailsParams(Params):
+    comment = Text(5000, clearable="")
+    feedback = Choice(*_FEEDBACK, clearable="")
+
+
+class ChangedItemParams(ItemTermsParams, ItemChangeParams):
+    unserved = ("billing_thresholds", "trial")
+
+
 class SubscriptionUpdateParams(ChangeParams, TimeChangeParams, RetrieveParams):
+    add_invoice_items = Array(AddedItemParams(), most=MAX_ITEMS)
+    items = Array(ChangedItemParams(), most=MAX_ITEMS)
     collection_method = Choice(*Subscription.CollectionMethod.values)
     days_until_due = Integer(least=0, most=3650)
     description = Text(500, clearable="")
     metadata = Metadata()
+    cancellation_details = CancellationDetailsParams()
+    trial_settings = TrialSettingsParams()
     payment_behavior = PaymentBehavior()
     off_session = Flag()
     discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
@@ -342,21 +303,21 @@ class SubscriptionListParams(CreatedListParams):
     unserved = ("automatic_tax", "current_period_end", "current_period_start", "customer_account")
 
 
-class CancellationDetailsParams(Params):
-    comment = Text(5000, clearable="")
-    feedback = Choice(*_FEEDBACK, clearable="")
-
-
 class CancelParams(RetrieveParams):
     invoice_now = Flag(default=False)
     prorate = Flag(default=False)
     cancellation_details = CancellationDetailsParams()
 
 
-class SubscriptionViewSet(StripeViewSet[Subscription]):
+class SubscriptionViewSet(SearchViewSet[Subscription]):
     kind = SUBSCRIPTION
     read_scope = Scope.SUBSCRIPTIONS_READ
     write_scope = Scope.SUBSCRIPTIONS_WRITE
+    searchable = {
+        "canceled_at": Instant("canceled_at"),
+        "created": Instant("created_at"),
+        "status": Token("status"),
+    }
 
     def list(self, request: Request) -> Response:
         params = self.validated(SubscriptionListParams)
@@ -391,6 +352,7 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
             items=[new_item(item, prices) for item in params.pop("items")],
             now=customer.now(self.now),
             tax_rates=params.pop("default_tax_rates", ()),
+            added=[added_item(item, prices) for item in params.pop("add_invoice_items", ())],
             **terms,
             **params,
         )
@@ -402,11 +364,18 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
         subscription = self.row(pk)
         prices = Prices(self.environment, self.now)
         now = subscription.customer.now(self.now)
+        if "trial_settings" in params:
+            params["trial_end_behavior"] = params.pop("trial_settings")["end_behavior"]["missing_payment_method"]
         times, prorate = times_of(params), params.get("proration_behavior") != "none"
         discounts, tax_rates = params.pop("discounts", None), params.pop("default_tax_rates", None)
-        services.update_subscription(subscription=subscription, now=now, **change_of(params, prices))
-        if discounts is not None or tax_rates is not None:
-            services.change_terms(subscription=subscription, now=now, discounts=discounts, tax_rates=tax_rates)
+        entries = params.get("items", ())
+        change = change_of(params, prices)
+        services.update_subscription(subscription=subscription, now=now, **change)
+        items = item_terms(subscription, change.get("items", ()), entries)
+        if items or discounts is not None or tax_rates is not None:
+            services.change_terms(
+                subscription=subscription, now=now, discounts=discounts, tax_rates=tax_rates, items=items
+            )
         change_times(subscription, times, now=now, prorate=prorate)
         prices.put_away()
         return self.respond(self.row(pk))
@@ -455,70 +424,3 @@ class SubscriptionViewSet(StripeViewSet[Subscription]):
             bills_part=params.get("proration_behavior") != "none",
         )
         return self.respond(self.row(pk))
-
-
-class ItemListParams(ListParams):
-    subscription = Ref(SUBSCRIPTION, required=True)
-
-
-class ItemTouchParams(ProrationParams, RetrieveParams):
-    """What goes with any change of one item."""
-
-    payment_behavior = PaymentBehavior()
-    off_session = Flag()
-
-
-class NewItemParams(ItemTouchParams, ItemParams):
-    subscription = Ref(SUBSCRIPTION, required=True)
-
-
-class ItemUpdateParams(ItemTouchParams, PricedParams):
-    unserved = ("billing_thresholds", "discounts", "tax_rates")
-
-
-class ItemRemovalParams(ItemTouchParams):
-    # Usage that a meter counted belongs to the meter: Stripe, too, leaves it alone.
-    clear_usage = Flag()
-
-
-class SubscriptionItemViewSet(StripeViewSet[SubscriptionItem]):
-    kind = SUBSCRIPTION_ITEM
-    read_scope = Scope.SUBSCRIPTIONS_READ
-    write_scope = Scope.SUBSCRIPTIONS_WRITE
-    # As they stand in their subscription.
-    order = ("created_at", "pk")
-
-    def list(self, request: Request) -> Response:
-        params = self.validated(ItemListParams)
-        return self.listed(self.get_queryset().filter(subscription=params["subscription"]), params)
-
-    def create(self, request: Request) -> Response:
-        params = self.validated(NewItemParams)
-        prices = Prices(self.environment, self.now)
-        change = item_change(params, prices)
-        subscription = self._change(params["subscription"], change, params)
-        prices.put_away()
-        return self.respond(self.get_queryset().get(subscription=subscription, price=change.price))
-
-    def update(self, request: Request, pk: str) -> Response:
-        params = self.validated(ItemUpdateParams)
-        item = self.row(pk)
-        prices = Prices(self.environment, self.now)
-        self._change(item.subscription, item_change(params, prices, item=item), params)
-        prices.put_away()
-        return self.respond(self.row(pk))
-
-    def destroy(self, request: Request, pk: str) -> Response:
-        params = self.validated(ItemRemovalParams)
-        item = self.row(pk)
-        self._change(item.subscription, ItemChange(item=item, is_removed=True), params)
-        return Response({"id": SUBSCRIPTION_ITEM.id_of(item), "object": "subscription_item", "deleted": True})
-
-    def _change(self, subscription: Subscription, change: ItemChange, params: dict[str, Any]) -> Subscription:
-        with naming_the_item():
-            return services.update_subscription(
-                subscription=subscription,
-                now=subscription.customer.now(self.now),
-                items=[change],
-                **proration_of(params),
-            )

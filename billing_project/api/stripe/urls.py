@@ -14,10 +14,12 @@ from billing_project.api.stripe.coupons import CouponViewSet
 from billing_project.api.stripe.credit_balance_summary import CreditBalanceSummaryViewSet
 from billing_project.api.stripe.credit_balance_transactions import CreditBalanceTransactionViewSet
 from billing_project.api.stripe.credit_grants import CreditGrantViewSet
+from billing_project.api.stripe.credit_notes import CreditNoteViewSet
 from billing_project.api.stripe.customers import CustomerViewSet
 from billing_project.api.stripe.errors import unrecognized
 from billing_project.api.stripe.events import EventViewSet
 from billing_project.api.stripe.invoice_items import InvoiceItemViewSet
+from billing_project.api.stripe.invoice_payments import InvoicePaymentViewSet
 from billing_project.api.stripe.invoices import InvoiceViewSet
 from billing_project.api.stripe.meter_event_adjustments import MeterEventAdjustmentViewSet
 from billing_project.api.stripe.meter_event_bulk import create_bulk
@@ -30,13 +32,15 @@ from billing_project.api.stripe.plans import PlanViewSet
 from billing_project.api.stripe.prices import PriceViewSet
 from billing_project.api.stripe.products import ProductViewSet
 from billing_project.api.stripe.promotion_codes import PromotionCodeViewSet
-from billing_project.api.stripe.subscriptions import SubscriptionItemViewSet, SubscriptionViewSet
+from billing_project.api.stripe.subscription_items import SubscriptionItemViewSet
+from billing_project.api.stripe.subscription_schedules import SubscriptionScheduleViewSet
+from billing_project.api.stripe.subscriptions import SubscriptionViewSet
 from billing_project.api.stripe.tax_rates import TaxRateViewSet
 from billing_project.api.stripe.v2 import core_events
 from billing_project.api.stripe.v2 import meter_event_adjustments as v2_adjustments
 from billing_project.api.stripe.v2 import meter_events as v2_events
 from billing_project.api.stripe.webhook_endpoints import WebhookEndpointViewSet
-from billing_project.short_way import HotViews, shelled
+from billing_project.serving.short_way import HotView, HotViews
 
 
 class StripeRouter(SimpleRouter):
@@ -74,8 +78,11 @@ router.register("coupons", CouponViewSet, "coupon")
 router.register("promotion_codes", PromotionCodeViewSet, "promotion_code")
 router.register("tax_rates", TaxRateViewSet, "tax_rate")
 router.register("subscriptions", SubscriptionViewSet, "subscription")
+router.register("subscription_schedules", SubscriptionScheduleViewSet, "subscription_schedule")
 router.register("subscription_items", SubscriptionItemViewSet, "subscription_item")
 router.register("invoices", InvoiceViewSet, "invoice")
+router.register("invoice_payments", InvoicePaymentViewSet, "invoice_payment")
+router.register("credit_notes", CreditNoteViewSet, "credit_note")
 router.register("test_helpers/test_clocks", TestClockViewSet, "test_clock")
 router.register("invoiceitems", InvoiceItemViewSet, "invoice_item")
 
@@ -160,7 +167,7 @@ urlpatterns = [
 
 # What is reported thousands of times a second.
 hot_views: HotViews = {
-    ("POST", "/v1/billing/meter_events"): shelled(meter_events, StripeMiddleware),
-    ("POST", "/v2/billing/meter_events"): shelled(v2_events.create_event, StripeMiddleware),
-    ("POST", "/v2/billing/meter_event_stream"): shelled(v2_events.create_stream, StripeMiddleware),
+    ("POST", "/v1/billing/meter_events"): HotView(meter_events, StripeMiddleware, gathers=True),
+    ("POST", "/v2/billing/meter_events"): HotView(v2_events.create_event, StripeMiddleware, gathers=True),
+    ("POST", "/v2/billing/meter_event_stream"): HotView(v2_events.create_stream, StripeMiddleware, gathers=False),
 }

@@ -68,6 +68,30 @@ def test_an_open_invoice_is_paid_or_voided_and_a_second_step_is_told_why_not(wor
     assert "does not apply" in said(late)
 
 
+def test_a_part_is_paid_the_rest_is_credited_and_each_says_who_did_it(worlds: Worlds, client: Client) -> None:
+    invoice = finalize_invoice(invoice=worlds.ours.invoice, now=timezone.now())
+
+    refused = client.post(button(invoice, "pay"), {"amount": "0.045"})
+    assert "at most 2 decimal places" in said(refused)
+    client.post(button(invoice, "pay"), {"amount": "0.04", "method": "check", "reference": "C-1"})
+    invoice.refresh_from_db()
+    payment = invoice.payments.get()
+    assert (invoice.status, invoice.amount_paid, invoice.amount_remaining) == (Invoice.Status.OPEN, 4, 6)
+    assert (payment.method, payment.reference, payment.recorded_by) == ("check", "C-1", "ours")
+
+    asking = client.get(button(invoice, "credit")).content.decode()
+    assert "0.10 USD in test mode will be taken back" in asking
+    assert "lowers the 0.06 USD in test mode" in asking
+    client.post(button(invoice, "credit"), {"gives_back": "refund_amount", "reason": "duplicate"})
+
+    invoice.refresh_from_db()
+    note = invoice.credit_notes.get()
+    assert (invoice.status, invoice.pre_payment_credited, invoice.post_payment_credited) == (Invoice.Status.PAID, 6, 4)
+    assert (note.total, note.refund_amount, note.reason, note.recorded_by) == (10, 4, "duplicate", "ours")
+    late = client.post(button(payment, "reverse"))
+    assert "cannot be reversed any more" in said(late)
+
+
 def test_voiding_keeps_number_and_amounts(worlds: Worlds, client: Client) -> None:
     invoice = finalize_invoice(invoice=worlds.ours.invoice, now=timezone.now())
 

@@ -25,7 +25,7 @@ from billing_project.console.tests.world import (
 from core.console import cells
 from core.console.paging import BoundedPaginator
 from core.ids import new_id, spell
-from credits.models import CreditGrant, LedgerEntry
+from credits.models import BurnMark, CreditGrant, EventCharge, LedgerEntry
 from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
 from subscriptions.models import Coupon, Price, Product, PromotionCode, Subscription, TaxRate
@@ -33,6 +33,7 @@ from usage.models import (
     DailySummary,
     EventAdjustment,
     EventClaim,
+    EventNote,
     EventRejection,
     MeterEvent,
     RecountDifference,
@@ -70,6 +71,8 @@ HISTORY: tuple[type[Model], ...] = (
     InvoiceLine,
     LicenseNotice,
     LedgerEntry,
+    EventCharge,
+    BurnMark,
     Event,
 )
 
@@ -82,7 +85,7 @@ def client(worlds: Worlds) -> Client:
 def test_every_model_of_ours_has_pages_but_those_with_a_composite_key() -> None:
     ours = {"accounts", "webhooks", "meters", "usage", "subscriptions", "credits", "invoices"}
     models = {model for model in apps.get_models() if model._meta.app_label in ours}
-    assert models - set(models_shown()) == {DailySummary, EventClaim, UniqueValue}
+    assert models - set(models_shown()) == {DailySummary, EventClaim, EventNote, UniqueValue}
 
 
 def test_only_these_are_changed_or_added_by_a_form() -> None:

@@ -190,13 +190,6 @@ def test_few_questions_however_much_there_is(worlds: Worlds) -> None:
         assert len(after) == len(before)
 
 
-def test_an_empty_instance_opens(db: None) -> None:
-    text = start(signed_in(superuser())).content.decode()
-
-    assert "No company yet" in text
-    assert "Roll-up" in text
-
-
 def test_a_role_without_invoices_would_see_no_money(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     client = signed_in(member(worlds.ours.company, role=Membership.Role.SUPPORT, username="support"))
     monkeypatch.setattr(

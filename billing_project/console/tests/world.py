@@ -13,6 +13,7 @@ from django.urls import reverse
 from accounts.console.base import ConsoleAdmin
 from accounts.models import (
     Company,
+    CompanyLogo,
     Customer,
     Environment,
     IdempotencyRecord,
@@ -25,10 +26,13 @@ from accounts.models import (
 from accounts.services import create_api_key, create_company, create_customer
 from core.ids import new_id, spell
 from core.periods import HOUR, floor_day, floor_hour
-from credits.models import CreditGrant
+from credits.models import BurnMark, CreditGrant, EventCharge
 from credits.services import create_grant
 from invoices.models import (
     BillingFailure,
+    CreditNoteLineDiscount,
+    CreditNoteLineTax,
+    HostedLink,
     Invoice,
     InvoiceDiscount,
     InvoiceItem,
@@ -36,13 +40,27 @@ from invoices.models import (
     LineDiscount,
     LineTax,
 )
-from invoices.services import adjust_balance, advance_test_clock, run_test_clock, start_subscription
-from meters.models import Meter
-from meters.services import create_meter
-from subscriptions.models import ItemTerm, Price, Product, Subscription
+from invoices.services import (
+    adjust_balance,
+    advance_test_clock,
+    create_invoice,
+    create_invoice_item,
+    create_schedule,
+    finalize_invoice,
+    issue_credit_note,
+    record_payment,
+    run_test_clock,
+    send_invoice,
+    start_subscription,
+    verify_invoice,
+)
+from meters.models import Currency, Meter
+from meters.services import create_meter, create_paid_meter
+from subscriptions.models import Coupon, ItemTerm, Price, Product, Subscription, TaxRate
 from subscriptions.services import (
     NewDiscount,
     NewItem,
+    NewPhase,
     NewTier,
     create_coupon,
     create_price,
@@ -173,6 +191,7 @@ def add_rows(world: World) -> None:
         **used,
     )
     DailySummary.objects.create(day=floor_day(USED_AT), **used)
+    _charge(world, number)
     EventAdjustment.objects.create(
         environment=environment,
         meter=world.meter,
@@ -235,8 +254,24 @@ def add_rows(world: World) -> None:
         period_end=NOW,
         created_at=NOW,
     )
+    _settle_another(world)
+    HostedLink.objects.create(environment=environment, invoice=world.invoice, changed_at=NOW)
+    CompanyLogo.objects.get_or_create(company=world.company, defaults={"image": b"", "format": "png", "set_at": NOW})
     BillingFailure.objects.create(
         environment=environment, invoice=world.invoice, reason="It was too large.", failed_at=NOW, retry_at=NOW + HOUR
+    )
+    create_schedule(
+        environment=environment,
+        customer=world.customer,
+        phases=[
+            NewPhase(
+                [NewItem(world.price)],
+                discounts=[NewDiscount(Coupon.objects.filter(environment=environment)[0])],
+                tax_rates=[TaxRate.objects.filter(environment=environment)[0]],
+            )
+        ],
+        start_at=NOW + HOUR,
+        now=NOW,
     )
     IdempotencyRecord.objects.create(
         environment=environment,
@@ -250,6 +285,18 @@ def add_rows(world: World) -> None:
     InvoiceNumbering.objects.get_or_create(
         environment=environment, defaults={"prefix": str(environment.pk)[-8:].upper()}
     )
+
+
+def _charge(world: World, number: int) -> None:
+    """An event that waits for credit, as following the log would have charged for it."""
+    paid = create_paid_meter(
+        environment=world.environment, display_name="Tokens", event_name=f"tokens_{number}", unit="tokens", now=START
+    )
+    EventCharge.objects.create(
+        id=new_id(), environment=world.environment, customer=world.customer, currency=Currency.objects.get(meters=paid), meter=paid,
+        event_timestamp=USED_AT, amount=5, pending=5, created_at=NOW,
+    )  # fmt: skip
+    BurnMark.objects.get_or_create(pk=BurnMark.SINGLETON)
 
 
 def _draft(world: World, customer: str, identifier: str) -> EventDraft:
@@ -303,6 +350,23 @@ def rows_of(model: type[Model], company: Company) -> list[Model]:
     if "environment" in names:
         return list(rows.filter(environment__company=company))
     return []
+
+
+def _settle_another(world: World) -> None:
+    """A payment of an invoice by hand, and a credit note of it with its parts."""
+    environment, line = world.environment, world.invoice.lines.get()
+    invoice = create_invoice(environment=environment, customer=world.customer, currency="usd", now=NOW)
+    create_invoice_item(
+        environment=environment, customer=world.customer, invoice=invoice, amount=300, currency="usd", now=NOW
+    )
+    invoice = finalize_invoice(invoice=invoice, now=NOW)
+    record_payment(invoice=invoice, amount=300, reference=f"{world.company} payment", now=NOW)
+    note = issue_credit_note(invoice=invoice, total=100, refund_amount=100, now=NOW)
+    verify_invoice(invoice=invoice, now=NOW)
+    send_invoice(invoice=invoice, now=NOW, wall=NOW)
+    of_note = {"environment": environment, "line": note.lines.get(), "position": 0, "amount": 1}
+    CreditNoteLineDiscount.objects.create(discount=line.discounts.get().discount, **of_note)
+    CreditNoteLineTax.objects.create(tax_rate=line.taxes.get().tax_rate, taxable_amount=9, **of_note)
 
 
 def _take_off_and_tax(world: World) -> None:

@@ -79,6 +79,7 @@ def test_a_subscriptions_life_is_told_with_its_invoices(account: Account) -> Non
     ended = happened(account, renewed[-1])
     assert types(ended) == [
         "invoice.finalized",
+        "invoice_payment.paid",
         "invoice.paid",
         "invoice.voided",
         "customer.subscription.deleted",

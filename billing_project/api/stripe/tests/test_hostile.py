@@ -16,9 +16,11 @@ from billing_project.api.stripe import (
     credit_balance_summary,
     credit_balance_transactions,
     credit_grants,
+    credit_notes,
     customers,
     events,
     invoice_items,
+    invoice_payments,
     invoices,
     meter_event_adjustments,
     meter_event_list,
@@ -29,12 +31,15 @@ from billing_project.api.stripe import (
     prices,
     products,
     promotion_codes,
+    subscription_items,
+    subscription_schedules,
     subscription_times,
     subscriptions,
     tax_rates,
     webhook_endpoints,
 )
 from billing_project.api.stripe.fields import Array, CreatedListParams, ListParams, Params, RetrieveParams
+from billing_project.api.stripe.searching import SearchParams
 from billing_project.api.stripe.tests.builders import new_meter
 from billing_project.api.stripe.tests.sdk import new_account
 from billing_project.api.stripe.tests.test_tenancy import CASES, World, populate
@@ -50,9 +55,12 @@ NEW_GRANT = {
     "amount[monetary][value]": "100",
     "applicability_config[scope][price_type]": "metered",
 }
+NEW_PAYMENT = {"invoice": "{settled}", "amount": "1"}
+NEW_CREDIT_NOTE = {"invoice": "{settled}", "amount": "1"}
 NEW_PLAN = {"currency": "usd", "product": "{product}", "amount": "1", "interval": "month"}
 NEW_PRICE = {"currency": "usd", "product": "{product}", "unit_amount": "1", "recurring[interval]": "month"}
 NEW_SUBSCRIPTION = {"customer": "{customer}", "items[0][price]": "{price}"}
+NEW_SCHEDULE = {"customer": "{customer}", "phases[0][items][0][price]": "{price}"}
 
 # Address, its parameters, and a call of it that is good.
 CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
@@ -88,6 +96,11 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
     ("customer-detail", "get"): ("customers/{customer}", RetrieveParams, {}),
     ("customer-detail", "post"): ("customers/{customer}", customers.CustomerParams, {}),
     ("customer-detail", "delete"): ("customers/{spare_customer}", RetrieveParams, {}),
+    ("customer-search", "get"): ("customers/search", SearchParams, {"query": 'name~"Ada"'}),
+    ("product-search", "get"): ("products/search", SearchParams, {"query": 'name~"Pro"'}),
+    ("price-search", "get"): ("prices/search", SearchParams, {"query": 'type:"recurring"'}),
+    ("subscription-search", "get"): ("subscriptions/search", SearchParams, {"query": "canceled_at:null"}),
+    ("invoice-search", "get"): ("invoices/search", SearchParams, {"query": "total>0"}),
     ("product-list", "get"): ("products", products.ProductListParams, {}),
     ("product-list", "post"): ("products", products.ProductParams, {"name": "P"}),
     ("product-detail", "get"): ("products/{product}", RetrieveParams, {}),
@@ -130,19 +143,45 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
         {},
     ),
     ("subscription-detail", "delete"): ("subscriptions/{subscription}", subscriptions.CancelParams, {}),
+    ("subscription_schedule-list", "get"): (
+        "subscription_schedules",
+        subscription_schedules.ScheduleListParams,
+        {},
+    ),
+    ("subscription_schedule-list", "post"): (
+        "subscription_schedules",
+        subscription_schedules.ScheduleCreationParams,
+        NEW_SCHEDULE,
+    ),
+    ("subscription_schedule-detail", "get"): ("subscription_schedules/{schedule}", RetrieveParams, {}),
+    ("subscription_schedule-detail", "post"): (
+        "subscription_schedules/{schedule}",
+        subscription_schedules.ScheduleUpdateParams,
+        {},
+    ),
+    ("subscription_schedule-release", "post"): (
+        "subscription_schedules/{schedule}/release",
+        subscription_schedules.ReleaseParams,
+        {},
+    ),
+    ("subscription_schedule-cancel", "post"): (
+        "subscription_schedules/{schedule}/cancel",
+        subscription_schedules.CancelScheduleParams,
+        {},
+    ),
     ("subscription_item-list", "get"): (
         "subscription_items",
-        subscriptions.ItemListParams,
+        subscription_items.ItemListParams,
         {"subscription": "{subscription}"},
     ),
     ("subscription_item-list", "post"): (
         "subscription_items",
-        subscriptions.NewItemParams,
+        subscription_items.NewItemParams,
         {"subscription": "{subscription}", "price": "{price}"},
     ),
     ("subscription_item-detail", "get"): ("subscription_items/{item}", RetrieveParams, {}),
-    ("subscription_item-detail", "post"): ("subscription_items/{item}", subscriptions.ItemUpdateParams, {}),
-    ("subscription_item-detail", "delete"): ("subscription_items/{item}", subscriptions.ItemRemovalParams, {}),
+    ("subscription_item-detail", "post"): ("subscription_items/{item}", subscription_items.ItemUpdateParams, {}),
+    ("subscription_item-detail", "delete"): ("subscription_items/{item}", subscription_items.ItemRemovalParams, {}),
     ("invoice_item-list", "get"): ("invoiceitems", invoice_items.InvoiceItemListParams, {}),
     ("invoice_item-list", "post"): (
         "invoiceitems",
@@ -172,6 +211,26 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
         balance_transactions.EntryParams,
         {},
     ),
+    ("invoice_payment-list", "get"): ("invoice_payments", invoice_payments.PaymentListParams, {}),
+    ("invoice_payment-list", "post"): ("invoice_payments", invoice_payments.NewPaymentParams, NEW_PAYMENT),
+    ("invoice_payment-detail", "get"): ("invoice_payments/{payment}", RetrieveParams, {}),
+    ("invoice_payment-reverse", "post"): (
+        "invoice_payments/{payment}/reverse",
+        invoice_payments.ReversalParams,
+        {},
+    ),
+    ("credit_note-list", "get"): ("credit_notes", credit_notes.CreditNoteListParams, {}),
+    ("credit_note-list", "post"): ("credit_notes", credit_notes.CreditNoteParams, NEW_CREDIT_NOTE),
+    ("credit_note-preview", "get"): ("credit_notes/preview", credit_notes.CreditNoteParams, NEW_CREDIT_NOTE),
+    ("credit_note-preview-lines", "get"): (
+        "credit_notes/preview/lines",
+        credit_notes.PreviewLinesParams,
+        NEW_CREDIT_NOTE,
+    ),
+    ("credit_note-detail", "get"): ("credit_notes/{credit_note}", RetrieveParams, {}),
+    ("credit_note-detail", "post"): ("credit_notes/{credit_note}", credit_notes.CreditNoteUpdateParams, {}),
+    ("credit_note-lines", "get"): ("credit_notes/{credit_note}/lines", ListParams, {}),
+    ("credit_note-void", "post"): ("credit_notes/{credit_note}/void", RetrieveParams, {}),
     ("invoice-list", "get"): ("invoices", invoices.InvoiceListParams, {}),
     ("invoice-list", "post"): ("invoices", invoices.NewInvoiceParams, {"customer": "{customer}"}),
     ("invoice-detail", "post"): ("invoices/{invoice}", invoices.InvoiceWordsParams, {}),
@@ -180,6 +239,8 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
     ("invoice-detail", "get"): ("invoices/{invoice}", RetrieveParams, {}),
     ("invoice-lines", "get"): ("invoices/{draft}/lines", ListParams, {}),
     ("invoice-create-preview", "post"): ("invoices/create_preview", previews.PreviewParams, {"customer": "{customer}"}),
+    ("invoice-reissue", "post"): ("invoices/{invoice}/reissue", RetrieveParams, {}),
+    ("invoice-send", "post"): ("invoices/{invoice}/send", RetrieveParams, {}),
     ("invoice-finalize", "post"): ("invoices/{draft}/finalize", invoices.FinalizeParams, {}),
     ("invoice-pay", "post"): ("invoices/{invoice}/pay", invoices.PayParams, {"paid_out_of_band": "true"}),
     ("invoice-void", "post"): ("invoices/{invoice}/void", RetrieveParams, {}),

@@ -95,6 +95,25 @@ def test_the_module_style_works_the_same(tenant: Tenant) -> None:
     assert stripe.billing.Meter.deactivate(meter.id).status == "inactive"
 
 
+def test_a_search_goes_through_all_pages(tenant: Tenant) -> None:
+    batch = str(uuid4())
+    made = [tenant.v1.customers.create({"name": f"C{number}", "metadata": {"batch": batch}}) for number in range(5)]
+    query = f"metadata['batch']:'{batch}' AND -name:'C2'"
+
+    found = tenant.v1.customers.search({"query": query, "limit": 2, "expand": ["total_count"]})
+
+    assert (found.total_count, found.has_more) == (4, True)
+    assert [one.id for one in found.auto_paging_iter()] == [made[number].id for number in (4, 3, 1, 0)]
+
+
+@pytest.mark.usefixtures("module_style")
+def test_a_search_in_the_module_style_iterates(tenant: Tenant) -> None:
+    email = f"{uuid4()}@example.com"
+    made = [stripe.Customer.create(email=email) for _ in range(3)]
+    found = stripe.Customer.search_auto_paging_iter(query=f"email:'{email.upper()}'", limit=1)
+    assert [one.id for one in found] == [one.id for one in reversed(made)]
+
+
 def test_each_refusal_is_the_sdks_own_exception(tenant: Tenant) -> None:
     v1, stack = tenant.v1, tenant.stack
     narrow = stack.manage("create_api_key", tenant.company, "--mode", "test", "--scope", "meters-read").stdout.strip()

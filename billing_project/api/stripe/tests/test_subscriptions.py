@@ -307,3 +307,20 @@ def test_a_page_costs_the_same_however_long_it_is(
 
     asked(1)
     assert asked(6) == asked(2) <= 12
+
+
+def test_how_a_trial_ends_and_why_one_leaves_is_said_later(account: Account) -> None:
+    customer, price = new_customer(account), new_price(account)
+    subscription = new_subscription(account, customer.id, price.id, trial_period_days=14)
+    subscriptions = account.v1.subscriptions
+
+    subscriptions.update(subscription.id, {"trial_settings": {"end_behavior": {"missing_payment_method": "pause"}}})
+    subscriptions.cancel(subscription.id, {"cancellation_details": {"comment": "Too much", "feedback": "other"}})
+    said = subscriptions.update(subscription.id, {"cancellation_details": {"comment": "", "feedback": "too_expensive"}})
+
+    assert said.trial_settings.end_behavior.missing_payment_method == "pause"
+    assert said.cancellation_details.to_dict() == {
+        "comment": None,
+        "feedback": "too_expensive",
+        "reason": "cancellation_requested",
+    }
