@@ -75,7 +75,7 @@ def quantities(environment_id: UUID, questions: Sequence[UsageQuestion]) -> list
 def summaries(
     *,
     meter: Meter,
-    customer: Customer,
+    customer_id: UUID,
     period: Period,
     window: Window | None = None,
     zone: tzinfo = UTC,
@@ -88,14 +88,14 @@ def summaries(
     """
     dimensions = dimensions or Dimensions()
     buckets = [period] if window is None else windows(period, window, zone)
-    totals = read_totals(meter.environment_id, [Span(meter, customer.pk, bucket) for bucket in buckets], dimensions)
+    totals = read_totals(meter.environment_id, [Span(meter, customer_id, bucket) for bucket in buckets], dimensions)
     if window is None and not dimensions.group_by:
         totals.setdefault((0, ()), Totals())
     newest_first = sorted(totals.items(), key=lambda item: (-item[0][0], [value or "" for value in item[0][1]]))
     return [
         SummaryRow(
             # Pages are asked for by id, so the same bucket must have the same id in every answer.
-            id=uuid5(meter.pk, f"{customer.pk} {buckets[number].start} {buckets[number].end} {group}"),
+            id=uuid5(meter.pk, f"{customer_id} {buckets[number].start} {buckets[number].end} {group}"),
             period=buckets[number],
             value=found.value(meter.formula),
             event_count=found.event_count,

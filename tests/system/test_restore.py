@@ -127,7 +127,7 @@ def customer(meter: Meter) -> Customer:
 
 
 def total(meter: Meter, customer: Customer) -> int:
-    (row,) = summaries(meter=meter, customer=customer, period=YEAR)
+    (row,) = summaries(meter=meter, customer_id=customer.pk, period=YEAR)
     return int(row.value)
 
 

@@ -29,7 +29,7 @@ def customer(meter: Meter) -> Customer:
 
 
 def read(meter: Meter, customer: Customer) -> int:
-    (row,) = summaries(meter=meter, customer=customer, period=Period.hour(NOW))
+    (row,) = summaries(meter=meter, customer_id=customer.pk, period=Period.hour(NOW))
     return int(row.value)
 
 

@@ -66,7 +66,7 @@ def test_given_each_hour_used_when_whole_days_are_read_then_their_summaries_answ
     assert read(meter, customer, Period(DAY_ONE, DAY_ONE + 2 * DAY + 2 * HOUR)) == 2000 + 2
     assert read(meter, customer, Period(DAY_ONE - timedelta(minutes=20), DAY_ONE + timedelta(minutes=1505))) == 1000 + 1
     assert read(meter, customer, Period(DAY_ONE + HOUR, DAY_ONE + DAY + 23 * HOUR)) == 46
-    by_day = summaries(meter=meter, customer=customer, period=THREE_DAYS, window="day")
+    by_day = summaries(meter=meter, customer_id=customer.pk, period=THREE_DAYS, window="day")
     assert [row.value for row in by_day] == [1000, 1000, 1000]
 
 
@@ -129,11 +129,13 @@ def test_given_a_day_without_use_at_the_end_when_the_last_value_is_asked_for_the
     roll_up_all()
 
     assert read(meter, customer) == 3
-    grouped = summaries(meter=meter, customer=customer, period=THREE_DAYS, dimensions=Dimensions(group_by=["model"]))
+    grouped = summaries(
+        meter=meter, customer_id=customer.pk, period=THREE_DAYS, dimensions=Dimensions(group_by=["model"])
+    )
     found = {row.dimensions["model"]: (int(row.value), row.event_count) for row in grouped}
     assert found == {"a": (1, 1), "b": (3, 2), "c": (4, 1)}
     (only_a,) = summaries(
-        meter=meter, customer=customer, period=THREE_DAYS, dimensions=Dimensions(filters={"model": ["a", "c"]})
+        meter=meter, customer_id=customer.pk, period=THREE_DAYS, dimensions=Dimensions(filters={"model": ["a", "c"]})
     )
     assert (int(only_a.value), only_a.event_count) == (1, 2)
 

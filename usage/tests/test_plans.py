@@ -73,7 +73,7 @@ def test_when_a_month_is_summarized_by_day_then_only_its_partition_is_touched(fo
     meter, customer = meter_with_history(formula=formula)
 
     with explained() as plans:
-        rows = summaries(meter=meter, customer=customer, period=period, window="day")
+        rows = summaries(meter=meter, customer_id=customer.pk, period=period, window="day")
 
     assert [row.event_count for row in rows] == [1]
     assert_only_may_is_touched(plans)
@@ -83,7 +83,7 @@ def test_given_an_event_time_window_when_a_month_is_read_then_only_its_partition
     meter, customer = meter_with_history(event_time_window=EventTimeWindow.DAY)
 
     with explained() as plans:
-        summaries(meter=meter, customer=customer, period=MAY)
+        summaries(meter=meter, customer_id=customer.pk, period=MAY)
 
     assert_only_may_is_touched(plans)
 
@@ -92,7 +92,7 @@ def test_given_undeclared_dimensions_when_a_month_is_read_then_only_its_partitio
     meter, customer = meter_with_history()
 
     with explained() as plans:
-        summaries(meter=meter, customer=customer, period=MAY, dimensions=Dimensions(group_by=["model"]))
+        summaries(meter=meter, customer_id=customer.pk, period=MAY, dimensions=Dimensions(group_by=["model"]))
 
     assert_only_may_is_touched(plans)
 

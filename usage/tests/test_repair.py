@@ -51,7 +51,7 @@ def customer(meter: Meter) -> Customer:
 
 
 def read(meter: Meter, customer: Customer) -> Decimal:
-    (row,) = summaries(meter=meter, customer=customer, period=WHOLE)
+    (row,) = summaries(meter=meter, customer_id=customer.pk, period=WHOLE)
     return row.value
 
 

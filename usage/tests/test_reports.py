@@ -137,11 +137,11 @@ class History:
     def check_range(self, period: Period) -> None:
         (usage,) = quantities(self.meter.environment_id, [UsageQuestion(self.meter.pk, self.customer.pk, period)])
         assert usage.value == self.expected(period)
-        (row,) = summaries(meter=self.meter, customer=self.customer, period=period)
+        (row,) = summaries(meter=self.meter, customer_id=self.customer.pk, period=period)
         assert row.value == usage.value
 
     def check_windows(self, period: Period, window: Window, zone: ZoneInfo) -> None:
-        rows = summaries(meter=self.meter, customer=self.customer, period=period, window=window, zone=zone)
+        rows = summaries(meter=self.meter, customer_id=self.customer.pk, period=period, window=window, zone=zone)
         assert [row.value for row in rows] == [
             expected(self.meter.formula, bucket, period, self.meter.event_time_window)
             for bucket in buckets(self.seen, period, window, zone)
@@ -152,14 +152,14 @@ class History:
         # "model" is declared, and read from summaries; "region" is not, and read from the events.
         for key in ("model", "region"):
             rows = summaries(
-                meter=self.meter, customer=self.customer, period=period, dimensions=Dimensions(group_by=[key])
+                meter=self.meter, customer_id=self.customer.pk, period=period, dimensions=Dimensions(group_by=[key])
             )
             for row in rows:
                 group = row.dimensions[key]
                 assert row.value == self.expected(period, **{key: {group}})
             (filtered,) = summaries(
                 meter=self.meter,
-                customer=self.customer,
+                customer_id=self.customer.pk,
                 period=period,
                 dimensions=Dimensions(filters={key: ["a", "c"]}),
             )
@@ -241,9 +241,9 @@ def test_given_a_bucket_when_asked_twice_then_its_id_is_the_same_and_differs_fro
         report(meter, customer, timestamp=START + timedelta(hours=hour))
     period = Period(START, START + timedelta(hours=3))
 
-    first = summaries(meter=meter, customer=customer, period=period, window="hour")
+    first = summaries(meter=meter, customer_id=customer.pk, period=period, window="hour")
     services.roll_up()
-    second = summaries(meter=meter, customer=customer, period=period, window="hour")
+    second = summaries(meter=meter, customer_id=customer.pk, period=period, window="hour")
 
     assert first == second
     assert len({row.id for row in first}) == 3
@@ -257,6 +257,6 @@ def test_given_the_largest_values_when_summed_then_no_digit_is_lost() -> None:
     report(meter, customer, "0.000000000000001", timestamp=NOW)
     services.roll_up()
 
-    (row,) = summaries(meter=meter, customer=customer, period=Period.hour(NOW))
+    (row,) = summaries(meter=meter, customer_id=customer.pk, period=Period.hour(NOW))
 
     assert row.value == Decimal("999999999999999.000000000000001")

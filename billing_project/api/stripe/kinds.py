@@ -87,7 +87,8 @@ class Kind(Generic[M]):
     def find(self, rows: QuerySet[M], text: str) -> M | None:
         """The row of that id among ``rows``, which are one environment's."""
         pk = unspell(self.prefix, text)
-        return None if pk is None else rows.filter(pk=pk).first()
+        # At most one, so "first" would order them for nothing.
+        return None if pk is None else next(iter(rows.filter(pk=pk)), None)
 
 
 class ProductKind(Kind[Product]):

@@ -66,7 +66,9 @@ def test_the_usage_is_everybodys(call: Caller, meter: Any, customer: Customer) -
 
     now = timezone.now()
     rows = summaries(
-        meter=Meter.objects.get(), customer=customer, period=Period(now - timedelta(hours=1), now + timedelta(hours=1))
+        meter=Meter.objects.get(),
+        customer_id=customer.pk,
+        period=Period(now - timedelta(hours=1), now + timedelta(hours=1)),
     )
     assert [row.value for row in rows] == [Decimal("3.75")]
 
