@@ -178,6 +178,7 @@ NOUNS = {
     "schedule": "subscription_schedule",
     "test_clock": "test_helpers.test_clock",
     "invoice_item": "invoiceitem",
+    "payment": "invoice_payment",
     "credit_grant": "billing.credit_grant",
     "credit_transaction": "billing.credit_balance_transaction",
 }
