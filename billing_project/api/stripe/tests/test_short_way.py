@@ -61,8 +61,8 @@ class Ways:
     def __init__(self, thread: Executor) -> None:
         self.django = WSGIHandler()
         self.long = 0
-        self._short = Application(self._walk, hot_views, threads=thread, batch_thread=thread)
-        self._long = Application(self.django, {}, threads=thread, batch_thread=thread)
+        self._short = Application(self._walk, hot_views, threads=thread, lanes=thread, batch_thread=thread)
+        self._long = Application(self.django, {}, threads=thread, lanes=thread, batch_thread=thread)
 
     def _walk(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> HttpResponseBase:
         self.long += 1
