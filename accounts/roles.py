@@ -75,6 +75,8 @@ _CREDIT = (
     "credits.ledgerentry",
     "credits.creditaccount",
     "credits.eventcharge",
+    "credits.creditreservation",
+    "credits.credithold",
     # Programs make them, with their meters.
     "meters.currency",
 )

@@ -40,6 +40,12 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    # For what is shown of them alone, too.
+    "expire credit reservations": {
+        "task": "credits.tasks.expire_due_reservations",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     # Behind the roll-up, so that a balance shows what an event burned within two seconds.
     "burn credit": {"task": "credits.tasks.burn_credit", "schedule": 0.5, "options": {"expires": 5}},
     "pay what waits for credit": {

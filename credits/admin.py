@@ -19,7 +19,16 @@ from accounts.console.instance import InstanceAdmin
 from core.console import cells
 from core.money import exponent, format_amount
 from credits import services
-from credits.models import BurnMark, CreditAccount, CreditGrant, EventCharge, GrantedPrice, LedgerEntry
+from credits.models import (
+    BurnMark,
+    CreditAccount,
+    CreditGrant,
+    CreditHold,
+    CreditReservation,
+    EventCharge,
+    GrantedPrice,
+    LedgerEntry,
+)
 
 
 def _money(grants: Sequence[CreditGrant]) -> str:
@@ -29,7 +38,7 @@ def _money(grants: Sequence[CreditGrant]) -> str:
     for grant in grants:
         currency = grant.currency or str(grant.own_currency_id)
         one_of[currency] = grant
-        totals[not grant.environment.is_live, currency] += grant.balance
+        totals[not grant.environment.is_live, currency] += grant.available
     return " and ".join(
         one_of[currency].text(total) + (" in test mode" if is_test else "")
         for (is_test, currency), total in sorted(totals.items())
@@ -171,7 +180,7 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
                 "fields": (
                     ("name", "state_column"),
                     ("customer", "environment"),
-                    ("amount_column", "balance_column"),
+                    ("amount_column", "balance_column", "reserved_column"),
                     ("category", "priority"),
                     ("effective_at", "expires_at"),
                     ("scope", "voided_at"),
@@ -201,7 +210,7 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
             name="void",
             title="Void",
             icon="block",
-            applies=lambda grant: _is_alive(grant) and grant.balance == grant.amount,
+            applies=lambda grant: _is_alive(grant) and grant.available == grant.amount,
             consequence=_voided,
             run=lambda grant, now: services.void_grant(grant=grant, now=now),
             done="void.",
@@ -225,6 +234,10 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
     @display(description="state")
     def state_column(self, row: CreditGrant) -> str:
         return row.state(_now(row))
+
+    @display(description="reserved of it")
+    def reserved_column(self, row: CreditGrant) -> SafeString:
+        return cells.worded_amount(row.text(row.reserved))
 
     @display(description="metadata")
     def metadata_document(self, row: CreditGrant) -> str | SafeString:
@@ -330,6 +343,83 @@ class EventChargeAdmin(ConsoleAdmin):
     @display(description="waits for credit")
     def pending_column(self, row: EventCharge) -> SafeString:
         return cells.worded_amount(row.currency.text(row.pending))
+
+
+class CreditHoldInline(ConsoleInline):
+    model = CreditHold
+    verbose_name_plural = "holds"
+    fields = ["page", "grant", "amount_column"]
+    list_select_related = ["environment__company", "grant__own_currency"]
+    ordering = ["pk"]
+
+    @display(description="still holds")
+    def amount_column(self, row: CreditHold) -> SafeString:
+        return cells.worded_amount(str(row))
+
+
+@admin.register(CreditReservation)
+class CreditReservationAdmin(ConsoleAdmin):
+    """Programs make them; here they are looked at."""
+
+    wire_prefix = "credres"
+    wire_parents = {"cus": "customer"}
+    searches_text = False
+    list_display = [
+        "__str__",
+        "customer",
+        "environment",
+        "state_column",
+        "committed_column",
+        "expires_at",
+        "created_at",
+    ]
+    list_filter = ["environment", "environment__mode", "status", "created_at"]
+    list_select_related = ["environment__company", "customer__test_clock", "own_currency"]
+    search_fields = ["id"]
+    search_help_text = "The id of a reservation (credres_…) or customer (cus_…)."
+    ordering = ["-created_at", "-pk"]
+    fields = [
+        "customer", "environment", "state_column", "amount_column", "reserved_column", "committed_column", "released_column",
+        "expires_at", "ended_at", "created_at", "updated_at", "metadata_document",
+    ]  # fmt: skip
+    inlines = [CreditHoldInline]
+
+    @display(description="state")
+    def state_column(self, row: CreditReservation) -> str:
+        return row.state(row.customer.now(timezone.now()))
+
+    @display(description="amount")
+    def amount_column(self, row: CreditReservation) -> SafeString:
+        return cells.worded_amount(row.text(row.amount))
+
+    @display(description="still reserved")
+    def reserved_column(self, row: CreditReservation) -> SafeString:
+        return cells.worded_amount(row.text(row.reserved))
+
+    @display(description="committed")
+    def committed_column(self, row: CreditReservation) -> SafeString:
+        return cells.worded_amount(row.text(row.committed))
+
+    @display(description="given back")
+    def released_column(self, row: CreditReservation) -> SafeString:
+        return cells.worded_amount(row.text(row.released))
+
+    @display(description="metadata")
+    def metadata_document(self, row: CreditReservation) -> str | SafeString:
+        return cells.document(row.metadata)
+
+
+@admin.register(CreditHold)
+class CreditHoldAdmin(ConsoleAdmin):
+    wire_parents = {"credres": "reservation", "credgr": "grant", "cus": "customer"}
+    searches_text = False
+    list_display = ["__str__", "grant", "customer", "environment"]
+    list_filter = ["environment", "environment__mode"]
+    list_select_related = ["environment__company", "customer", "grant__own_currency"]
+    search_fields = ["id"]
+    search_help_text = "The id of a reservation (credres_…), grant (credgr_…) or customer (cus_…)."
+    ordering = ["-pk"]
+    fields = ["reservation", "grant", "customer", "environment"]
 
 
 @admin.register(BurnMark)

@@ -12,6 +12,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 class Spendable:
     """What is left of a grant, and what it may be spent on.
 
+    :ivar balance: what can be spent of it: of what is reserved, nothing
     :ivar prices: what it pays for; None for all metered prices
     """
 
@@ -103,3 +104,26 @@ def spread(grants: Iterable[Spendable], invoice: PayableInvoice) -> list[Share]:
                 room -= amount
                 due[line.line_id] -= amount
     return shares
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one grant gives toward an amount: more than nothing."""
+
+    grant_id: UUID
+    amount: int
+
+
+def take(grants: Iterable[Spendable], amount: int) -> list[Part]:
+    """Take an amount from grants, each in its turn. Together the parts are less where the grants do not suffice.
+
+    :param grants: of one customer and currency, in any order; which of them may be used, the caller has seen to
+    :param amount: more than nothing
+    """
+    parts = []
+    for grant in sorted(grants, key=lambda one: one.order):
+        part = min(amount, grant.balance)
+        if part > 0:
+            parts.append(Part(grant.grant_id, part))
+            amount -= part
+    return parts

@@ -25,7 +25,10 @@ _UNCHARGED = f"""
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Credit of one currency that can be burned at an instant."""
+    """Credit of one currency that can be burned at an instant.
+
+    :ivar left: without what is reserved
+    """
 
     amount: int
     left: int
@@ -33,10 +36,13 @@ class Balance:
 
 
 def balances(customer: Customer, at: datetime) -> dict[UUID, Balance]:
-    """What the customer's usable grants gave and what is left of them, by currency. One indexed question."""
+    """What the customer's usable grants gave and what of it can be burned, by currency. One indexed question."""
     grants = CreditGrant.objects.filter(environment=customer.environment_id, customer=customer).burnable().usable(at)
-    rows = grants.order_by().values_list("own_currency").annotate(Sum("amount"), Sum("balance"), Count("pk"))
-    return {currency: Balance(int(amount), int(left), count) for currency, amount, left, count in rows}
+    rows = grants.with_held(at).order_by().values_list("own_currency")
+    sums = rows.annotate(Sum("amount"), Sum("balance"), Sum("held"), Count("pk"))
+    return {
+        currency: Balance(int(amount), int(left) - int(held), count) for currency, amount, left, held, count in sums
+    }
 
 
 def pending(customer: Customer) -> dict[UUID, int]:

@@ -76,3 +76,52 @@ class CreditGrantInUse(BillingError):
     def __init__(self, grant_id: UUID) -> None:
         self.grant_id = grant_id
         super().__init__("a credit grant that was used cannot be voided; it can be expired")
+
+
+class CreditGrantReserved(BillingError):
+    """Some of the grant is reserved: it cannot be made undone before that has ended."""
+
+    def __init__(self, grant_id: UUID) -> None:
+        self.grant_id = grant_id
+        super().__init__("a credit grant of which some is reserved cannot be voided; release that first")
+
+
+class CreditInsufficient(BillingError):
+    """The customer has less credit than shall be reserved.
+
+    :ivar available: what there is, for a reader
+    """
+
+    def __init__(self, available: str) -> None:
+        self.available = available
+        super().__init__(f"the customer's credit does not suffice: {available} can be reserved")
+
+
+class CreditReservationEnded(BillingError):
+    """The reservation holds nothing any more. Two processes at once: the second one is told this."""
+
+    def __init__(self, reservation_id: UUID, state: str) -> None:
+        self.reservation_id = reservation_id
+        self.state = state
+        super().__init__(f"the credit reservation has ended: it is {state}")
+
+
+class CreditReservationExceeded(BillingError):
+    """No more can be committed than is still reserved, and no less than something."""
+
+    def __init__(self, reserved: str) -> None:
+        super().__init__(f"what is committed must be more than nothing, and at most what is still reserved: {reserved}")
+
+
+class CreditReservationCurrencyMismatch(BillingError):
+    """A reservation is committed in the currency that it is in."""
+
+    def __init__(self) -> None:
+        super().__init__("what is committed must be in the reservation's currency")
+
+
+class CreditReservationTooLong(BillingError):
+    """A reservation lasts for a second at least and seven days at most."""
+
+    def __init__(self) -> None:
+        super().__init__("a credit reservation lasts for one second at least and seven days at most")

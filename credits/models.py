@@ -6,12 +6,13 @@ them is referred to by its bare id.
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import CheckConstraint, F, Q, Sum, UniqueConstraint, Value
+from django.db.models import Case, CheckConstraint, F, OuterRef, Q, Subquery, Sum, UniqueConstraint, Value, When
 from django.db.models.functions import Coalesce
 
 from accounts.models import Customer, Environment, TestClock
@@ -37,13 +38,47 @@ class CreditAccount(models.Model):
         return f"credit of {self.customer}"
 
 
+def _usable(at: datetime) -> Q:
+    return Q(Q(expires_at__isnull=True) | Q(expires_at__gt=at), effective_at__lte=at, balance__gt=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A customer's credit of one currency at an instant.
+
+    :ivar currency: of money; empty for one of the company's own
+    :ivar left: all that was not used up, written off or void
+    :ivar held: what of it is reserved
+    :ivar available: what can be used for anything: usable at the instant, and not reserved
+    """
+
+    currency: str
+    own_currency_id: UUID | None
+    left: int
+    held: int
+    available: int
+
+
 class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
     def of(self, environment: Environment) -> Self:
         return self.filter(environment=environment)
 
     def usable(self, at: datetime) -> Self:
         """Grants that something is left of, and that may be used at an instant. Dates decide, whatever was booked."""
-        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=at), effective_at__lte=at, balance__gt=0)
+        return self.filter(_usable(at))
+
+    def with_held(self, at: datetime) -> Self:
+        """Annotate ``held``: what is reserved of each at an instant. A reservation whose time is over holds nothing."""
+        holds = CreditHold.objects.filter(grant=OuterRef("pk"), amount__gt=0, reservation__expires_at__gt=at)
+        held = holds.order_by().values("grant").annotate(total=Sum("amount")).values("total")
+        # Most grants have nothing reserved, and are not asked further.
+        return self.annotate(
+            held=Case(
+                When(reserved=0, then=Value(0)),
+                default=Coalesce(Subquery(held), Value(0)),
+                output_field=WholeNumberField(),
+            )
+        )
 
     def paying_for(self, prices: Iterable[Price] | None) -> Self:
         """Grants that pay for all metered prices (None), or for at least one of those given."""
@@ -54,8 +89,9 @@ class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
         return self.filter(everything | Q(pk__in=named))
 
     def expiring(self) -> Self:
-        """Grants that have an end, and something left that will expire then."""
-        return self.filter(expires_at__isnull=False, balance__gt=0)
+        """Grants that have an end, and something left that will expire then. What is reserved will not."""
+        # The first two are what an index has.
+        return self.filter(expires_at__isnull=False, balance__gt=0).filter(balance__gt=F("reserved"))
 
     def due(self, now: datetime, clock: TestClock | None = None) -> Self:
         """Grants with something left whose end has come: of customers on a test clock, or of those on none."""
@@ -94,6 +130,23 @@ class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
         """What is left of those in money, by currency."""
         rows = self.money().order_by().values_list("currency").annotate(Sum("balance")).order_by("currency")
         return dict(rows)
+
+    def standings(self, at: datetime) -> list["Standing"]:
+        """What is left of them at an instant in each currency that they ever were in, money first. One question."""
+        rows = (
+            self.with_held(at)
+            .order_by()
+            .values_list("currency", "own_currency")
+            .annotate(
+                Sum("balance"),
+                Sum("held"),
+                usable=Coalesce(
+                    Sum(F("balance") - F("held"), filter=_usable(at)), Value(0), output_field=WholeNumberField()
+                ),
+            )
+            .order_by("own_currency__created_at", "currency")
+        )
+        return [Standing(name, own, int(left), int(held), int(usable)) for name, own, left, held, usable in rows]
 
 
 class CreditGrant(models.Model):
@@ -135,6 +188,7 @@ class CreditGrant(models.Model):
     )
     amount = WholeNumberField()
     balance = WholeNumberField(help_text="What is left: the sum of the ledger's entries.")
+    reserved = WholeNumberField(default=0, help_text="What of it is reserved. The database counts it from the holds.")
     entry_count = models.PositiveIntegerField(default=0, help_text="How many entries the ledger has of this grant.")
     priority = models.PositiveIntegerField(default=DEFAULT_PRIORITY, help_text="Smaller ones are used first.")
     scope = models.CharField(max_length=7, choices=Scope, default=Scope.METERED)
@@ -153,6 +207,10 @@ class CreditGrant(models.Model):
             CheckConstraint(condition=Q(amount__gt=0), name="credit_grant_amount_positive"),
             CheckConstraint(
                 condition=Q(balance__gte=0) & Q(balance__lte=F("amount")), name="credit_grant_balance_within_amount"
+            ),
+            # Whoever spends: what is reserved stays.
+            CheckConstraint(
+                condition=Q(reserved__gte=0) & Q(reserved__lte=F("balance")), name="credit_grant_reserved_is_left"
             ),
             CheckConstraint(
                 condition=Q(voided_at__isnull=True) | Q(balance=0), name="credit_grant_voided_has_nothing_left"
@@ -180,6 +238,11 @@ class CreditGrant(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"{self.get_category_display()} credit"
+
+    @property
+    def available(self) -> int:
+        """What is left and not reserved, as it is booked."""
+        return self.balance - self.reserved
 
     def has_expired(self, at: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= at
@@ -281,6 +344,133 @@ class EventCharge(models.Model):
         return self.currency.text(self.amount)
 
 
+class CreditReservationQuerySet(models.QuerySet["CreditReservation"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+    def open(self) -> Self:
+        """Those that hold something, be their time over or not."""
+        return self.filter(reserved__gt=0)
+
+    def due(self, now: datetime, clock: TestClock | None = None) -> Self:
+        """Those whose time is over and that are not booked as such: of customers on a test clock, or of those on none."""
+        return self.open().filter(customer__test_clock=clock, expires_at__lte=now)
+
+    def in_state(self, state: str, now: datetime) -> Self:
+        """As :meth:`CreditReservation.state` says, each at its customer's time.
+
+        :param now: the time by the wall
+        """
+        instant = Coalesce("customer__test_clock__frozen_at", Value(now), output_field=models.DateTimeField())
+        over = Q(status=CreditReservation.Status.ACTIVE, expires_at__lte=F("at"))
+        rows = self.annotate(at=instant)
+        if state == CreditReservation.Status.EXPIRED:
+            return rows.filter(Q(status=state) | over)
+        return rows.filter(status=state).exclude(over)
+
+
+class CreditReservation(models.Model):
+    """Credit that is put aside for what a customer is about to use: committed, given back, or lost to time, in the end.
+
+    It holds parts of certain grants (:class:`CreditHold`), which nothing else can use meanwhile. What it is and how long
+    it lasts never changes; what becomes of it only goes on. ``amount`` is always the sum of the other three.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        COMMITTED = "committed"
+        RELEASED = "released"
+        EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, db_index=False, related_name="credit_reservations"
+    )
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, db_index=False, related_name="credit_reservations")
+    currency = models.CharField(max_length=3, blank=True, help_text="Of credit that is money.")
+    own_currency = models.ForeignKey(
+        Currency, on_delete=models.PROTECT, null=True, blank=True, related_name="credit_reservations", db_index=False
+    )
+    amount = WholeNumberField()
+    reserved = WholeNumberField(help_text="What it still holds.")
+    committed = WholeNumberField(default=0, help_text="What was used of it.")
+    released = WholeNumberField(default=0, help_text="What was given back.")
+    status = models.CharField(max_length=9, choices=Status, default=Status.ACTIVE)
+    expires_at = models.DateTimeField(help_text="When what it still holds is given back.")
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CreditReservationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            CheckConstraint(
+                condition=Q(amount__gt=0, reserved__gte=0, committed__gte=0, released__gte=0)
+                & Q(amount=F("reserved") + F("committed") + F("released")),
+                name="credit_reservation_adds_up",
+            ),
+            CheckConstraint(
+                condition=Q(status="active", reserved__gt=0, ended_at__isnull=True)
+                | Q(status__in=["committed", "released", "expired"], reserved=0, ended_at__isnull=False),
+                name="credit_reservation_holds_until_it_ends",
+            ),
+            CheckConstraint(
+                condition=Q(own_currency__isnull=True) & ~Q(currency="") | Q(own_currency__isnull=False, currency=""),
+                name="credit_reservation_has_one_currency",
+            ),
+            CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="credit_reservation_lasts"),
+        ]
+        indexes = [
+            models.Index(fields=["environment", "-created_at", "-id"], name="credit_reservation_newest"),
+            models.Index(
+                fields=["environment", "customer", "-created_at", "-id"], name="credit_reservation_by_customer"
+            ),
+            # Whose time is over: of a customer, before anything of theirs is spent, and of all of them.
+            models.Index(
+                fields=["environment", "customer", "expires_at"],
+                condition=Q(reserved__gt=0),
+                name="credit_reservation_open",
+            ),
+            models.Index(fields=["expires_at"], condition=Q(reserved__gt=0), name="credit_reservation_due"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text(self.amount)
+
+    def state(self, at: datetime) -> Status:
+        """Its status at an instant. The date decides, whatever was booked."""
+        if self.status == self.Status.ACTIVE and self.expires_at <= at:
+            return self.Status.EXPIRED
+        return self.Status(self.status)
+
+    def text(self, amount: int) -> str:
+        """An amount of its currency, for a reader."""
+        return self.own_currency.text(amount) if self.own_currency else format_amount(amount, self.currency)
+
+
+class CreditHold(models.Model):
+    """What a reservation holds of one grant. The database adds the holds of a grant up in its ``reserved``."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_index=False, related_name="credit_holds")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, db_index=False, related_name="credit_holds")
+    reservation = models.ForeignKey(CreditReservation, on_delete=models.PROTECT, db_index=False, related_name="holds")
+    grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, db_index=False, related_name="holds")
+    amount = WholeNumberField(help_text="What it still holds.")
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(fields=["environment", "reservation", "grant"], name="credit_hold_one_per_grant"),
+            CheckConstraint(condition=Q(amount__gte=0), name="credit_hold_not_negative"),
+        ]
+        indexes = [models.Index(fields=["grant"], condition=Q(amount__gt=0), name="credit_hold_of_grant")]
+
+    def __str__(self) -> str:
+        return self.grant.text(self.amount)
+
+
 class BurnMark(models.Model):
     """How far the log of events was followed: those of transactions before ``xid`` have their charges. One row."""
 
@@ -316,6 +506,7 @@ class LedgerEntry(models.Model):
         GRANTED = "granted"
         APPLIED = "applied", "applied to an invoice"
         BURNED = "burned", "burned by an event"
+        COMMITTED = "committed", "committed from a reservation"
         GIVEN_BACK = "given_back", "given back, what it paid being void"
         EXPIRED = "expired"
         VOIDED = "voided"
@@ -345,6 +536,15 @@ class LedgerEntry(models.Model):
         related_name="entries",
         help_text="What an event was charged, of credit that is no money.",
     )
+    reservation = models.ForeignKey(
+        CreditReservation,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="entries",
+        help_text="What was committed of it.",
+    )
     gives_back = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="given_back_by"
     )
@@ -367,7 +567,7 @@ class LedgerEntry(models.Model):
             ),
             CheckConstraint(
                 condition=Q(kind__in=["granted", "given_back"], amount__gt=0)
-                | Q(kind__in=["applied", "burned", "expired", "voided"], amount__lt=0),
+                | Q(kind__in=["applied", "burned", "committed", "expired", "voided"], amount__lt=0),
                 name="ledger_entry_amount_has_its_kind_s_sign",
             ),
             CheckConstraint(
@@ -384,12 +584,17 @@ class LedgerEntry(models.Model):
                     charge__isnull=False,
                 )
                 | Q(
-                    kind__in=["granted", "expired", "voided"],
+                    kind__in=["granted", "committed", "expired", "voided"],
                     invoice_id__isnull=True,
                     invoice_line_id__isnull=True,
                     charge__isnull=True,
                 ),
                 name="ledger_entry_names_what_it_paid",
+            ),
+            CheckConstraint(
+                condition=Q(kind="committed", reservation__isnull=False)
+                | (~Q(kind="committed") & Q(reservation__isnull=True)),
+                name="ledger_entry_names_its_reservation",
             ),
             CheckConstraint(
                 condition=Q(kind="given_back", gives_back__isnull=False)
@@ -407,6 +612,11 @@ class LedgerEntry(models.Model):
             ),
             models.Index(
                 fields=["environment", "charge"], condition=Q(charge__isnull=False), name="ledger_entry_by_charge"
+            ),
+            models.Index(
+                fields=["environment", "reservation"],
+                condition=Q(reservation__isnull=False),
+                name="ledger_entry_by_reservation",
             ),
         ]
 

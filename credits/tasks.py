@@ -13,6 +13,12 @@ def expire_due_grants() -> None:
 
 
 @shared_task(acks_late=True, ignore_result=True)
+def expire_due_reservations() -> None:
+    """Give back what reservations hold whose time is over. Lost or doubled, it does no harm, either."""
+    services.expire_due_reservations(now=timezone.now())
+
+
+@shared_task(acks_late=True, ignore_result=True)
 def burn_credit() -> None:
     """Charge for new events and let credit pay for them. Lost or doubled, it does no harm, either."""
     services.burn_credit(now=timezone.now())

@@ -66,6 +66,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("invoices.InvoiceLine", "list_alt"),
             ("credits.LedgerEntry", "menu_book"),
             ("credits.EventCharge", "local_fire_department"),
+            ("credits.CreditReservation", "bookmark"),
+            ("credits.CreditHold", "lock"),
             ("meters.Currency", "toll"),
             ("credits.CreditAccount", "account_circle"),
             ("credits.GrantedPrice", "price_check"),

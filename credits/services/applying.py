@@ -9,6 +9,7 @@ from django.db import transaction
 
 from credits.applying import PayableInvoice, Share, spread
 from credits.models import CreditGrant, LedgerEntry
+from credits.services.holding import let_lapse
 from credits.services.journal import Journal, as_spendable, lock_accounts
 
 Key = tuple[UUID, str]
@@ -24,6 +25,8 @@ def apply_credit(*, environment_id: UUID, invoices: Sequence[PayableInvoice]) ->
     held = lock_accounts(environment_id, [invoice.customer_id for invoice in invoices])
     if not held:
         return []
+    instants = {invoice.customer_id: invoice.at for invoice in invoices}
+    let_lapse(environment_id, {customer_id: instants[customer_id] for customer_id in held})
     grants = _spendable(environment_id, held)
     journal = Journal()
     for invoice in invoices:
@@ -49,8 +52,8 @@ def customers_with_credit(environment_id: UUID, customer_ids: Iterable[UUID]) ->
 
 def preview_credit(*, environment_id: UUID, invoice: PayableInvoice) -> list[Share]:
     """What credit would pay if the invoice became final. Nothing is held or stored."""
-    grants = _spendable(environment_id, [invoice.customer_id])
-    return spread(map(as_spendable, grants[invoice.customer_id, invoice.currency].values()), invoice)
+    grants = _spendable(environment_id, [invoice.customer_id], invoice.at)[invoice.customer_id, invoice.currency]
+    return spread(map(as_spendable, grants.values()), invoice)
 
 
 @transaction.atomic
@@ -96,14 +99,23 @@ def give_back_credit(
         )
     for grant in grants.values():
         if grant.has_expired(now):
-            journal.enter(grant, LedgerEntry.Kind.EXPIRED, -grant.balance, now=now)
+            journal.enter(grant, LedgerEntry.Kind.EXPIRED, -grant.available, now=now)
     return journal.write()
 
 
-def _spendable(environment_id: UUID, customer_ids: Iterable[UUID]) -> dict[Key, dict[UUID, CreditGrant]]:
-    """All grants with something left, by customer and currency. Which of them are usable, an invoice's instant says."""
+def _spendable(
+    environment_id: UUID, customer_ids: Iterable[UUID], at: datetime | None = None
+) -> dict[Key, dict[UUID, CreditGrant]]:
+    """All grants with something left, by customer and currency. Which of them are usable, an invoice's instant says.
+
+    :param at: where nothing was booked before: the instant at which reservations must hold something to be counted
+    """
     grants: dict[Key, dict[UUID, CreditGrant]] = defaultdict(dict)
     left = CreditGrant.objects.filter(environment_id=environment_id, customer__in=customer_ids, balance__gt=0)
+    if at is not None:
+        left = left.with_held(at)
     for grant in left.money().select_related("environment").prefetch_related("granted_prices"):
+        if at is not None:
+            grant.reserved = int(grant.held)
         grants[grant.customer_id, grant.currency][grant.pk] = grant
     return grants

@@ -22,6 +22,7 @@ from accounts.models import Customer
 from core.bulk import update_rows
 from credits.burning import Due, Fuel, burn
 from credits.models import BurnMark, CreditAccount, CreditGrant, EventCharge, EventChargeQuerySet, LedgerEntry
+from credits.services.holding import let_lapse
 from credits.services.journal import Journal, as_spendable, lock_accounts
 from usage.services import notice_cancellations
 from usage.totals import COUNTS, watermark
@@ -118,6 +119,7 @@ def settle(customer: Customer, at: datetime) -> None:
 
     :param at: the customer's time
     """
+    let_lapse(customer.environment_id, {customer.pk: at})
     grants = {grant.pk: grant for grant in _burnable(customer, at)}
     charges = EventCharge.objects.filter(environment=customer.environment_id, customer=customer)
     # Restricted grants leave charges pending that later ones stand behind, so the place is kept by id.
@@ -125,7 +127,7 @@ def settle(customer: Customer, at: datetime) -> None:
     while payable := _payable(grants.values(), charges, last):
         _pay(payable, grants, at)
         last = payable[-1].pk
-        grants = {pk: grant for pk, grant in grants.items() if grant.balance}
+        grants = {pk: grant for pk, grant in grants.items() if grant.available}
     charges.filter(status=EventCharge.Status.OPEN).update(
         status=EventCharge.Status.SHORT, attempts=F("attempts") + 1, processed_at=at
     )
@@ -206,7 +208,7 @@ def _give_back_to(customer: Customer, event_ids: Sequence[UUID], now: datetime) 
         journal.enter(grant, LedgerEntry.Kind.GIVEN_BACK, -entry.amount, now=at, charge=entry.charge, gives_back=entry)
     for grant in grants.values():
         if grant.has_expired(at):
-            journal.enter(grant, LedgerEntry.Kind.EXPIRED, -grant.balance, now=at)
+            journal.enter(grant, LedgerEntry.Kind.EXPIRED, -grant.available, now=at)
     journal.write()
     charges.update(status=EventCharge.Status.CANCELED, consumed=0, pending=0, processed_at=at)
     # What came back may pay for what waits.

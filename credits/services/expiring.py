@@ -56,5 +56,5 @@ def _expire_chunk(due: CreditGrantQuerySet, environment_id: UUID, now: datetime,
 def _write_off(ended: CreditGrantQuerySet, now: datetime) -> int:
     journal = Journal()
     for grant in ended.select_related("environment").order_by("expires_at", "pk"):
-        journal.enter(grant, LedgerEntry.Kind.EXPIRED, -grant.balance, now=now, effective_at=grant.expires_at)
+        journal.enter(grant, LedgerEntry.Kind.EXPIRED, -grant.available, now=now, effective_at=grant.expires_at)
     return len(journal.write())

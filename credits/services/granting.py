@@ -17,12 +17,14 @@ from credits.errors import (
     CreditExpiryInvalid,
     CreditGrantExpired,
     CreditGrantInUse,
+    CreditGrantReserved,
     CreditGrantVoided,
     CreditPriceNotMetered,
     CreditScopeEmpty,
 )
 from credits.models import DEFAULT_PRIORITY, CreditAccount, CreditGrant, GrantedPrice, LedgerEntry
 from credits.services.burning import settle
+from credits.services.holding import let_lapse
 from credits.services.journal import Journal, lock_accounts
 from meters.models import Currency
 from subscriptions.models import Price
@@ -65,7 +67,7 @@ def create_grant(
     :raises CreditExpiryInvalid: if it would end before it begins, or in the past
     :raises TooManyMetadataKeys: if the metadata has more than 50 keys
     """
-    _check_amount(amount, currency, environment)
+    check_amount(amount, currency, environment)
     _check_prices(prices, environment)
     starts_at = effective_at or now
     if expires_at is not None:
@@ -142,6 +144,8 @@ def update_grant(
 def expire_grant(*, grant: CreditGrant, now: datetime) -> CreditGrant:
     """Let a grant end at this moment; what is left of it is lost. What it has paid stays paid.
 
+    What is reserved of it stays reserved, and is lost as soon as the reservation gives it back.
+
     :param now: the customer's time
     :returns: the grant as it is now
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
@@ -153,9 +157,9 @@ def expire_grant(*, grant: CreditGrant, now: datetime) -> CreditGrant:
     grant.expires_at = grant.updated_at = now
     grant.save(update_fields=["expires_at", "updated_at"])
     record(Kind.CREDIT_GRANT_UPDATED, rows=[grant], now=now, before=before)
-    if grant.balance:
+    if grant.available:
         journal = Journal()
-        journal.enter(grant, LedgerEntry.Kind.EXPIRED, -grant.balance, now=now)
+        journal.enter(grant, LedgerEntry.Kind.EXPIRED, -grant.available, now=now)
         journal.write()
     return grant
 
@@ -169,11 +173,14 @@ def void_grant(*, grant: CreditGrant, now: datetime) -> CreditGrant:
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises CreditGrantEnded: if it was voided or has expired
     :raises CreditGrantInUse: if some of it has paid for something that stands
+    :raises CreditGrantReserved: if some of it is reserved
     """
     grant = _locked(grant, now)
     _check_alive(grant, now)
     if grant.balance < grant.amount:
         raise CreditGrantInUse(grant.pk)
+    if grant.reserved:
+        raise CreditGrantReserved(grant.pk)
     before = take_snapshots([grant])
     # The balance goes first: with something left, the database takes no grant for void.
     journal = Journal()
@@ -206,10 +213,12 @@ def _open_account(customer: Customer, environment: Environment, now: datetime) -
 def _locked(grant: CreditGrant, now: datetime) -> CreditGrant:
     hold_clock(grant.customer, now=now)
     lock_accounts(grant.environment_id, [grant.customer_id])
+    let_lapse(grant.environment_id, {grant.customer_id: now})
     return CreditGrant.objects.select_related("environment", "customer__test_clock").get(pk=grant.pk)
 
 
-def _check_amount(amount: int, currency: str | Currency, environment: Environment) -> None:
+def check_amount(amount: int, currency: str | Currency, environment: Environment) -> None:
+    """:raises BillingError: if it is not positive, or there is no such currency in the environment"""
     if amount <= 0:
         raise CreditAmountInvalid(amount)
     if isinstance(currency, Currency):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from core.bulk import update_rows
 from credits.applying import Spendable
-from credits.models import CreditAccount, CreditGrant, EventCharge, LedgerEntry
+from credits.models import CreditAccount, CreditGrant, CreditReservation, EventCharge, LedgerEntry
 from webhooks.kinds import Kind
 from webhooks.services import record
 
@@ -42,6 +42,7 @@ class Journal:
         invoice_id: UUID | None = None,
         invoice_line_id: UUID | None = None,
         charge: EventCharge | None = None,
+        reservation: CreditReservation | None = None,
         gives_back: LedgerEntry | None = None,
     ) -> None:
         """Change a grant's balance, here at once and in the database with :meth:`write`.
@@ -66,6 +67,7 @@ class Journal:
                 invoice_id=invoice_id,
                 invoice_line_id=invoice_line_id,
                 charge=charge,
+                reservation=reservation,
                 gives_back=gives_back,
             )
         )
@@ -78,8 +80,8 @@ class Journal:
         # Customers on test clocks live at times of their own.
         written_at: dict[datetime, list[LedgerEntry]] = defaultdict(list)
         for entry in entries:
-            # What events burn, thousands of them, is not told one by one.
-            if entry.charge_id is None:
+            # What events burn and calls commit, thousands of them, is not told one by one.
+            if entry.charge_id is None and entry.reservation_id is None:
                 written_at[entry.created_at].append(entry)
         for now, at_once in written_at.items():
             record(Kind.CREDIT_TRANSACTION_CREATED, rows=at_once, now=now)
@@ -90,7 +92,7 @@ def as_spendable(grant: CreditGrant) -> Spendable:
     """A grant as the arithmetic knows it."""
     return Spendable(
         grant_id=grant.pk,
-        balance=grant.balance,
+        balance=grant.available,
         priority=grant.priority,
         expires_at=grant.expires_at,
         promotional=grant.category == CreditGrant.Category.PROMOTIONAL,

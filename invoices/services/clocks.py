@@ -15,8 +15,8 @@ from django.db.models import Min
 from accounts.clocks import close_clock, lock_clock, move_clock, start_advance, stop_clock
 from accounts.models import TestClock
 from core.periods import Interval, boundary
-from credits.models import CreditGrant
-from credits.services import expire_grants_on_clock
+from credits.models import CreditGrant, CreditReservation
+from credits.services import expire_grants_on_clock, expire_reservations_on_clock
 from invoices.models import Invoice
 from invoices.services.collecting import escalate_invoices
 from invoices.services.stepping import (
@@ -129,6 +129,7 @@ def _take_step(clock_id: UUID) -> bool:
 def _let_happen(clock: TestClock, now: datetime) -> None:
     """Do all that is due by an instant, in the order in which the beat's jobs do it."""
     # What a grant may pay for, its dates say: it matters to nothing below when this is written.
+    expire_reservations_on_clock(clock=clock, now=now)
     expire_grants_on_clock(clock=clock, now=now)
     while True:
         schedules = list(due_schedules(now, clock).select_for_update(of=("self",), no_key=True))
@@ -158,6 +159,7 @@ def _next_due(clock: TestClock) -> datetime | None:
         invoices.filter(status=Invoice.Status.DRAFT).aggregate(at=Min("finalizes_at"))["at"],
         invoices.aggregate(at=Min("escalates_at"))["at"],
         CreditGrant.objects.filter(customer__test_clock=clock).expiring().aggregate(at=Min("expires_at"))["at"],
+        CreditReservation.objects.filter(customer__test_clock=clock).open().aggregate(at=Min("expires_at"))["at"],
     ]
     return min((at for at in instants if at is not None), default=None)
 

@@ -30,6 +30,7 @@ NOUN = "Credit transaction"
 _TYPES = {
     LedgerEntry.Kind.GRANTED: "grant",
     LedgerEntry.Kind.BURNED: "consumption",
+    LedgerEntry.Kind.COMMITTED: "consumption",
     LedgerEntry.Kind.GIVEN_BACK: "adjustment",
     LedgerEntry.Kind.VOIDED: "adjustment",
     LedgerEntry.Kind.EXPIRED: "expiration",
@@ -37,6 +38,7 @@ _TYPES = {
 _DESCRIPTIONS = {
     LedgerEntry.Kind.GRANTED: "Credit granted",
     LedgerEntry.Kind.BURNED: "Credit consumed by usage",
+    LedgerEntry.Kind.COMMITTED: "Credit consumed from a reservation",
     LedgerEntry.Kind.GIVEN_BACK: "Credit given back, the usage being canceled",
     LedgerEntry.Kind.VOIDED: "Credit grant voided",
     LedgerEntry.Kind.EXPIRED: "Credit expired",
@@ -131,7 +133,8 @@ class CreditTransactionViewSet(PaymentKitViewSet):
 
     def summary(self, request: Request) -> HttpResponse:
         """What usage consumed, less what was given back."""
-        taken = Q(kind__in=[LedgerEntry.Kind.BURNED, LedgerEntry.Kind.GIVEN_BACK])
+        consumed = [LedgerEntry.Kind.BURNED, LedgerEntry.Kind.COMMITTED, LedgerEntry.Kind.GIVEN_BACK]
+        taken = Q(kind__in=consumed)
         entries = self.within(self._narrowed()).filter(taken).order_by()
         # In a currency each, of which a caller most often names one.
         rows = entries.values_list("grant__own_currency__decimals").annotate(Sum("amount"), Count("pk"))

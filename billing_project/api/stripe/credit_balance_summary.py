@@ -1,20 +1,23 @@
 """/v1/billing/credit_balance_summary: what is left of a customer's credit, by currency."""
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Customer, Scope
-from billing_project.api.stripe.credit_grants import ScopeParams, shape_of_amount
+from billing_project.api.stripe.credit_grants import ScopeParams, shape_of_amount, shape_of_units
 from billing_project.api.stripe.customers import customer_reference
 from billing_project.api.stripe.fields import RESOURCE_MISSING, Choice, Params, Ref, RetrieveParams, required
 from billing_project.api.stripe.kinds import CREDIT_GRANT, CUSTOMER
 from billing_project.api.stripe.objects import write
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire
-from credits.models import CreditGrant, CreditGrantQuerySet
+from credits.models import CreditGrant, CreditGrantQuerySet, Standing
+from meters.models import Currency
 
 
 class FilterParams(Params):
@@ -50,11 +53,12 @@ class CreditBalanceSummaryViewSet(StripeViewSet[Customer]):
         params = self.validated(SummaryParams)
         customer: Customer = params["customer"]
         grants = _filtered(CreditGrant.objects.of(self.environment).filter(customer=customer), params["filter"])
-        available = grants.usable(customer.now(self.now)).balances()
+        standings = grants.standings(customer.now(self.now))
+        currencies = Currency.objects.in_bulk([one.own_currency_id for one in standings if one.own_currency_id])
         shape = {
             "object": "billing.credit_balance_summary",
             # All currencies that credit was ever given in, be there nothing left of it.
-            "balances": [_shape_of(available.get(name, 0), left, name) for name, left in grants.balances().items()],
+            "balances": [_shape_of(standing, currencies) for standing in standings],
             "customer": customer_reference(customer),
             "customer_account": None,
         }
@@ -69,8 +73,15 @@ def _filtered(grants: CreditGrantQuerySet, chosen: dict[str, Any]) -> CreditGran
     return grants.paying_for(None if prices is None else [price["id"] for price in prices])
 
 
-def _shape_of(available: int, ledger: int, currency: str) -> Wire:
+def _shape_of(standing: Standing, currencies: Mapping[UUID, Currency]) -> Wire:
+    own = currencies[standing.own_currency_id] if standing.own_currency_id else None
+
+    def amount(value: int) -> Wire:
+        return shape_of_amount(value, standing.currency) if own is None else shape_of_units(value, own)
+
     return {
-        "available_balance": shape_of_amount(available, currency),
-        "ledger_balance": shape_of_amount(ledger, currency),
+        "available_balance": amount(standing.available),
+        "ledger_balance": amount(standing.left),
+        # Ours: what reservations hold. It is on the ledger, and not available.
+        "reserved_balance": amount(standing.held),
     }

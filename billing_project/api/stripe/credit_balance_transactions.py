@@ -19,8 +19,9 @@ from credits.models import LedgerEntry
 _TYPES = {
     LedgerEntry.Kind.GRANTED: "credits_granted",
     LedgerEntry.Kind.APPLIED: "credits_applied",
-    # Of a meter's event, and of no invoice.
+    # Of a meter's event or a reservation, and of no invoice.
     LedgerEntry.Kind.BURNED: "credits_applied",
+    LedgerEntry.Kind.COMMITTED: "credits_applied",
     LedgerEntry.Kind.GIVEN_BACK: "credits_application_invoice_voided",
     LedgerEntry.Kind.EXPIRED: "credits_expired",
     LedgerEntry.Kind.VOIDED: "credits_voided",

@@ -30,7 +30,8 @@ from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from core.ids import spell
 from core.money import plain
 from credits import services
-from credits.models import CreditGrant
+from credits.models import CreditGrant, CreditReservation
+from meters.models import Currency
 
 MOST_PRICES = 20
 _LAST_PRIORITY = 100
@@ -63,11 +64,14 @@ def shape_of_grant(grant: CreditGrant) -> Wire:
     }
 
 
-def shape_of_amount_of(grant: CreditGrant, value: int) -> Wire:
-    """An amount of a grant's currency, be that money or one of the company's own."""
-    currency = grant.own_currency
-    if currency is None:
-        return shape_of_amount(value, grant.currency)
+def shape_of_amount_of(row: CreditGrant | CreditReservation, value: int) -> Wire:
+    """An amount of a row's currency, be that money or one of the company's own."""
+    currency = row.own_currency
+    return shape_of_amount(value, row.currency) if currency is None else shape_of_units(value, currency)
+
+
+def shape_of_units(value: int, currency: Currency) -> Wire:
+    """An amount of a currency of the company's own, in whole ones of it."""
     unit = {
         "custom_pricing_unit": spell("pcur", currency.pk),
         "value": plain(Decimal(value).scaleb(-currency.decimals)),

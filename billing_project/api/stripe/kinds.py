@@ -12,7 +12,7 @@ from django.db.models import Model, QuerySet
 from accounts.models import Customer, Environment, TestClock
 from billing_project.api.stripe.wire import Wire
 from core.ids import spell, unspell
-from credits.models import CreditGrant, LedgerEntry
+from credits.models import CreditGrant, CreditReservation, LedgerEntry
 from invoices.models import (
     CreditNote,
     CreditNoteLine,
@@ -22,7 +22,7 @@ from invoices.models import (
     InvoiceLine,
     Payment,
 )
-from meters.models import Meter
+from meters.models import Currency, Meter
 from subscriptions.models import (
     Coupon,
     Discount,
@@ -196,6 +196,9 @@ INVOICE: Kind[Invoice] = Kind("invoice", "in", Invoice.objects.of)
 EVENT: Kind[Event] = Kind("event", "evt", lambda environment: Event.objects.of(environment).snapshots())
 CREDIT_GRANT: Kind[CreditGrant] = Kind("credit grant", "credgr", CreditGrant.objects.of)
 CREDIT_TRANSACTION: Kind[LedgerEntry] = Kind("credit balance transaction", "cbtxn", LedgerEntry.objects.of)
+CREDIT_RESERVATION: Kind[CreditReservation] = Kind("credit reservation", "credres", CreditReservation.objects.of)
+# Named in amounts, and nowhere an object of its own.
+CURRENCY: Kind[Currency] = Kind("custom pricing unit", "pcur", Currency.objects.of)
 WEBHOOK_ENDPOINT: Kind[WebhookEndpoint] = Kind(
     "webhook endpoint", "we", lambda environment: WebhookEndpoint.objects.of(environment).present()
 )

@@ -15,6 +15,7 @@ from billing_project.api.stripe.credit_balance_summary import CreditBalanceSumma
 from billing_project.api.stripe.credit_balance_transactions import CreditBalanceTransactionViewSet
 from billing_project.api.stripe.credit_grants import CreditGrantViewSet
 from billing_project.api.stripe.credit_notes import CreditNoteViewSet
+from billing_project.api.stripe.credit_reservations import CreditReservationViewSet
 from billing_project.api.stripe.customers import CustomerViewSet
 from billing_project.api.stripe.errors import unrecognized
 from billing_project.api.stripe.events import EventViewSet
@@ -69,6 +70,7 @@ router = StripeRouter(trailing_slash=False)
 router.register("billing/meters", MeterViewSet, "meter")
 router.register("events", EventViewSet, "event")
 router.register("billing/credit_grants", CreditGrantViewSet, "credit_grant")
+router.register("billing/credit_reservations", CreditReservationViewSet, "credit_reservation")
 router.register("webhook_endpoints", WebhookEndpointViewSet, "webhook_endpoint")
 router.register("customers", CustomerViewSet, "customer")
 router.register("products", ProductViewSet, "product")

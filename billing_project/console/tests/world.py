@@ -27,7 +27,7 @@ from accounts.services import create_api_key, create_company, create_customer
 from core.ids import new_id, spell
 from core.periods import HOUR, floor_day, floor_hour
 from credits.models import BurnMark, CreditGrant, EventCharge
-from credits.services import create_grant
+from credits.services import create_grant, reserve_credit
 from invoices.models import (
     BillingFailure,
     CreditNoteLineDiscount,
@@ -241,6 +241,9 @@ def add_rows(world: World) -> None:
         name=f"{world.company} grant {number}",
         now=NOW,
     )
+    # In a currency that pays none of the invoices here, either.
+    create_grant(environment=environment, customer=world.customer, currency="chf", amount=300, now=NOW)
+    reserve_credit(environment=environment, customer=world.customer, currency="chf", amount=100, now=NOW)
     InvoiceItem.objects.create(
         environment=environment,
         customer=world.customer,

@@ -17,6 +17,7 @@ from billing_project.api.stripe import (
     credit_balance_transactions,
     credit_grants,
     credit_notes,
+    credit_reservations,
     customers,
     events,
     invoice_items,
@@ -54,6 +55,12 @@ NEW_GRANT = {
     "amount[monetary][currency]": "usd",
     "amount[monetary][value]": "100",
     "applicability_config[scope][price_type]": "metered",
+}
+NEW_RESERVATION = {
+    "customer": "{customer}",
+    "amount[type]": "monetary",
+    "amount[monetary][currency]": "usd",
+    "amount[monetary][value]": "1",
 }
 NEW_PAYMENT = {"invoice": "{settled}", "amount": "1"}
 NEW_CREDIT_NOTE = {"invoice": "{settled}", "amount": "1"}
@@ -257,6 +264,27 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
     ("credit_grant-detail", "post"): ("billing/credit_grants/{grant}", credit_grants.GrantUpdateParams, {}),
     ("credit_grant-expire", "post"): ("billing/credit_grants/{grant}/expire", RetrieveParams, {}),
     ("credit_grant-void", "post"): ("billing/credit_grants/{grant}/void", RetrieveParams, {}),
+    ("credit_reservation-list", "get"): (
+        "billing/credit_reservations",
+        credit_reservations.ReservationListParams,
+        {},
+    ),
+    ("credit_reservation-list", "post"): (
+        "billing/credit_reservations",
+        credit_reservations.ReservationParams,
+        NEW_RESERVATION,
+    ),
+    ("credit_reservation-detail", "get"): ("billing/credit_reservations/{reservation}", RetrieveParams, {}),
+    ("credit_reservation-commit", "post"): (
+        "billing/credit_reservations/{reservation}/commit",
+        credit_reservations.CommitParams,
+        {},
+    ),
+    ("credit_reservation-release", "post"): (
+        "billing/credit_reservations/{reservation}/release",
+        RetrieveParams,
+        {},
+    ),
     ("credit_balance_summary", "get"): (
         "billing/credit_balance_summary",
         credit_balance_summary.SummaryParams,

@@ -68,7 +68,16 @@ def populate(account: Account, name: str) -> World:
         data={"first_received_at": "2026-01-01T00:00:00Z", "last_received_at": "2026-01-01T00:00:00Z", "errors": []},
         now=datetime.fromtimestamp(now, UTC),
     )
+    # Of yen, which nothing else here is in, the one is reserved.
+    yen = {"type": "monetary", "monetary": {"currency": "jpy", "value": 1}}
+    new_grant(account, customer.id, amount=yen)
     grant = new_grant(account, customer.id, 1, name=name)
+    reservation = account.sdk.raw_request(
+        "post",
+        "/v1/billing/credit_reservations",
+        customer=customer.id,
+        amount=yen,
+    ).data["id"]
     credited = account.v1.billing.credit_balance_transactions.list({"credit_grant": grant.id}).data[0]
     coupon = account.v1.coupons.create({"percent_off": 5, "duration": "forever"})
     code = account.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
@@ -114,6 +123,7 @@ def populate(account: Account, name: str) -> World:
         "metered": metered.id,
         "grant": grant.id,
         "credit_transaction": credited.id,
+        "reservation": reservation,
         "name": name,
     }
     return World(account, ids)
@@ -414,6 +424,16 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ("credit_grant-detail", "post"): [Case("billing/credit_grants/{grant}", {"metadata[name]": "stolen"})],
     ("credit_grant-expire", "post"): [Case("billing/credit_grants/{grant}/expire")],
     ("credit_grant-void", "post"): [Case("billing/credit_grants/{grant}/void")],
+    ("credit_reservation-list", "get"): [
+        *cursors("billing/credit_reservations", "{reservation}"),
+        reference("billing/credit_reservations", "customer", "{customer}"),
+    ],
+    ("credit_reservation-list", "post"): [
+        reference("billing/credit_reservations", "customer", "{customer}", **CREDIT),
+    ],
+    ("credit_reservation-detail", "get"): [Case("billing/credit_reservations/{reservation}")],
+    ("credit_reservation-commit", "post"): [Case("billing/credit_reservations/{reservation}/commit")],
+    ("credit_reservation-release", "post"): [Case("billing/credit_reservations/{reservation}/release")],
     ("credit_balance_summary", "get"): [
         reference("billing/credit_balance_summary", "customer", "{customer}", **ALL_CREDIT),
         reference(
@@ -629,6 +649,7 @@ def form(params: dict[str, str]) -> dict[str, Any]:
         "subscriptions",
         "invoices",
         "billing/credit_grants",
+        "billing/credit_reservations",
         "billing/credit_balance_transactions",
     ],
 )
