@@ -236,7 +236,7 @@ def test_credit_lives_as_the_model_says() -> None:
     run_state_machine_as_test(
         Credit,
         settings=settings(
-            max_examples=30, stateful_step_count=20, deadline=None, derandomize=True,
+            max_examples=20, stateful_step_count=20, deadline=None, derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
