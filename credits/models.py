@@ -242,7 +242,8 @@ class CreditGrant(models.Model):
     @property
     def available(self) -> int:
         """What is left and not reserved, as it is booked."""
-        return self.balance - self.reserved
+        available: int = self.balance - self.reserved
+        return available
 
     def has_expired(self, at: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= at

@@ -116,6 +116,6 @@ def _spendable(
         left = left.with_held(at)
     for grant in left.money().select_related("environment").prefetch_related("granted_prices"):
         if at is not None:
-            grant.reserved = int(grant.held)
+            grant.reserved = int(grant.held)  # type: ignore[attr-defined]  # annotated above
         grants[grant.customer_id, grant.currency][grant.pk] = grant
     return grants

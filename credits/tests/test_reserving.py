@@ -68,7 +68,8 @@ def pay(customer: Customer, amount: int, now: datetime = NOW) -> int:
     entries = services.apply_credit(environment_id=customer.environment_id, invoices=[invoice])
     # What is shown before is what is taken then.
     assert [share.amount for share in shares] == [-entry.amount for entry in entries]
-    return -sum(entry.amount for entry in entries)
+    paid: int = -sum(entry.amount for entry in entries)
+    return paid
 
 
 def test_what_is_reserved_is_seen_at_once_and_is_used_in_the_order_of_the_grants(customer: Customer) -> None:
@@ -200,7 +201,7 @@ def test_events_burn_what_is_not_reserved_and_what_comes_back_pays_what_waits(cu
 
     def pending() -> int:
         charge.refresh_from_db()
-        return charge.pending
+        return int(charge.pending)
 
     services.settle_customer(environment_id=customer.environment_id, customer_id=customer.pk, now=NOW)
     assert pending() == 80

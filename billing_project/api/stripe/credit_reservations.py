@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
-from billing_project.api.stripe.credit_grants import AmountParams, MonetaryParams, shape_of_amount_of
+from billing_project.api.stripe.credit_grants import MonetaryParams, shape_of_amount_of
 from billing_project.api.stripe.customers import customer_reference, test_clock_of
 from billing_project.api.stripe.fields import (
     Choice,
@@ -78,14 +78,12 @@ class UnitAmountParams(Params):
         return attrs
 
 
-class ReservedAmountParams(AmountParams):
+class ReservedAmountParams(Params):
     """An amount of money, or of a unit of the company's own."""
 
     type = Choice("monetary", "custom_pricing_unit", required=True)
     monetary = MonetaryParams()
     custom_pricing_unit = UnitAmountParams()
-
-    unserved = ()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         required(attrs, attrs["type"])
@@ -116,12 +114,12 @@ class CreditReservationViewSet(StripeViewSet[CreditReservation]):
 
     def list(self, request: Request) -> Response:
         params = self.validated(ReservationListParams)
-        reservations = self.get_queryset()
-        if "customer" in params:
-            reservations = reservations.filter(customer=params["customer"])
+        reservations = CreditReservation.objects.of(self.environment)
         if "status" in params:
             reservations = reservations.in_state(params["status"], self.now)
-        return self.listed(reservations, params)
+        if "customer" in params:
+            reservations = reservations.filter(customer=params["customer"])
+        return self.listed(complete(reservations), params)
 
     def create(self, request: Request) -> Response:
         params = self.validated(ReservationParams)
