@@ -101,7 +101,15 @@ class CompanyAdmin(ConsoleAdmin):
         (None, {"fields": ("name", "created_at", "api_keys")}),
         (
             "Billing",
-            {"fields": ("billing_zone", ("overdue_days", "overdue_outcome"), "flat_fee_at_zero", "grace_minutes")},
+            {
+                "fields": (
+                    "billing_zone",
+                    ("overdue_days", "overdue_outcome"),
+                    "flat_fee_at_zero",
+                    "grace_minutes",
+                    "recharges",
+                )
+            },
         ),
         ("Documents", {"fields": ("postal_address", "reply_to", "paper", "logo_picture")}),
     )
@@ -112,6 +120,7 @@ class CompanyAdmin(ConsoleAdmin):
         "overdue_outcome",
         "flat_fee_at_zero",
         "grace_minutes",
+        "recharges",
         "postal_address",
         "reply_to",
         "paper",

@@ -69,6 +69,12 @@ class Company(models.Model):
         help_text="For how many minutes after a period's end late usage still gets onto its invoice, which is a draft so long.",
     )
     reply_to = models.EmailField(blank=True, help_text="Where answers to mailed invoices go.")
+    recharges = models.BooleanField(
+        "automatic recharges",
+        default=False,
+        help_text="Whether credit is given by itself to customers who asked for that when little is left of it, against an "
+        "invoice that counts as paid outside. Nobody is charged here: allow it only if you collect the money.",
+    )
     paper = models.CharField(max_length=6, choices=Paper, default=Paper.A4, help_text="What documents are made for.")
     created_at = models.DateTimeField(auto_now_add=True)
 

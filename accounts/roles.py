@@ -77,6 +77,9 @@ _CREDIT = (
     "credits.eventcharge",
     "credits.creditreservation",
     "credits.credithold",
+    # Programs set them, and they recharge by themselves.
+    "invoices.autorecharge",
+    "invoices.recharge",
     # Programs make them, with their meters.
     "meters.currency",
 )

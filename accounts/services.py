@@ -89,6 +89,7 @@ class BillingRules(TypedDict, total=False):
     postal_address: str
     reply_to: str
     grace_minutes: int
+    recharges: bool
     paper: str
 
 

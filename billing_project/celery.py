@@ -53,6 +53,7 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "recharge credit": {"task": "invoices.tasks.recharge_credit", "schedule": 2.0, "options": {"expires": 5}},
     "send webhooks": {"task": "webhooks.tasks.send", "schedule": 1.0, "options": {"expires": 5}},
     "report rejected events": {
         "task": "usage.tasks.report_rejections",

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+import invoices.console.recharges
 import invoices.console.reductions
 import invoices.console.verifications  # noqa: F401
 from accounts.console.base import ConsoleAdmin, ConsoleInline

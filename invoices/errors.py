@@ -204,3 +204,22 @@ class CreditNoteNotVoidable(BillingError):
         super().__init__(
             "A credit note can be voided once, while its invoice is still to be paid, and if no credit has come back by it."
         )
+
+
+class RechargePriceMissing(BillingError):
+    """Nobody said what is bought."""
+
+    def __init__(self) -> None:
+        super().__init__("An automatic recharge needs a price that gives credit of its currency.")
+
+
+class RechargePriceRefused(BillingError):
+    """A recharge is paid once: its price does not recur, and can be had."""
+
+    def __init__(self) -> None:
+        super().__init__("The price of an automatic recharge must be one-time and active.")
+
+
+class RechargeGivesNothing(BillingError):
+    def __init__(self) -> None:
+        super().__init__("What an automatic recharge gives must be greater than 0.")

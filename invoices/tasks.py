@@ -46,6 +46,12 @@ def send_mails() -> None:
 
 
 @shared_task(acks_late=True, ignore_result=True)
+def recharge_credit() -> None:
+    """Buy credit again where little is left. Lost or doubled, it does no harm: each shortfall is recharged once."""
+    services.recharge_credit(now=timezone.now())
+
+
+@shared_task(acks_late=True, ignore_result=True)
 def verify_invoices() -> None:
     """Compute the invoices of the last days again, from events to totals; a difference is an alarm."""
     services.verify_invoices(now=timezone.now())

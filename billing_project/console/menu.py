@@ -68,6 +68,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("credits.EventCharge", "local_fire_department"),
             ("credits.CreditReservation", "bookmark"),
             ("credits.CreditHold", "lock"),
+            ("invoices.AutoRecharge", "autorenew"),
+            ("invoices.Recharge", "bolt"),
             ("meters.Currency", "toll"),
             ("credits.CreditAccount", "account_circle"),
             ("credits.GrantedPrice", "price_check"),

@@ -4,6 +4,8 @@ from credits.services.applying import apply_credit, customers_with_credit, give_
 from credits.services.burning import burn_credit, follow_events, settle_customer, settle_waiting
 from credits.services.expiring import expire_due_grants, expire_grants_on_clock
 from credits.services.granting import create_grant, expire_grant, update_grant, void_grant
+from credits.services.holding import let_lapse
+from credits.services.journal import hold_credit
 from credits.services.reserving import (
     DEFAULT_DURATION,
     LONGEST_DURATION,
@@ -29,6 +31,8 @@ __all__ = [
     "expire_reservations_on_clock",
     "follow_events",
     "give_back_credit",
+    "hold_credit",
+    "let_lapse",
     "preview_credit",
     "release_reservation",
     "reserve_credit",

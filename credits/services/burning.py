@@ -21,9 +21,9 @@ from django.db.models.functions import Coalesce
 from accounts.models import Customer
 from core.bulk import update_rows
 from credits.burning import Due, Fuel, burn
-from credits.models import BurnMark, CreditAccount, CreditGrant, EventCharge, EventChargeQuerySet, LedgerEntry
+from credits.models import BurnMark, CreditGrant, EventCharge, EventChargeQuerySet, LedgerEntry
 from credits.services.holding import let_lapse
-from credits.services.journal import Journal, as_spendable, lock_accounts
+from credits.services.journal import Journal, as_spendable, hold_credit, lock_accounts
 from usage.services import notice_cancellations
 from usage.totals import COUNTS, watermark
 
@@ -106,10 +106,7 @@ def settle_customer(*, environment_id: UUID, customer_id: UUID, now: datetime) -
 
     :param now: the time by the wall
     """
-    CreditAccount.objects.bulk_create(
-        [CreditAccount(customer_id=customer_id, environment_id=environment_id)], ignore_conflicts=True
-    )
-    lock_accounts(environment_id, [customer_id])
+    hold_credit(environment_id, customer_id)
     customer = Customer.objects.select_related("test_clock").get(pk=customer_id, environment=environment_id)
     settle(customer, customer.now(now))
 

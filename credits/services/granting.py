@@ -22,10 +22,10 @@ from credits.errors import (
     CreditPriceNotMetered,
     CreditScopeEmpty,
 )
-from credits.models import DEFAULT_PRIORITY, CreditAccount, CreditGrant, GrantedPrice, LedgerEntry
+from credits.models import DEFAULT_PRIORITY, CreditGrant, GrantedPrice, LedgerEntry
 from credits.services.burning import settle
 from credits.services.holding import let_lapse
-from credits.services.journal import Journal, lock_accounts
+from credits.services.journal import Journal, hold_credit, lock_accounts
 from meters.models import Currency
 from subscriptions.models import Price
 from webhooks.kinds import Kind
@@ -72,7 +72,11 @@ def create_grant(
     starts_at = effective_at or now
     if expires_at is not None:
         _check_expiry(expires_at, starts_at, now)
-    _open_account(customer, environment, now)
+    if customer.environment_id != environment.pk:
+        raise NotFound("customer", str(customer.pk))
+    hold_clock(customer, now=now)
+    hold_credit(environment.pk, customer.pk)
+    _check_present(customer)
     grant = CreditGrant(
         environment=environment,
         customer=customer,
@@ -192,15 +196,7 @@ def void_grant(*, grant: CreditGrant, now: datetime) -> CreditGrant:
     return grant
 
 
-def _open_account(customer: Customer, environment: Environment, now: datetime) -> None:
-    """Hold the customer's credit, which may be the first one."""
-    if customer.environment_id != environment.pk:
-        raise NotFound("customer", str(customer.pk))
-    hold_clock(customer, now=now)
-    CreditAccount.objects.bulk_create(
-        [CreditAccount(customer=customer, environment=environment)], ignore_conflicts=True
-    )
-    lock_accounts(environment.pk, [customer.pk])
+def _check_present(customer: Customer) -> None:
     # Deleting a customer ends with the full lock, which this keeps out: the deletion is either seen here, or comes later.
     # The lock that other changes of the customer take would be too much: a deletion holds it for longer, and bills.
     present = Customer.objects.raw(

@@ -22,6 +22,13 @@ def lock_accounts(environment_id: UUID, customer_ids: Iterable[UUID]) -> list[UU
     return list(locked.values_list("pk", flat=True))
 
 
+def hold_credit(environment_id: UUID, customer_id: UUID) -> None:
+    """The same for one customer, be there any credit yet or not."""
+    account = CreditAccount(customer_id=customer_id, environment_id=environment_id)
+    CreditAccount.objects.bulk_create([account], ignore_conflicts=True)
+    lock_accounts(environment_id, [customer_id])
+
+
 class Journal:
     """Entries that are written together, in their order, however many grants they are of.
 

@@ -24,10 +24,13 @@ from invoices.models.items import InvoiceItem, InvoiceItemQuerySet
 from invoices.models.links import HostedLink
 from invoices.models.mails import InvoiceMail, InvoiceMailQuerySet
 from invoices.models.payments import Payment, PaymentQuerySet
+from invoices.models.recharges import AutoRecharge, AutoRechargeQuerySet, Recharge, RechargeQuerySet
 from invoices.models.reductions import InvoiceDiscount, LineDiscount, LineTax
 from invoices.models.verifications import InvoiceVerification, InvoiceVerificationQuerySet
 
 __all__ = [
+    "AutoRecharge",
+    "AutoRechargeQuerySet",
     "BillingFailure",
     "BillingFailureQuerySet",
     "CreditNote",
@@ -55,4 +58,6 @@ __all__ = [
     "LineTax",
     "Payment",
     "PaymentQuerySet",
+    "Recharge",
+    "RechargeQuerySet",
 ]

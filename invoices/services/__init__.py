@@ -31,6 +31,15 @@ from invoices.services.noting import (
 from invoices.services.parallel import WorkerLost, run_billing_side_by_side
 from invoices.services.paying import pay_invoice_out_of_band, record_payment, reverse_payment
 from invoices.services.previewing import PreviewedInvoice, preview_invoice
+from invoices.services.recharging import (
+    DayLimits,
+    Purchase,
+    find_or_create_auto_recharge,
+    recharge,
+    recharge_credit,
+    recharged_on_day,
+    set_auto_recharge,
+)
 from invoices.services.recounting import RECOUNTED_DAYS, recount_invoiced_usage
 from invoices.services.retention import drop_expired_usage
 from invoices.services.revising import reissue_invoice
@@ -72,6 +81,7 @@ __all__ = [
     "VERIFIED_DAYS",
     "BillingRun",
     "CreditNoteTerms",
+    "DayLimits",
     "DraftTerms",
     "DraftedCreditNote",
     "Forecast",
@@ -80,6 +90,7 @@ __all__ = [
     "LineCredit",
     "PreviewedInvoice",
     "ProrationBehavior",
+    "Purchase",
     "SubscriptionTerms",
     "SubscriptionWords",
     "Swept",
@@ -108,6 +119,7 @@ __all__ = [
     "escalate_due_invoices",
     "finalize_due_drafts",
     "finalize_invoice",
+    "find_or_create_auto_recharge",
     "forecast_billing",
     "issue_credit_note",
     "mark_invoice_uncollectible",
@@ -117,6 +129,9 @@ __all__ = [
     "preview_after",
     "preview_credit_note",
     "preview_invoice",
+    "recharge",
+    "recharge_credit",
+    "recharged_on_day",
     "record_payment",
     "recount_invoiced_usage",
     "reissue_invoice",
@@ -133,6 +148,7 @@ __all__ = [
     "schedule_subscription",
     "send_invoice",
     "send_mails",
+    "set_auto_recharge",
     "set_balance",
     "start_due_schedules",
     "start_subscription",

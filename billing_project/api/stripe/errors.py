@@ -318,6 +318,10 @@ TABLE: dict[type[BillingError], Saying] = {
     invoices.ItemOnFinalInvoice: _refused("invoice_not_editable"),
     invoices.ProrationNotEditable: _refused(param="amount"),
     invoices.InvoiceNotDeletable: _refused("invoice_not_editable"),
+    # Automatic recharges are set through another door.
+    invoices.RechargePriceMissing: _refused(),
+    invoices.RechargePriceRefused: _refused(),
+    invoices.RechargeGivesNothing: _refused(),
     invoices.ProrationDateOutsidePeriod: _refused(param="proration_date"),
     webhooks.WebhookUrlInvalid: _invalid("url_invalid", "url"),
     webhooks.EventTypeInvalid: _invalid(param="enabled_events"),

@@ -39,8 +39,10 @@ from invoices.models import (
     InvoiceNumbering,
     LineDiscount,
     LineTax,
+    Recharge,
 )
 from invoices.services import (
+    Purchase,
     adjust_balance,
     advance_test_clock,
     create_invoice,
@@ -51,6 +53,7 @@ from invoices.services import (
     record_payment,
     run_test_clock,
     send_invoice,
+    set_auto_recharge,
     start_subscription,
     verify_invoice,
 )
@@ -276,6 +279,7 @@ def add_rows(world: World) -> None:
         start_at=NOW + HOUR,
         now=NOW,
     )
+    _recharge(world)
     IdempotencyRecord.objects.create(
         environment=environment,
         key=f"key-{number}",
@@ -300,6 +304,31 @@ def _charge(world: World, number: int) -> None:
         event_timestamp=USED_AT, amount=5, pending=5, created_at=NOW,
     )  # fmt: skip
     BurnMark.objects.get_or_create(pk=BurnMark.SINGLETON)
+
+
+def _recharge(world: World) -> None:
+    """A wish to have credit bought again, and that it was."""
+    environment = world.environment
+    price = create_price(
+        environment=environment, product=world.product, currency="usd", unit_amount=Decimal(500), now=START
+    )
+    config = set_auto_recharge(
+        environment=environment,
+        customer=world.customer,
+        currency=Currency.objects.filter(environment=environment).latest("pk"),
+        now=NOW,
+        enabled=True,
+        threshold=10,
+        purchase=Purchase(price, 100),
+    )
+    Recharge.objects.create(
+        environment=environment,
+        auto_recharge=config,
+        invoice=world.invoice,
+        grant=world.grant,
+        amount=500,
+        created_at=NOW,
+    )
 
 
 def _draft(world: World, customer: str, identifier: str) -> EventDraft:

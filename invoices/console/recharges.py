@@ -1,0 +1,69 @@
+"""The console's pages of automatic recharges: what customers asked for, and what was done."""
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.utils.safestring import SafeString
+
+from accounts.console.base import ConsoleAdmin
+from core.console import cells
+from invoices.models import AutoRecharge, Recharge
+
+
+@admin.register(AutoRecharge)
+class AutoRechargeAdmin(ConsoleAdmin):
+    """Set by programs, for their customers."""
+
+    wire_prefix = "arc"
+    wire_parents = {"cus": "customer"}
+    searches_text = False
+    list_display = [
+        "__str__",
+        "environment",
+        "enabled",
+        "threshold_column",
+        "price",
+        "quantity",
+        "rests_until",
+        "failure",
+    ]
+    list_filter = ["environment", "environment__mode", "enabled"]
+    list_select_related = ["environment__company", "customer", "currency", "price__product"]
+    search_fields = ["id"]
+    search_help_text = "The id of a recharge's settings (arc_…) or of a customer (cus_…)."
+    ordering = ["-pk"]
+    fields = [
+        "customer", "currency", "environment", "enabled", "threshold_column", "price", "quantity", "gives_column",
+        "lifetime", "lifetime_unit", "priority", "most_attempts", "most_amount_column", "rests_until", "failure",
+        "created_at", "updated_at",
+    ]  # fmt: skip
+
+    @display(description="recharged below")
+    def threshold_column(self, row: AutoRecharge) -> SafeString:
+        return cells.worded_amount(row.currency.text(row.threshold))
+
+    @display(description="a unit gives")
+    def gives_column(self, row: AutoRecharge) -> str | SafeString:
+        return cells.EMPTY if row.amount is None else cells.worded_amount(row.currency.text(row.amount))
+
+    @display(description="at most per day")
+    def most_amount_column(self, row: AutoRecharge) -> str | SafeString:
+        return cells.EMPTY if row.price is None else cells.amount(row.most_amount, row.price.currency)
+
+
+@admin.register(Recharge)
+class RechargeAdmin(ConsoleAdmin):
+    """Written by the sweep alone."""
+
+    wire_parents = {"arc": "auto_recharge", "in": "invoice", "credgr": "grant"}
+    searches_text = False
+    list_display = ["invoice", "grant", "environment", "amount_column", "created_at"]
+    list_filter = ["environment", "environment__mode"]
+    list_select_related = ["environment__company", "invoice__customer", "grant", "auto_recharge__currency"]
+    search_fields = ["id"]
+    search_help_text = "The id of settings (arc_…), an invoice (in_…) or a grant (credgr_…)."
+    ordering = ["-pk"]
+    fields = ["auto_recharge", "invoice", "grant", "environment", "amount_column", "created_at"]
+
+    @display(description="cost, before taxes")
+    def amount_column(self, row: Recharge) -> SafeString:
+        return cells.amount(row.amount, row.invoice.currency)
