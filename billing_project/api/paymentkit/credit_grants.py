@@ -7,7 +7,7 @@ from math import ceil
 from typing import Annotated, Any
 
 import msgspec
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Sum
 from django.db.models.functions import TruncDay
 from django.http import HttpResponse
 from msgspec import Meta
@@ -31,10 +31,10 @@ from billing_project.api.paymentkit.payment_currencies import (
     named_currency,
     shape_of_currency,
 )
+from billing_project.api.paymentkit.prices import id_of_price, named_price
 from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
 from billing_project.api.paymentkit.wire import (
     Instant,
-    PaymentKitError,
     Shape,
     Units,
     instant_text,
@@ -92,7 +92,7 @@ def shape_of_grant(grant: CreditGrant, now: datetime, *, livemode: bool) -> Gran
         raise TypeError("credit that is money has no payment currency")
     scope: dict[str, Any] = {"price_type": "metered"}
     if grant.scope == CreditGrant.Scope.PRICES:
-        scope["prices"] = [spell("price", named.price_id) for named in grant.granted_prices.all()]
+        scope["prices"] = [id_of_price(named.price) for named in grant.granted_prices.all()]
     return GrantShape(
         id=id_of_grant(grant),
         object="credit_grant",
@@ -257,7 +257,7 @@ class CreditGrantViewSet(PaymentKitViewSet):
     def _rows(self) -> CreditGrantQuerySet:
         grants = CreditGrant.objects.of(self.environment).burnable()
         return grants.select_related("customer__test_clock", "own_currency", "environment").prefetch_related(
-            "granted_prices"
+            "granted_prices__price"
         )
 
     def _row(self, pk: str) -> CreditGrant:
@@ -282,12 +282,7 @@ class CreditGrantViewSet(PaymentKitViewSet):
         named = scope.items("prices", most=_MOST_PRICES)
         if not named:
             return None
-        prices: QuerySet[Price] = Price.objects.filter(environment=self.environment)
-        found = [row_of(prices, "price", text) for text in named]
-        for text, price in zip(named, found, strict=True):
-            if price is None:
-                raise PaymentKitError(f"Price not found: {text[:100]}")
-        return [price for price in found if price is not None]
+        return [named_price(self.environment, text) for text in named]
 
     def _answer(self, grant: CreditGrant) -> HttpResponse:
         return json_response(shape_of_grant(grant, self.now, livemode=self.environment.is_live))

@@ -158,7 +158,7 @@ class CreditTransactionViewSet(PaymentKitViewSet):
         entries = LedgerEntry.objects.of(self.environment).exclude(grant__own_currency=None)
         return entries.select_related(
             "grant__customer__test_clock", "grant__own_currency", "charge__meter__currency"
-        ).prefetch_related("grant__granted_prices")
+        ).prefetch_related("grant__granted_prices__price")
 
     def _narrowed(self) -> LedgerEntryQuerySet:
         said, entries = self.query, self._rows()

@@ -13,6 +13,7 @@ from billing_project.api.common.database import is_passing
 from billing_project.api.common.requests import BodyRefused, request_uuid
 from billing_project.api.paymentkit.wire import PaymentKitError, Shape, json_response, missing
 from core.errors import BillingError, NotFound
+from subscriptions import errors as subscriptions
 from usage import errors as usage
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ def _not_found(error: NotFound) -> PaymentKitError:
 # What is not 400 with the domain's own words: the clients look at nothing but the status and the text.
 TABLE: dict[type[BillingError], Saying] = {
     NotFound: _not_found,
+    # It is there to be read, and can be changed no more.
+    subscriptions.SubscriptionEnded: lambda _: PaymentKitError("The subscription is over."),
     accounts.ApiKeyUnknown: _wrong_key,
     accounts.ApiKeyExpired: _wrong_key,
     accounts.AddressNotAllowed: _wrong_key,

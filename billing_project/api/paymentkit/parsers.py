@@ -99,6 +99,9 @@ class Fields:
             raise self._refusal(name, f"must be one of [{', '.join(among)}]")
         return value
 
+    def is_word(self, name: str, word: str) -> bool:
+        return bool(self._values.get(name) == word)
+
     def choices(self, name: str, among: Collection[str]) -> list[str]:
         """Values between commas."""
         values = [value.strip() for value in self.text(name, blank=True).split(",") if value.strip()]
@@ -114,6 +117,28 @@ class Fields:
         if not isinstance(value, list) or len(value) > most or not all(isinstance(text, str) for text in value):
             raise self._refusal(name, f"must be an array of at most {most} strings")
         return value
+
+    def inners(self, name: str, *, most: int) -> "list[Fields]":
+        """The fields of each object of a list; empty if there is none."""
+        value = self._values.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or len(value) > most or not all(isinstance(entry, dict) for entry in value):
+            raise self._refusal(name, f"must be an array of at most {most} objects")
+        return [Fields(entry, f"{self._path}{name}[{place}].") for place, entry in enumerate(value)]
+
+    def below(self, prefix: str) -> dict[str, str]:
+        """The texts whose names begin so, by what follows: ``metadata.plan`` is ``plan`` below ``metadata.``."""
+        names = [name for name in self._values if name.startswith(prefix) and len(name) > len(prefix)]
+        if any(not is_storable(name) for name in names):
+            raise self._refusal(prefix[:-1], "must not contain NUL characters")
+        return {name.removeprefix(prefix): self.text(name) for name in names}
+
+    def refuse_given(self, names: Collection[str], why: str) -> None:
+        """Refuse what says something that would not be done. What is empty or zero says nothing."""
+        for name in names:
+            if self._values.get(name) not in (None, "", "0", 0, [], {}):
+                raise self._refusal(name, why)
 
     def instant(self, name: str) -> datetime | None:
         """Unix seconds; zero is none, as the vendor's clients have it."""

@@ -1,4 +1,7 @@
-"""/payment-currencies: the units of the company's own that usage is paid in. Lists of them are bare arrays."""
+"""/payment-currencies: the units of the company's own that usage is paid in, and the money that prices are in.
+
+Money has no row: its id is made of its code, ``pcur_usd``. Lists are bare arrays.
+"""
 
 from typing import Annotated, Any
 
@@ -10,14 +13,17 @@ from accounts.models import Environment, Scope
 from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
 from billing_project.api.paymentkit.wire import Instant, PaymentKitError, Shape, instant_text, json_response, missing
 from core.ids import spell
+from core.money import CURRENCIES, exponent
 from meters import services
 from meters.models import Currency
 from meters.services import CurrencyWords
+from subscriptions.models import Price
 
 NOUN = "Payment currency"
 NAME_LENGTH = 64
 SYMBOL_LENGTH = 32
 DESCRIPTION_LENGTH = 255
+_MONEY = "pcur_"
 
 
 class PaymentCurrency(Shape, frozen=True):
@@ -25,14 +31,14 @@ class PaymentCurrency(Shape, frozen=True):
     name: str
     symbol: str
     decimal: Annotated[int, Meta(description="Amounts are whole numbers of its smallest units: value x 10^decimal.")]
-    type: Annotated[str, Meta(description="Always `meter`: it is no money.")]
+    type: Annotated[str, Meta(description="`meter` is a unit of the company's own, `standard` is money.")]
     description: str
     active: bool
     locked: bool
     livemode: bool
     metadata: dict[str, Any]
-    created_at: Instant
-    updated_at: Instant
+    created_at: Annotated[Instant | None, Meta(description="Null for money.")]
+    updated_at: Instant | None
 
 
 def shape_of_currency(currency: Currency, *, livemode: bool) -> PaymentCurrency:
@@ -50,6 +56,44 @@ def shape_of_currency(currency: Currency, *, livemode: bool) -> PaymentCurrency:
         created_at=instant_text(currency.created_at),
         updated_at=instant_text(currency.updated_at),
     )
+
+
+def shape_of_money(code: str, *, livemode: bool) -> PaymentCurrency:
+    return PaymentCurrency(
+        id=id_of_money(code),
+        name=code.upper(),
+        symbol=code.upper(),
+        decimal=exponent(code),
+        type="standard",
+        description="",
+        active=True,
+        locked=True,
+        livemode=livemode,
+        metadata={},
+        created_at=None,
+        updated_at=None,
+    )
+
+
+def id_of_money(code: str) -> str:
+    return f"{_MONEY}{code}"
+
+
+def money_of(text: str) -> str | None:
+    """The code of the money that an id, or the code itself, names."""
+    code = text.removeprefix(_MONEY).lower()
+    return code if code in CURRENCIES else None
+
+
+def named_money(text: str) -> str:
+    """The same for a body.
+
+    :raises PaymentKitError: if it names none
+    """
+    code = money_of(text)
+    if code is None:
+        raise PaymentKitError(f"{NOUN} is not money: {text[:100]}; prices are in money, as {id_of_money('usd')}")
+    return code
 
 
 def id_of_currency(currency: Currency) -> str:
@@ -72,8 +116,13 @@ class PaymentCurrencyViewSet(PaymentKitViewSet):
     write_scope = Scope.METERS_WRITE
 
     def list(self, request: Request) -> HttpResponse:
+        """The company's own, and the money that it has prices in."""
+        livemode = self.environment.is_live
         rows = self.within(Currency.objects.of(self.environment).order_by("-created_at", "-pk"))
-        return json_response([shape_of_currency(row, livemode=self.environment.is_live) for row in rows])
+        prices = self.within(Price.objects.of(self.environment))
+        codes = prices.order_by("currency").values_list("currency", flat=True).distinct()
+        own = [shape_of_currency(row, livemode=livemode) for row in rows]
+        return json_response([*own, *(shape_of_money(code, livemode=livemode) for code in codes)])
 
     def create(self, request: Request) -> HttpResponse:
         said = self.body
@@ -89,6 +138,9 @@ class PaymentCurrencyViewSet(PaymentKitViewSet):
         return self._answer(currency)
 
     def retrieve(self, request: Request, pk: str) -> HttpResponse:
+        code = money_of(pk)
+        if code is not None and not self.is_of_other_mode:
+            return json_response(shape_of_money(code, livemode=self.environment.is_live))
         return self._answer(self._row(pk))
 
     def update(self, request: Request, pk: str) -> HttpResponse:

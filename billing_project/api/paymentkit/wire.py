@@ -10,7 +10,8 @@ ROOT = "/api"
 # Another dialect lives there.
 _OTHERS = "/api/v1"
 
-_ENCODER = msgspec.json.Encoder()
+# Quantities are numbers in the vendor's words; amounts are texts by themselves.
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
