@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from django.http import HttpRequest, HttpResponse
+from msgspec import UNSET, Meta, UnsetType
 
 from accounts import errors as accounts
 from billing_project.api.common.database import is_passing
@@ -354,9 +356,23 @@ def unexpected() -> StripeError:
     return StripeError("Something went wrong on our side.", status=500, kind=API_ERROR, begun=True)
 
 
+class Refusal(msgspec.Struct, omit_defaults=True, frozen=True):
+    message: Annotated[str, Meta(description="What is wrong, for people.")]
+    type: Annotated[str, Meta(description="`invalid_request_error`, `idempotency_error` or `api_error`.")]
+    code: Annotated[str | UnsetType, Meta(description="What is wrong, for programs.")] = UNSET
+    param: Annotated[str | UnsetType, Meta(description="The parameter at fault, as it is spelled on the wire.")] = UNSET
+
+
+class ErrorEnvelope(msgspec.Struct, frozen=True):
+    """Every refusal."""
+
+    error: Refusal
+
+
 def envelope(error: StripeError) -> Wire:
-    said = {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}
-    return {"error": {name: text for name, text in said.items() if text}}
+    refusal = Refusal(error.message, error.kind, error.code or UNSET, error.param or UNSET)
+    said: Wire = msgspec.to_builtins(ErrorEnvelope(refusal))
+    return said
 
 
 def error_response(

@@ -7,6 +7,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from billing_project.api.common.openapi.operations import described_by
+from billing_project.api.stripe.described import operations_of_views
 from billing_project.api.stripe.errors import unrecognized
 
 PlainView = Callable[..., HttpResponseBase]
@@ -23,4 +25,4 @@ def by_method(**views: PlainView) -> PlainView:
 
     # As the router's own views name theirs.
     view.actions = {method: chosen.__name__ for method, chosen in views.items()}  # type: ignore[attr-defined]
-    return csrf_exempt(view)
+    return csrf_exempt(described_by(lambda path: operations_of_views(views, path))(view))

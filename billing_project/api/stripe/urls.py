@@ -3,7 +3,7 @@
 from typing import Any, NoReturn
 
 from django.http import HttpRequest
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 
@@ -88,7 +88,7 @@ router.register("credit_notes", CreditNoteViewSet, "credit_note")
 router.register("test_helpers/test_clocks", TestClockViewSet, "test_clock")
 router.register("invoiceitems", InvoiceItemViewSet, "invoice_item")
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     re_path(
         r"^v1/",
         include(

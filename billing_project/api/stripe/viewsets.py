@@ -20,6 +20,7 @@ from accounts.services import Answer
 from billing_project.api.common.database import is_passing
 from billing_project.api.common.negotiation import OnlyJson
 from billing_project.api.stripe.authentication import HasScope, StripeAuthentication
+from billing_project.api.stripe.described import StripeSchema
 from billing_project.api.stripe.errors import error_response, missing, spoken, unrecognized
 from billing_project.api.stripe.fields import Params, RetrieveParams, checked
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key, stored_response
@@ -42,6 +43,7 @@ class StripeViewSet(GenericViewSet[M]):
     the very end, leaves nothing behind.
     """
 
+    schema = StripeSchema()
     authentication_classes = (StripeAuthentication,)
     permission_classes = (HasScope,)
     content_negotiation_class = OnlyJson

@@ -19,6 +19,14 @@ _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 def described(**operations: Operation) -> Callable[[View], View]:
     """Say what a plain view takes and answers, by method."""
 
+    return described_by(operations)
+
+
+def described_by(
+    operations: Mapping[str, Operation] | Callable[[str], Mapping[str, Operation]],
+) -> Callable[[View], View]:
+    """The same with operations by method, or with what makes them of a path."""
+
     def describe(view: View) -> View:
         setattr(view, _OPERATIONS, operations)
         return view
@@ -39,8 +47,10 @@ def operations_of(
 ) -> Iterator[tuple[str, Mapping[str, Operation]]]:
     """Path and operations of every plain view that is described."""
     for pattern in patterns:
-        path = prefix + str(pattern.pattern)
+        # Some are regular expressions, of which these are plain enough.
+        path = prefix + str(pattern.pattern).removeprefix("^")
         if isinstance(pattern, URLResolver):
             yield from operations_of(pattern.url_patterns, path)
         elif operations := getattr(pattern.callback, _OPERATIONS, None):
-            yield _CONVERTER.sub(r"{\1}", path), operations
+            spelled = _CONVERTER.sub(r"{\1}", path)
+            yield spelled, operations(spelled) if callable(operations) else operations

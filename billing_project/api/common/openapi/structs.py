@@ -1,6 +1,7 @@
 """msgspec's structs as components of a document."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import msgspec
@@ -12,6 +13,14 @@ from drf_spectacular.utils import Direction
 Schema: TypeAlias = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A component of a document, made when it is referred to."""
+
+    name: str
+    make: Callable[[], Any] = field(compare=False)
 
 
 def reference_to(struct: type[msgspec.Struct]) -> Schema:
@@ -30,14 +39,35 @@ def components_of(struct: type[msgspec.Struct]) -> dict[str, Schema]:
     return components
 
 
+def request_of(struct: type[msgspec.Struct]) -> Schema:
+    """A struct's schema as requests have it, where what has a default may be left out; with all that is in it."""
+    [schema], components = msgspec.json.schema_components([struct], ref_template="{name}")
+
+    def whole(tree: Any) -> Any:
+        if isinstance(tree, dict):
+            if "$ref" in tree:
+                return whole(components[tree["$ref"]])
+            return {name: whole(inner) for name, inner in tree.items()}
+        return [whole(inner) for inner in tree] if isinstance(tree, list) else tree
+
+    found: Schema = whole(schema)
+    return found
+
+
 def without_structs(tree: Any, components: dict[str, Schema]) -> Any:
-    """A description with a reference in place of each struct in it.
+    """A description with a reference in place of each struct and named component in it.
 
     :param components: what is referred to is added here
     """
     if isinstance(tree, type) and issubclass(tree, msgspec.Struct):
         components.update(components_of(tree))
         return reference_to(tree)
+    if isinstance(tree, Named):
+        if tree.name not in components:
+            # There before it is made: it may refer to itself.
+            components[tree.name] = {}
+            components[tree.name] = without_structs(tree.make(), components)
+        return {"$ref": _REFERENCE.format(name=tree.name)}
     if isinstance(tree, Mapping):
         return {name: without_structs(inner, components) for name, inner in tree.items()}
     if isinstance(tree, (list, tuple)):

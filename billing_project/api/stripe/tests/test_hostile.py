@@ -99,7 +99,7 @@ CALLS: dict[tuple[str, str], tuple[str, type[Params], dict[str, str]]] = {
         {"event_name": "calls_x", "type": "cancel", "cancel[identifier]": "same everywhere"},
     ),
     ("customer-list", "get"): ("customers", customers.CustomerListParams, {}),
-    ("customer-list", "post"): ("customers", customers.CustomerParams, {}),
+    ("customer-list", "post"): ("customers", customers.NewCustomerParams, {}),
     ("customer-detail", "get"): ("customers/{customer}", RetrieveParams, {}),
     ("customer-detail", "post"): ("customers/{customer}", customers.CustomerParams, {}),
     ("customer-detail", "delete"): ("customers/{spare_customer}", RetrieveParams, {}),

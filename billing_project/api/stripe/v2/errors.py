@@ -1,6 +1,10 @@
 """How refusals are said below ``/v2``: always with a code, and with a type only where clients look for one."""
 
+from typing import Annotated
+
+import msgspec
 from django.http import HttpRequest, HttpResponse
+from msgspec import UNSET, Meta, UnsetType
 
 from billing_project.api.stripe import errors as v1
 from billing_project.api.stripe.wire import INVALID_REQUEST, StripeError, Wire
@@ -47,11 +51,23 @@ def spoken(error: Exception) -> StripeError | None:
     return said
 
 
+class RefusalByV2(msgspec.Struct, omit_defaults=True, frozen=True):
+    code: Annotated[str, Meta(description="What is wrong, for programs.")]
+    message: Annotated[str, Meta(description="What is wrong, for people.")]
+    type: Annotated[str | UnsetType, Meta(description="Where it is not the request that is at fault.")] = UNSET
+
+
+class ErrorEnvelopeByV2(msgspec.Struct, frozen=True):
+    """Every refusal below `/v2`."""
+
+    error: RefusalByV2
+
+
 def envelope(error: StripeError) -> Wire:
-    said = {"code": error.code or _BY_STATUS.get(error.status, "internal_error"), "message": error.message}
-    if error.kind != INVALID_REQUEST:
-        said["type"] = error.kind
-    return {"error": said}
+    code = error.code or _BY_STATUS.get(error.status, "internal_error")
+    kind = error.kind if error.kind != INVALID_REQUEST else UNSET
+    said: Wire = msgspec.to_builtins(ErrorEnvelopeByV2(RefusalByV2(code, error.message, kind)))
+    return said
 
 
 def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
