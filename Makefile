@@ -1,5 +1,5 @@
 # make run    everything, on http://127.0.0.1:8000 (PORT=9000, or ARGS="--port 9000 --no-demo")
-# make test   the tests (ARGS="-k rollup" for some of them)
+# make test   the tests (ARGS="-k rollup" for some of them, ARGS="--hypothesis-profile=thorough" for more examples)
 # make lint   what can be said without running it
 # make bench  how fast it is, beside the raw limits of the same PostgreSQL (see docs/performance.md)
 # make soak   ten minutes of load, and whether everything was counted once

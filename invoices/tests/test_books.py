@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from accounts.models import Customer
 from accounts.tests.factories import NOW, CustomerFactory
 from core.errors import BillingError
+from core.tests.examples import costly
 from credits.tests.factories import check_ledger, grant_credit
 from invoices import services
 from invoices.models import CreditNote, CustomerBalance, Invoice, LineDiscount, LineTax, Payment
@@ -114,7 +115,7 @@ def check(invoice: Invoice) -> None:
     assert services.verify_invoice(invoice=invoice, now=LATER).differences == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=costly(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(book=books(), steps=STEPS)
 def test_the_sums_hold(book: dict[str, Any], steps: list[tuple[str, int]]) -> None:
     customer = CustomerFactory.create()

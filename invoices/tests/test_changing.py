@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from accounts.models import Customer
 from accounts.tests.factories import NOW, CustomerFactory
 from core.metadata import MetadataChange
+from core.tests.examples import costly
 from invoices import services
 from invoices.errors import ProrationDateOutsidePeriod
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
@@ -589,7 +590,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=costly(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_all_of_it_together_is_the_price_over_time(steps: list[tuple[int, int, Decimal]]) -> None:
     customer = CustomerFactory.create()

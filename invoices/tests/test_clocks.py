@@ -17,6 +17,7 @@ from accounts.services import create_customer, update_company, update_customer
 from accounts.tests.factories import NOW, CustomerFactory, EnvironmentFactory, TestClockFactory
 from core.errors import NotFound
 from core.periods import boundary
+from core.tests.examples import costly
 from invoices import services
 from invoices.models import Invoice
 from invoices.tests.factories import FIRST_END, SECOND_END, subscribe, use, utc
@@ -303,7 +304,7 @@ def lives(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=costly(25), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(life=lives())
 def test_one_jump_comes_to_the_same_as_many_steps_and_as_the_beat_s_jobs(life: dict[str, Any], db: None) -> None:
     outcomes = []

@@ -16,6 +16,7 @@ from hypothesis.extra.django import TransactionTestCase
 from accounts.models import Customer
 from accounts.tests.factories import NOW, CustomerFactory
 from core.periods import Period, Window
+from core.tests.examples import costly
 from meters.models import EventTimeWindow, Formula, Meter
 from meters.tests.factories import MeterFactory
 from usage import services
@@ -46,7 +47,7 @@ STEPS = st.lists(st.sampled_from(["", "roll up", "repair", "rebuild", "recount"]
 
 
 class TestAgainstOracle(TransactionTestCase):
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=costly(50), deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         batches=st.lists(EVENTS, min_size=1, max_size=3),
         steps=STEPS,

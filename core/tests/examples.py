@@ -1,0 +1,13 @@
+"""How many examples a property is tried on where each of them takes long."""
+
+from hypothesis import settings
+
+THOROUGH = "thorough"
+
+
+def costly(examples: int) -> int:
+    """So many with ``--hypothesis-profile=thorough``, and a third of them in every other run.
+
+    Each run tries others, so that many runs see what one thorough run does.
+    """
+    return examples if settings.get_current_profile_name() == THOROUGH else -(-examples // 3)
