@@ -1,9 +1,7 @@
 import copy
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from django.db import transaction
 
 from billing_project.console.tests.world import World, make_world, member
 
@@ -16,13 +14,10 @@ class Worlds(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def _made_worlds(django_db_setup: None, django_db_blocker: Any) -> Iterator[Worlds]:
-    """Made once for a file's tests, since that takes seconds: each of them lies within this transaction with its own."""
-    with django_db_blocker.unblock(), transaction.atomic():
-        both = Worlds(make_world("Ours"), make_world("Theirs"))
-        member(both.theirs.company, username="theirs")
-        yield both
-        transaction.set_rollback(True)
+def _made_worlds(lasting_db: None) -> Worlds:
+    both = Worlds(make_world("Ours"), make_world("Theirs"))
+    member(both.theirs.company, username="theirs")
+    return both
 
 
 @pytest.fixture

@@ -254,8 +254,9 @@ class Shop:
     ids: dict[str, str]
 
 
-@pytest.fixture
-def shop(account: Account) -> Shop:
+@pytest.fixture(scope="module")
+def _made_shop(lasting_db: None) -> Shop:
+    account = new_account("Shop")
     new_customer(account, name="Grace")
     product = account.v1.products.create(
         {"name": "Gold plan", "description": "All that\nglitters", "metadata": {"a": "B"}}
@@ -283,6 +284,11 @@ def shop(account: Account) -> Shop:
         "number": account.v1.invoices.retrieve(subscription.latest_invoice).number,
     }
     return Shop(account, ids)
+
+
+@pytest.fixture
+def shop(_made_shop: Shop, db: None) -> Shop:
+    return _made_shop
 
 
 @pytest.mark.parametrize(

@@ -129,11 +129,16 @@ def populate(account: Account, name: str) -> World:
     return World(account, ids)
 
 
-@pytest.fixture
-def worlds(db: None) -> list[World]:
+@pytest.fixture(scope="module")
+def _made_worlds(lasting_db: None) -> list[World]:
     companies = [create_company(name=name, licenses=License.Product.values) for name in ("Acme", "Globex")]
     pairs = product(companies, ("test", "live"))
     return [populate(Account(company, mode), f"{company.name}_{mode}") for company, mode in pairs]
+
+
+@pytest.fixture
+def worlds(_made_worlds: list[World], db: None) -> list[World]:
+    return _made_worlds
 
 
 @dataclass(frozen=True)
