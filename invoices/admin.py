@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin import display
+from django.db.models import Model
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -22,6 +23,7 @@ from core.periods import ceil_hour, floor_hour
 from invoices import services
 from invoices.console import mails, settlement
 from invoices.console.documents import LINK_COMMANDS, PrintedPages
+from invoices.console.explanations import ExplainedLines
 from invoices.console.exports import ExportPages
 from invoices.console.wording import money, these
 from invoices.models import (
@@ -143,6 +145,11 @@ class InvoiceLineInline(InvoiceLineColumns, ConsoleInline):
         "basis_facts",
     ]
     list_select_related = ["environment__company", "invoice"]
+
+    @display(description="")
+    def page(self, row: Model) -> SafeString:
+        address = reverse("admin:invoices_invoiceline_explain", args=[row.pk])
+        return format_html('<a class="tb-link" href="{}">{}</a>', address, row)
 
 
 @admin.register(Invoice)
@@ -277,7 +284,7 @@ class InvoiceAdmin(ExportPages, PrintedPages):
 
 
 @admin.register(InvoiceLine)
-class InvoiceLineAdmin(InvoiceLineColumns, ConsoleAdmin):
+class InvoiceLineAdmin(InvoiceLineColumns, ExplainedLines):
     wire_prefix = "il"
     wire_parents = {"in": "invoice", "price": "price", "si": "subscription_item"}
     searches_text = False
@@ -295,6 +302,7 @@ class InvoiceLineAdmin(InvoiceLineColumns, ConsoleAdmin):
     list_select_related = [
         "environment__company",
         "invoice__subscription",
+        "invoice__customer",
         "price__product",
         "price__meter",
         "subscription_item__price__product",

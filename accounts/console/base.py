@@ -180,15 +180,20 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         row = context.get("original")
         if row is not None:
-            add_buttons(
-                context,
-                [
-                    Button(command.title, self._url("command", row.pk, command.name), command.icon, command.warns)
-                    for command in self.commands
-                    if self.permits(request, command.permission, row) and command.applies(row)
-                ],
-            )
+            add_buttons(context, [*self.leads(request, row), *self.command_buttons(request, row)])
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def leads(self, request: HttpRequest, row: Model) -> Sequence[Button]:  # noqa: ARG002
+        """Further pages about a row, which its own page leads to."""
+        return ()
+
+    def command_buttons(self, request: HttpRequest, row: Model) -> list[Button]:
+        """What the person may do to a row as it stands."""
+        return [
+            Button(command.title, self._url("command", row.pk, command.name), command.icon, command.warns)
+            for command in self.commands
+            if self.permits(request, command.permission, row) and command.applies(row)
+        ]
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions: dict[str, Any] = dict(super().get_actions(request))

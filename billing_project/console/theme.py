@@ -19,6 +19,7 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": True,
     "DASHBOARD_CALLBACK": "billing_project.console.start_page.add_to_context",
     "STYLES": [lambda _request: static("console/console.css")],
+    "SCRIPTS": [lambda _request: static("console/times.js")],
     "BORDER_RADIUS": "6px",
     "COLORS": {
         "primary": {

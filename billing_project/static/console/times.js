@@ -1,0 +1,16 @@
+// Times are written in UTC. A reader in another zone sees their own, and UTC on hover.
+document.addEventListener("DOMContentLoaded", () => {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const instant = new Date(time.dateTime);
+    if (Number.isNaN(instant.getTime()) || instant.getTimezoneOffset() === 0) continue;
+    const part = Object.fromEntries(
+      new Intl.DateTimeFormat("en-GB", {
+        timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit",
+        hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short",
+      }).formatToParts(instant).map(({ type, value }) => [type, value]),
+    );
+    time.title = time.title || time.textContent.trim();
+    time.textContent = `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
+  }
+});

@@ -1,0 +1,14 @@
+"""The cells as filters, for the pages that are templates: ``{% load cells %}``."""
+
+from django import template
+
+from core.console import cells
+
+register = template.Library()
+
+register.filter("amount", cells.amount)
+register.filter("exact_amount", cells.exact_amount)
+register.filter("quantity", cells.quantity)
+register.filter("moment", cells.moment)
+register.filter("period", cells.period)
+register.filter("document", cells.document)
