@@ -8,20 +8,20 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from billing_project.console.event_debugger import DebuggedEvents
 from core.console import cells
 from invoices.models import InvoiceLine
 from invoices.tracing import Trace, trace
-from usage.admin import MeterEventAdmin
 from usage.models import MeterEvent
 
 admin.site.unregister(MeterEvent)
 
 
 @admin.register(MeterEvent)
-class BilledEventAdmin(MeterEventAdmin):
+class BilledEventAdmin(DebuggedEvents):
     """An event with the invoice lines that it is billed on."""
 
-    fields = [*MeterEventAdmin.fields[:-2], "billing", *MeterEventAdmin.fields[-2:]]
+    fields = [*DebuggedEvents.fields[:-2], "billing", *DebuggedEvents.fields[-2:]]
 
     @display(description="billing")
     def billing(self, row: MeterEvent) -> str | SafeString:
@@ -43,7 +43,7 @@ class BilledEventAdmin(MeterEventAdmin):
         page: InvoiceLine = line
         return format_html(
             '<a href="{}">{}</a> of {}, {}',
-            reverse(f"{self.admin_site.name}:invoices_invoiceline_change", args=[page.pk]),
+            reverse(f"{self.admin_site.name}:invoices_invoiceline_explain", args=[page.pk]),
             "late usage" if page.trues_up_id else "line",
             page.invoice.number or "a draft",
             cells.period(page.period),

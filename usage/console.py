@@ -1,16 +1,33 @@
 """What the pages of the usage tables share: they are huge, and their rows are found by their environment first."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.walls import environments_granting, person_of
-from accounts.models import Customer
+from accounts.models import Customer, Environment
 from meters.models import Meter
 
 ENVIRONMENT = "environment__id__exact"
+
+
+def environments_with_rows(
+    model: type[Model], environments: Iterable[Environment], ordering: Sequence[str] = ("-pk",)
+) -> QuerySet[Environment]:
+    """Of environments those that hold any row of a huge table.
+
+    :param ordering: that an index of the table has, within an environment
+    """
+    rows = model._default_manager.filter(environment=OuterRef("pk"))  # noqa: SLF001 (Django's own name for it)
+    # The first row in that order: one look into the index for each environment, where a plain EXISTS may read the table
+    # from its beginning.
+    first = Subquery(rows.order_by(*ordering).values("pk")[:1])
+    known = [environment.pk for environment in environments]
+    found = Environment.objects.filter(pk__in=known).select_related("company").order_by("pk")
+    return found.annotate(first=first).filter(first__isnull=False)
 
 
 class UsageAdmin(ConsoleAdmin):
@@ -39,16 +56,12 @@ class UsageAdmin(ConsoleAdmin):
     def _first_environment(self, request: HttpRequest) -> HttpResponseBase | None:
         if self.narrowing & set(request.GET) or not self.has_view_permission(request):
             return None
-        rows = self.model._default_manager.filter(environment=OuterRef("pk"))  # noqa: SLF001 (Django's own name for it)
-        environments = environments_granting(person_of(request), self.permission_to("view")).order_by("pk")
-        # The first row in the list's order: one look into its index for each environment, where a plain EXISTS may read
-        # the table from its beginning.
-        first = Subquery(rows.order_by(*self.ordering or ()).values("pk")[:1])
-        chosen = [pk for pk, row in environments.annotate(first=first).values_list("pk", "first") if row]
-        if not chosen:
+        environments = environments_granting(person_of(request), self.permission_to("view"))
+        first = environments_with_rows(self.model, environments, self.ordering or ()).first()
+        if first is None:
             return None
         query = request.GET.copy()
-        query[ENVIRONMENT] = str(chosen[0])
+        query[ENVIRONMENT] = str(first.pk)
         return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
 
     def named_by(self, term: str) -> dict[str, Any] | None:

@@ -114,6 +114,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     first = [start]
     if permits(request, PERMISSION):
         first.append({"title": "Exports", "icon": "download", "link": reverse("admin:invoices_invoice_export")})
+    if permits(request, "usage.view_meterevent"):
+        link = reverse("admin:usage_meterevent_debugger")
+        first.append({"title": "Event debugger", "icon": "troubleshoot", "link": link})
     return [{"items": first}, *groups]
 
 

@@ -115,7 +115,10 @@ def test_lines_that_are_no_whole_period_at_a_price_are_not_taken_apart() -> None
 
 def test_what_has_no_price_is_told_as_it_was_set() -> None:
     by_hand = InvoiceLine(quantity=Decimal(1), exact_amount=Decimal(700), amount=700)
-    assert [(step.what, step.amount) for step in steps_of(by_hand, "usd")] == [("Amount", 700), ("Rounded once", 0)]
+    assert [(step.what, step.amount) for step in steps_of(by_hand, "usd")] == [
+        ("Amount", Decimal(700)),
+        ("Rounded once", Decimal(0)),
+    ]
     negative = InvoiceLine(
         quantity=Decimal(3), unit_amount=Decimal("-33.5"), exact_amount=Decimal("-100.5"), amount=-101
     )

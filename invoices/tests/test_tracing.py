@@ -187,6 +187,6 @@ def test_the_console_tells_an_event_s_way_to_its_lines(
 
     line, true_up = line_of(FIRST_END), line_of(SECOND_END, trues_up__isnull=False)
     assert line.invoice.number in page(event)
-    assert reverse("admin:invoices_invoiceline_change", args=[line.pk]) in page(event)
+    assert reverse("admin:invoices_invoiceline_explain", args=[line.pk]) in page(event)
     assert "Late: it came after the invoice was final, and is billed as late usage" in page(late)
-    assert reverse("admin:invoices_invoiceline_change", args=[true_up.pk]) in page(late)
+    assert reverse("admin:invoices_invoiceline_explain", args=[true_up.pk]) in page(late)
