@@ -15,7 +15,7 @@ ENVIRONMENT = "environment__id__exact"
 
 
 def environments_with_rows(
-    model: type[Model], environments: Iterable[Environment], ordering: Sequence[str] = ("-pk",)
+    model: type[Model], environments: Iterable[Environment], ordering: Sequence[Any] = ("-pk",)
 ) -> QuerySet[Environment]:
     """Of environments those that hold any row of a huge table.
 

@@ -127,7 +127,8 @@ def about(row: MeterEvent | EventRejection) -> dict[str, Any]:
     traces = trace(row)
     hour = floor_hour(row.timestamp)
     ids = {"environment": row.environment_id, "meter": row.meter_id, "customer": row.customer_id}
-    summary = {**{f"{name}__id__exact": pk for name, pk in ids.items()}, "hour__gte": hour, "hour__lt": hour + HOUR}
+    of_hour = {"hour__gte": hour.isoformat(), "hour__lt": (hour + HOUR).isoformat()}
+    summary = {**{f"{name}__id__exact": str(pk) for name, pk in ids.items()}, **of_hour}
     return told | {
         "is_event": True,
         "verdict": _verdict(row, canceled, traces),
