@@ -8,6 +8,8 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from accounts.models import Customer
+from billing_project.console.customer_page import CustomerPages
 from billing_project.console.event_debugger import DebuggedEvents
 from core.console import cells
 from invoices.models import InvoiceLine
@@ -15,6 +17,8 @@ from invoices.tracing import Trace, trace
 from usage.models import MeterEvent
 
 admin.site.unregister(MeterEvent)
+admin.site.unregister(Customer)
+admin.site.register(Customer, CustomerPages)
 
 
 @admin.register(MeterEvent)

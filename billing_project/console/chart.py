@@ -1,8 +1,9 @@
-"""Bars of a chart: plain geometry, in a box of one unit per hour and 1000 units of height. No database, no clock."""
+"""Bars of a chart: plain geometry, in a box of one unit per bar and 1000 units of height. No database, no clock."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from core.periods import HOUR, Period
 
@@ -59,3 +60,34 @@ def bars(counts: Mapping[tuple[datetime, str], int], span: Period, kinds: Sequen
             below += height
         drawn.append(Bar(x, Period(hour, hour + HOUR), tuple(parts)))
     return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A value beside the one that it is compared with, each with its height; None where there is none to draw."""
+
+    x: int
+    value: Decimal | None
+    before: Decimal | None
+    height: int
+    height_before: int
+
+    @property
+    def y(self) -> int:
+        return HEIGHT - self.height
+
+    @property
+    def y_before(self) -> int:
+        return HEIGHT - self.height_before
+
+
+def pairs(values: Sequence[Decimal | None], before: Sequence[Decimal | None]) -> list[Pair]:
+    """Two rows of values, bar beside bar, on one scale that ends at the greatest of all. Below zero nothing is drawn."""
+    top = max((value for value in (*values, *before) if value is not None), default=Decimal(0))
+    count = max(len(values), len(before))
+    rows = [[*row, *[None] * (count - len(row))] for row in (values, before)]
+
+    def height(value: Decimal | None) -> int:
+        return max(int(value * HEIGHT / top), 1) if value is not None and value > 0 else 0
+
+    return [Pair(x, new, old, height(new), height(old)) for x, (new, old) in enumerate(zip(*rows, strict=True))]

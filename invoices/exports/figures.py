@@ -13,7 +13,7 @@ from core.ids import spell
 from core.spreadsheets import Cell, main_units
 from credits.models import CreditGrant, LedgerEntry
 from invoices.models import CreditNote, Invoice, InvoiceLine, Payment
-from invoices.revenue import Commitment, by_the_month, movements
+from invoices.revenue import Commitment, by_the_month, committed, movements
 from invoices.totals import round_half_away
 from subscriptions.models import ItemTerm, Price, Subscription, SubscriptionItem
 from subscriptions.pricing import rate
@@ -51,6 +51,15 @@ def movement_rows(environment: Environment, since: datetime, until: datetime) ->
         amounts = (main_units(amount, one.currency) for amount in (before, after, after - before))
         name = names.get(one.customer_id, "")
         yield spell("cus", one.customer_id), name, one.kind.value, one.currency.upper(), *amounts
+
+
+def monthly_revenue(customer: Customer, at: datetime) -> dict[str, int]:
+    """One customer's committed MRR, by currency, in minor units."""
+    mine = _commitments(customer.environment, Q(subscription__customer=customer))
+    return {
+        currency: round_half_away(monthly)
+        for (_customer, currency), monthly in committed([commitment for _item, commitment in mine], at).items()
+    }
 
 
 def usage_rows(lines: Q) -> Iterator[Sequence[Cell]]:
@@ -140,9 +149,14 @@ def liability_rows(environment: Environment, at: datetime) -> Iterator[Sequence[
         )
 
 
-def _commitments(environment: Environment) -> Iterator[tuple[SubscriptionItem | ItemTerm, Commitment]]:
-    """What every licensed item is worth and was worth: as it is now, and each of its terms before."""
-    licensed = Q(environment=environment, price__meter__isnull=True, quantity__isnull=False)
+def _commitments(
+    environment: Environment, whose: Q | None = None
+) -> Iterator[tuple[SubscriptionItem | ItemTerm, Commitment]]:
+    """What every licensed item is worth and was worth: as it is now, and each of its terms before.
+
+    :param whose: of these items and terms only
+    """
+    licensed = Q(whose or Q(), environment=environment, price__meter__isnull=True, quantity__isnull=False)
     related = ("price__product", "subscription__customer")
     items = SubscriptionItem.objects.present().filter(licensed).exclude(subscription__status__in=_NEVER_BEGUN)
     for item in items.select_related(*related).prefetch_related("price__tiers").iterator(chunk_size=_CHUNK):

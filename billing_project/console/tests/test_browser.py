@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from billing_project.console.tests.world import USED_AT, World, make_world, member, superuser
+from billing_project.console.tests.world import USED_AT, World, bill_one_more_period, make_world, member, superuser
 from invoices.models import Invoice
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -81,9 +81,19 @@ class Visit:
         return bool(self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
 
 
-def visit(browser: Browser, live_server: LiveServer, size: tuple[int, int] = WIDE, scheme: str = "light") -> Visit:
+def visit(
+    browser: Browser,
+    live_server: LiveServer,
+    size: tuple[int, int] = WIDE,
+    scheme: str = "light",
+    zone: str = "UTC",
+) -> Visit:
     width, height = size
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        timezone_id=zone,
+    )
     return Visit(context, live_server.url)
 
 
@@ -158,6 +168,31 @@ def test_a_list_acts_on_what_is_chosen(browser: Browser, live_server: LiveServer
     assert ours.invoice.status == Invoice.Status.OPEN
 
 
+def test_why_a_customer_s_bill_rose_is_found(browser: Browser, live_server: LiveServer, ours: World) -> None:
+    invoice = bill_one_more_period(ours, used=4_000)
+    window = visit(browser, live_server, zone="Europe/Berlin")
+    window.sign_in("fiona")
+    page = window.open("/admin/accounts/customer/")
+
+    page.get_by_role("link", name=str(ours.customer)).click()
+    expect(page.get_by_role("row", name=invoice.number).first).to_contain_text("9.80 USD")
+    page.get_by_role("link", name=invoice.number, exact=True).first.click()
+    page.get_by_role("link", name=invoice.lines.get().description).click()
+    expect(page.get_by_role("row", name="because of the quantity")).to_contain_text("9.90 USD")
+    expect(page.get_by_role("row", name="because of the price")).to_contain_text("0.00 USD")
+    page.get_by_role("button", name="Compute it again").click()
+    expect(page.get_by_text("comes out as it was billed")).to_be_visible()
+    # The reader's own time, and UTC on hover.
+    used_at = page.get_by_role("row", name=f"{ours.identifier}-more").locator("time")
+    expect(used_at).to_have_text("2026-04-03 02:30:00 CEST")
+    expect(used_at).to_have_attribute("title", re.compile(r"2026-04-03T00:30:00\.000000\+00:00"))
+    page.get_by_role("link", name=f"{ours.identifier}-more").click()
+    page.get_by_role("link", name="What became of it").click()
+    expect(page.get_by_text("counted", exact=True)).to_be_visible()
+    expect(page.get_by_role("cell", name="Billed.")).to_contain_text(invoice.number)
+    assert window.trouble == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_main_pages_fit_and_ask_no_stranger(
@@ -172,7 +207,11 @@ def test_main_pages_fit_and_ask_no_stranger(
         f"/admin/invoices/invoice/{ours.invoice.pk}/change/",
         f"/admin/invoices/invoice/{ours.invoice.pk}/do/finalize/",
         f"/admin/subscriptions/subscription/{ours.subscription.pk}/change/",
+        f"/admin/invoices/invoiceline/{ours.invoice.lines.get().pk}/explain/",
+        f"/admin/accounts/customer/{ours.customer.pk}/overview/",
         "/admin/usage/meterevent/",
+        "/admin/usage/meterevent/debugger/",
+        f"/admin/usage/meterevent/debugger/?q={ours.identifier}",
         "/admin/usage/usagesummary/",
         f"/admin/meters/meter/{ours.meter.pk}/change/",
         f"/admin/accounts/company/{ours.company.pk}/change/",

@@ -1,10 +1,11 @@
 """Bars are geometry: exact, and never over the top."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
-from billing_project.console.chart import HEIGHT, bars, ceiling
+from billing_project.console.chart import HEIGHT, bars, ceiling, pairs
 from core.periods import HOUR, Period
 
 START = datetime(2026, 5, 1, 22, tzinfo=UTC)
@@ -51,3 +52,18 @@ def test_a_single_event_beside_millions_is_seen() -> None:
 
     assert drawn[1].parts[0].height == 1
     assert drawn[0].parts[0].height == HEIGHT
+
+
+def test_two_rows_of_values_stand_side_by_side_on_one_scale() -> None:
+    drawn = pairs([Decimal(5), Decimal(-2), Decimal("0.001")], [Decimal(10), None, Decimal(0), Decimal(4)])
+
+    assert [(pair.x, pair.height, pair.height_before) for pair in drawn] == [
+        (0, 500, 1000),
+        (1, 0, 0),
+        # Any value at all is seen.
+        (2, 1, 0),
+        (3, 0, 400),
+    ]
+    assert (drawn[0].y, drawn[0].y_before) == (500, 0)
+    assert drawn[3].value is None
+    assert pairs([], []) == []

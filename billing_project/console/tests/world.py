@@ -81,6 +81,7 @@ from webhooks.services import create_endpoint
 START = datetime(2026, 3, 1, tzinfo=UTC)
 # The first period is over, and its invoice a draft.
 NOW = datetime(2026, 4, 1, 0, 30, tzinfo=UTC)
+NEXT_END = datetime(2026, 5, 1, tzinfo=UTC)
 USED_AT = START + timedelta(days=3, minutes=7)
 
 
@@ -117,7 +118,8 @@ def make_world(name: str) -> World:
     return world
 
 
-def _advance(clock: TestClock, to: datetime) -> None:
+def advance(clock: TestClock, to: datetime) -> None:
+    """Let a customer's time go on, with all that happens by itself until then."""
     advance_test_clock(clock=clock, target_at=to)
     run_test_clock(clock_id=clock.pk)
 
@@ -166,7 +168,7 @@ def add_rows(world: World) -> None:
         environment=environment, customer=world.customer, items=[NewItem(world.price)], now=START
     )
     # Usage cannot lie in its customer's future.
-    _advance(clock, NOW - HOUR)
+    advance(clock, NOW - HOUR)
     world.identifier = f"{world.company}-{number}"
     accept_events(
         environment=environment,
@@ -224,7 +226,7 @@ def add_rows(world: World) -> None:
         found_at=NOW,
     )
     create_endpoint(environment=environment, url="https://example.com/hooks", enabled_events=["*"], now=START)
-    _advance(clock, NOW)
+    advance(clock, NOW)
     world.invoice = Invoice.objects.get(subscription=world.subscription)
     _take_off_and_tax(world)
     mark_dirty(
@@ -294,6 +296,20 @@ def add_rows(world: World) -> None:
     )
 
 
+def bill_one_more_period(world: World, used: int) -> Invoice:
+    """Another month of the customer's, with so much usage, and the final invoice over it."""
+    world.customer.refresh_from_db()
+    clock = world.customer.test_clock
+    assert clock is not None
+    advance(clock, NOW + timedelta(days=5))
+    draft = _draft(
+        world, spell("cus", world.customer.pk), f"{world.identifier}-more", at=NOW + timedelta(days=2), value=used
+    )
+    accept_events(environment=world.environment, drafts=[draft], source="api", now=NOW, any_age=True)
+    advance(clock, NEXT_END + 2 * HOUR)
+    return Invoice.objects.get(subscription=world.subscription, period_end=NEXT_END)
+
+
 def _charge(world: World, number: int) -> None:
     """An event that waits for credit, as following the log would have charged for it."""
     paid = create_paid_meter(
@@ -331,9 +347,9 @@ def _recharge(world: World) -> None:
     )
 
 
-def _draft(world: World, customer: str, identifier: str) -> EventDraft:
-    payload = {world.meter.customer_key: customer, world.meter.value_key: "40"}
-    return EventDraft(world.meter.event_name, payload, identifier, USED_AT)
+def _draft(world: World, customer: str, identifier: str, *, at: datetime = USED_AT, value: int = 40) -> EventDraft:
+    payload = {world.meter.customer_key: customer, world.meter.value_key: str(value)}
+    return EventDraft(world.meter.event_name, payload, identifier, at)
 
 
 def member(*companies: Company, role: str = Membership.Role.ADMINISTRATOR, username: str = "member") -> User:
