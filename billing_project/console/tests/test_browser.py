@@ -175,9 +175,10 @@ def test_why_a_customer_s_bill_rose_is_found(browser: Browser, live_server: Live
     page = window.open("/admin/accounts/customer/")
 
     page.get_by_role("link", name=str(ours.customer)).click()
-    expect(page.get_by_role("row", name=invoice.number).first).to_contain_text("9.80 USD")
+    # A setup fee of 7.00 and usage of 10.00 less a tenth, both with tax, against ten cents.
+    expect(page.get_by_role("row", name=invoice.number).first).to_contain_text("17.50 USD")
     page.get_by_role("link", name=invoice.number, exact=True).first.click()
-    page.get_by_role("link", name=invoice.lines.get().description).click()
+    page.get_by_role("link", name=invoice.lines.get(price=ours.price).description).click()
     expect(page.get_by_role("row", name="because of the quantity")).to_contain_text("9.90 USD")
     expect(page.get_by_role("row", name="because of the price")).to_contain_text("0.00 USD")
     page.get_by_role("button", name="Compute it again").click()
