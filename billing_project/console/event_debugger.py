@@ -59,7 +59,12 @@ class DebuggedEvents(MeterEventAdmin):
         chosen = next((one for one in environments if str(one.pk) == request.GET.get("environment")), None)
         # No identifier has a zero byte, and PostgreSQL would not even look for one.
         term = request.GET.get("q", "").replace("\0", "").strip()
-        found = Search([chosen] if chosen else environments, chosen or _at_first(environments)).find(term)
+        viewer = Viewer.of(request)
+        found = Search(
+            [chosen] if chosen else environments,
+            chosen or _at_first(environments),
+            rejections_in=viewer.may_see("usage.view_eventrejection"),
+        ).find(term)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Event debugger"),
@@ -69,7 +74,7 @@ class DebuggedEvents(MeterEventAdmin):
             "chosen": chosen,
             "found": found,
             "is_full": len(found.rows) >= MOST_HITS,
-            "rejected": rejection_lines(Viewer.of(request), timezone.now()),
+            "rejected": rejection_lines(viewer, timezone.now()),
         }
         if len(found.rows) == 1:
             [row] = found.rows

@@ -44,10 +44,12 @@ class Search:
     """
     :ivar environments: in which to look
     :ivar at_first: whose events are shown by their time, which has an order in one environment only
+    :ivar rejections_in: where the person may see rejections
     """
 
     environments: Sequence[Environment]
     at_first: Environment | None
+    rejections_in: Sequence[UUID]
 
     def find(self, term: str) -> Findings:
         """What a person's words lead to. An identifier comes first, since it may look like anything."""
@@ -151,7 +153,8 @@ class Search:
         return _with_names(MeterEvent.objects.filter(environment__in=self.environments))
 
     def _rejections(self) -> Any:
-        rows = EventRejection.objects.filter(environment__in=self.environments)
+        allowed = [one.pk for one in self.environments if one.pk in self.rejections_in]
+        rows = EventRejection.objects.filter(environment__in=allowed)
         return rows.prefetch_related("meter", "environment__company")
 
     def _customers(self) -> Any:

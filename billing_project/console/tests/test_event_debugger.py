@@ -159,6 +159,26 @@ def test_only_the_last_of_a_window_counts_and_the_others_say_which(customer: Cus
     assert asked(client, q="next hour")["verdict"].state == "counted"
 
 
+def test_rejections_are_for_whom_their_own_pages_are(
+    meter: Meter, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in_stream(
+        environment=meter.environment,
+        drafts=[draft(meter, "cus_of_nobody", 1, timestamp=timezone.now(), identifier="lost")],
+        source="stream",
+        now=timezone.now(),
+    )
+    assert identifiers(asked(client, q="lost")) == ["lost"]
+    only = {Membership.Role.SUPPORT: frozenset({"usage.view_meterevent"})}
+    for reader in ("accounts.console.walls", "accounts.roles", "billing_project.console.start_page"):
+        monkeypatch.setattr(f"{reader}.GRANTS", only)
+
+    context = asked(client, q="lost")
+
+    assert identifiers(context) == []
+    assert context["rejected"] is None
+
+
 def test_nothing_of_another_company_is_found(customer: Customer, meter: Meter, client: Client) -> None:
     theirs = CustomerFactory.create(name="Secret Ltd", email="secret@example.com")
     their_meter = MeteredPriceFactory.create(environment=theirs.environment).meter
