@@ -15,7 +15,7 @@ from subscriptions.services.coupons import (
 from subscriptions.services.discounts import NewDiscount, Purchase, set_customer_discount, set_discounts
 from subscriptions.services.items import MAX_ITEMS, AddedItem, NewItem, check_added_items, check_collection
 from subscriptions.services.lifecycle import create_subscription, end_subscription
-from subscriptions.services.prices import NewTier, create_price, delete_plan, update_price
+from subscriptions.services.prices import NewTier, create_price, delete_price, update_price
 from subscriptions.services.products import create_product, delete_product, update_product
 from subscriptions.services.schedules import (
     NewPhase,
@@ -71,7 +71,7 @@ __all__ = [
     "create_tax_rate",
     "current_period",
     "delete_coupon",
-    "delete_plan",
+    "delete_price",
     "delete_product",
     "end_subscription",
     "new_schedule",

@@ -217,8 +217,8 @@ def update_price(
 
 
 @transaction.atomic
-def delete_plan(*, price: Price, now: datetime) -> None:
-    """Close a recurring price for good: it is found no more. Subscriptions that use it go on as they are.
+def delete_price(*, price: Price, now: datetime) -> None:
+    """Close a price for good: it is found no more. Subscriptions that use it go on as they are.
 
     :raises NotFound: if that was done before
     :raises DefaultPriceInUse: if it is its product's default

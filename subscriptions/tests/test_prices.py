@@ -121,11 +121,11 @@ def test_a_plan_has_an_id_of_its_own_while_it_is_there(product: Product) -> None
         create(product, unit_amount=ONE, is_plan=True, slug="gold")
     assert Price.objects.get() == plan
 
-    services.delete_plan(price=plan, now=NOW)
+    services.delete_price(price=plan, now=NOW)
     plan.refresh_from_db()
     assert (plan.active, plan.deleted_at) == (False, NOW)
     with pytest.raises(NotFound):
-        services.delete_plan(price=plan, now=NOW)
+        services.delete_price(price=plan, now=NOW)
     with pytest.raises(NotFound):
         services.update_price(price=plan, now=NOW, active=True)
     assert create(product, unit_amount=ONE, is_plan=True, slug="gold") != plan
@@ -136,7 +136,7 @@ def test_a_product_goes_with_its_deleted_plans_unless_they_were_used(product: Pr
     with pytest.raises(ProductHasPrices):
         services.delete_product(product=product, now=NOW)
     subscribed(product.environment, plan)
-    services.delete_plan(price=plan, now=NOW)
+    services.delete_price(price=plan, now=NOW)
 
     with pytest.raises(ProductHasPrices):
         services.delete_product(product=product, now=NOW)
@@ -144,7 +144,7 @@ def test_a_product_goes_with_its_deleted_plans_unless_they_were_used(product: Pr
 
     other = ProductFactory.create(environment=product.environment)
     unused = create(other, tiers_mode="volume", tiers=[LAST], is_plan=True)
-    services.delete_plan(price=unused, now=NOW)
+    services.delete_price(price=unused, now=NOW)
     services.delete_product(product=other, now=NOW)
     assert Product.objects.get() == product
     assert Price.objects.get() == plan
@@ -167,7 +167,7 @@ def test_a_default_price_is_one_of_the_product_s_own_and_stays_open(product: Pro
     with pytest.raises(DefaultPriceInUse):
         services.update_price(price=price, now=NOW, active=False)
     with pytest.raises(DefaultPriceInUse):
-        services.delete_plan(price=price, now=NOW)
+        services.delete_price(price=price, now=NOW)
     price.refresh_from_db()
     assert price.active
     services.update_product(product=product, now=NOW, default_price=None)

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from accounts.models import Customer, Environment, Scope
 from billing_project.api.paymentkit.customers import CustomerShape, find_customer, id_of_customer, shape_of_customer
 from billing_project.api.paymentkit.payment_currencies import PaymentCurrency, id_of_money, money_of, shape_of_money
-from billing_project.api.paymentkit.prices import PriceShape, id_of_price, prices_of, shape_of_price
+from billing_project.api.paymentkit.prices import PriceShape, id_of_price, shape_of_price, with_prices
 from billing_project.api.paymentkit.subscriptions import shape_of_subscription, subscriptions_of
 from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
 from billing_project.api.paymentkit.wire import (
@@ -117,7 +117,7 @@ def invoices_of(environment: Environment) -> QuerySet[Invoice]:
     return (
         Invoice.objects.of(environment)
         .select_related("customer__test_clock", "hosted_link", "environment__company")
-        .prefetch_related(Prefetch("lines", lines.prefetch_related(Prefetch("price", prices_of(environment)))))
+        .prefetch_related(Prefetch("lines", lines.prefetch_related(with_prices(environment))))
     )
 
 

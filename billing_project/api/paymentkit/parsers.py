@@ -100,6 +100,7 @@ class Fields:
         return value
 
     def is_word(self, name: str, word: str) -> bool:
+        """Whether a value of several kinds is this word."""
         return bool(self._values.get(name) == word)
 
     def choices(self, name: str, among: Collection[str]) -> list[str]:

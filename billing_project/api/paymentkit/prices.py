@@ -1,6 +1,7 @@
 """/prices: by id or by lookup key, in money. What Stripe's door calls a price or a plan is one here, and the other way round."""
 
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, TypeVar
 
@@ -114,9 +115,9 @@ def prices_of(environment: Environment) -> QuerySet[Price]:
     )
 
 
-def with_prices(environment: Environment, lookup: str = "price") -> "Prefetch[str]":
-    """What brings rows the prices that they point at."""
-    return Prefetch(lookup, prices_of(environment))
+def with_prices(environment: Environment) -> "Prefetch[str]":
+    """What brings rows the prices that they point at, deleted ones among them."""
+    return Prefetch("price", prices_of(environment))
 
 
 def id_of_price(price: Price) -> str:
@@ -267,7 +268,7 @@ class PriceViewSet(PaymentKitViewSet):
 
     def create(self, request: Request) -> HttpResponse:
         product = named_product(self.environment, self.body.text("product_id", required=True))
-        return self._answer(self.row(id_of_price(new_price(self.body, self.environment, product, self))))
+        return self._answer(self.row(id_of_price(new_price(self.body, product, now=self.now))))
 
     def retrieve(self, request: Request, pk: str) -> HttpResponse:
         return self._answer(self.row(pk))
@@ -287,7 +288,7 @@ class PriceViewSet(PaymentKitViewSet):
     def destroy(self, request: Request, pk: str) -> HttpResponse:
         """It is found no more. Subscriptions that have it go on."""
         price = self.row(pk)
-        services.delete_plan(price=price, now=self.now)
+        services.delete_price(price=price, now=self.now)
         price.active, price.lookup_key = False, ""
         return self._answer(price)
 
@@ -311,10 +312,14 @@ class PriceViewSet(PaymentKitViewSet):
         return json_response(shape_of_price(price, livemode=self.environment.is_live))
 
 
-def new_price(said: Fields, environment: Environment, product: Product, view: PaymentKitViewSet) -> Price:
+def new_price(said: Fields, product: Product, *, now: datetime) -> Price:
     """Make the price that is described."""
     return services.create_price(
-        environment=environment, product=product, now=view.now, **terms_of(said, environment), **labels_of(said)
+        environment=product.environment,
+        product=product,
+        now=now,
+        **terms_of(said, product.environment),
+        **labels_of(said),
     )
 
 

@@ -84,7 +84,7 @@ class ProductViewSet(PaymentKitViewSet):
             environment=self.environment, now=self.now, metadata=said.texts("metadata"), **fields
         )
         terms = said.inners("prices", most=_MOST_PRICES)
-        prices = [new_price(entry, self.environment, product, self) for entry in terms]
+        prices = [new_price(entry, product, now=self.now) for entry in terms]
         if prices and prices[0].active:
             services.update_product(product=product, now=self.now, default_price=prices[0])
         return self._again(product)

@@ -25,7 +25,7 @@ from billing_project.api.paymentkit.payment_currencies import (
     named_money,
     shape_of_money,
 )
-from billing_project.api.paymentkit.prices import PriceShape, id_of_price, named_price, prices_of, shape_of_price
+from billing_project.api.paymentkit.prices import PriceShape, id_of_price, named_price, shape_of_price, with_prices
 from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
 from billing_project.api.paymentkit.wire import (
     Instant,
@@ -109,7 +109,7 @@ class SubscriptionShape(Shape, frozen=True):
 def items_of(environment: Environment) -> QuerySet[SubscriptionItem]:
     """With all that their shape shows."""
     return SubscriptionItem.objects.present().filter(environment=environment).prefetch_related(
-        Prefetch("price", prices_of(environment))
+        with_prices(environment)
     )  # fmt: skip
 
 

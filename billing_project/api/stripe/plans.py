@@ -118,5 +118,5 @@ class PlanViewSet(StripeViewSet[Price]):
     def destroy(self, request: Request, pk: str) -> Response:
         self.validated(RetrieveParams)
         plan = self.row(pk)
-        services.delete_plan(price=plan, now=self.now)
+        services.delete_price(price=plan, now=self.now)
         return Response({"id": PLAN.id_of(plan), "object": "plan", "deleted": True})
