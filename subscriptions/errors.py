@@ -265,6 +265,13 @@ class TooManySubscriptions(BillingError):
         super().__init__(f"A customer on a test clock has at most {limit} subscriptions.")
 
 
+class PendingIntervalInvalid(BillingError):
+    """What waits is invoiced every day at most, and once a year at least."""
+
+    def __init__(self, interval: str, count: int) -> None:
+        super().__init__(f"Pending items are invoiced every 1 day to 1 year, not every {count} {interval}.")
+
+
 class AnchorInTrial(BillingError):
     """Boundaries are counted from the trial's end, whenever that is."""
 

@@ -25,6 +25,7 @@ class Sleeper(Protocol):
     pause_resumes_at: datetime | None
     phase_ends_at: datetime | None
     trial_warns_at: datetime | None
+    pending_invoice_at: datetime | None
 
 
 def next_wake(subscription: Sleeper, period_end: datetime) -> datetime | None:
@@ -47,4 +48,5 @@ def next_wake(subscription: Sleeper, period_end: datetime) -> datetime | None:
         if status == Status.TRIALING:
             instants += [subscription.trial_warns_at]
         instants += [subscription.phase_ends_at, subscription.pause_resumes_at, period_end]
+        instants += [subscription.pending_invoice_at]
     return min((instant for instant in instants if instant is not None), default=None)

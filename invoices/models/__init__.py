@@ -25,7 +25,14 @@ from invoices.models.links import HostedLink
 from invoices.models.mails import InvoiceMail, InvoiceMailQuerySet
 from invoices.models.payments import Payment, PaymentQuerySet
 from invoices.models.recharges import AutoRecharge, AutoRechargeQuerySet, Recharge, RechargeQuerySet
-from invoices.models.reductions import InvoiceDiscount, LineDiscount, LineTax
+from invoices.models.reductions import (
+    InvoiceDiscount,
+    InvoiceTaxRate,
+    ItemDiscount,
+    ItemTaxRate,
+    LineDiscount,
+    LineTax,
+)
 from invoices.models.verifications import InvoiceVerification, InvoiceVerificationQuerySet
 
 __all__ = [
@@ -52,8 +59,11 @@ __all__ = [
     "InvoiceMailQuerySet",
     "InvoiceNumbering",
     "InvoiceQuerySet",
+    "InvoiceTaxRate",
     "InvoiceVerification",
     "InvoiceVerificationQuerySet",
+    "ItemDiscount",
+    "ItemTaxRate",
     "LineDiscount",
     "LineTax",
     "Payment",

@@ -6,6 +6,7 @@ from django.db.models import CheckConstraint, Q, UniqueConstraint
 from accounts.models import Environment
 from core.ids import new_id
 from invoices.models.documents import Invoice, InvoiceLine
+from invoices.models.items import InvoiceItem
 from subscriptions.models import Discount, TaxRate
 
 
@@ -26,6 +27,57 @@ class InvoiceDiscount(models.Model):
 
     def __str__(self) -> str:
         return str(self.discount)
+
+
+class InvoiceTaxRate(models.Model):
+    """A rate that is asked for what is on an invoice and has none of its own."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="default_tax_rates")
+    tax_rate = models.ForeignKey(TaxRate, on_delete=models.PROTECT, related_name="+")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [UniqueConstraint(fields=["environment", "invoice", "tax_rate"], name="invoice_tax_rate_once")]
+
+    def __str__(self) -> str:
+        return str(self.tax_rate)
+
+
+class ItemDiscount(models.Model):
+    """A discount that an invoice item has of its own."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    item = models.ForeignKey(InvoiceItem, on_delete=models.CASCADE, related_name="discounts")
+    discount = models.ForeignKey(Discount, on_delete=models.PROTECT, related_name="invoice_items")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [UniqueConstraint(fields=["environment", "item", "discount"], name="item_discount_once")]
+
+    def __str__(self) -> str:
+        return str(self.discount)
+
+
+class ItemTaxRate(models.Model):
+    """A rate that is asked for an invoice item, instead of those of its invoice."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    item = models.ForeignKey(InvoiceItem, on_delete=models.CASCADE, related_name="tax_rates")
+    tax_rate = models.ForeignKey(TaxRate, on_delete=models.PROTECT, related_name="+")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [UniqueConstraint(fields=["environment", "item", "tax_rate"], name="item_tax_rate_once")]
+
+    def __str__(self) -> str:
+        return str(self.tax_rate)
 
 
 class LineDiscount(models.Model):

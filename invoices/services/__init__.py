@@ -65,6 +65,7 @@ from invoices.services.subscribing import (
 from invoices.services.sweeping import CHUNK, Swept
 from invoices.services.timing import (
     cancel_later,
+    change_pending_interval,
     change_trial_end,
     collect_again,
     pause_collection,
@@ -101,6 +102,7 @@ __all__ = [
     "cancel_later",
     "cancel_schedule",
     "cancel_subscription",
+    "change_pending_interval",
     "change_terms",
     "change_trial_end",
     "close_due_periods",

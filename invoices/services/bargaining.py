@@ -9,7 +9,7 @@ from django.db import transaction
 from accounts.clocks import hold_clock
 from core.errors import NotFound
 from invoices.drafting import first_charges, make_lines
-from invoices.models import Invoice
+from invoices.services.agreeing import is_first_purchase
 from invoices.services.closing import subscriptions_with_items
 from subscriptions.errors import SubscriptionEnded
 from subscriptions.models import Subscription, SubscriptionItem, TaxRate
@@ -97,9 +97,8 @@ def purchase_of(subscription: Subscription, now: datetime) -> Purchase:
     """What a promotion code is held against: what the licensed items cost that a subscription has."""
     # Licensed items alone: they ask for no usage.
     lines = make_lines(first_charges(subscription), {}, read_at=now)
-    billed_before = Invoice.objects.filter(customer=subscription.customer_id).exclude(status=Invoice.Status.VOID)
     return Purchase(
         currency=subscription.currency,
         amount=sum(line.amount for line in lines),
-        is_first=not billed_before.exists(),
+        is_first=is_first_purchase(subscription.customer_id),
     )

@@ -14,6 +14,7 @@ from invoices.services.bargaining import give_terms
 from invoices.services.billing import bill_at_once
 from invoices.services.closing import subscriptions_with_items
 from subscriptions.anchors import AnchorConfig
+from subscriptions.intervals import Every
 from subscriptions.models import Subscription, SubscriptionSchedule, TaxRate
 from subscriptions.services import AddedItem, NewDiscount, NewItem, become, create_subscription, store
 from subscriptions.statuses import Status
@@ -38,6 +39,7 @@ class SubscriptionTerms(TypedDict, total=False):
     incomplete: bool
     description: str
     metadata: MetadataChange | None
+    pending_every: Every | None
     schedule: SubscriptionSchedule | None
     phase_ends_at: datetime | None
 

@@ -8,7 +8,7 @@ from core.periods import Period
 from invoices.drafting import Charge, make_invoice, make_lines, usage_charges
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
-from invoices.reducing import read_billed, read_terms, reduce, store_reduced
+from invoices.reducing import read_terms, reduce_by, store_reduced
 from invoices.services.closing import subscriptions_with_items
 from invoices.services.finalizing import issue
 from invoices.services.waiting import put_onto_invoices, take_waiting_items
@@ -72,14 +72,8 @@ def bill_at_once(
     invoice = make_invoice(
         subscription, lines, period=period, billing_reason=billing_reason, created_at=now, finalizes_at=now
     )
-    terms = read_terms(subscription.environment_id, [subscription], lock=True)
-    reduced = reduce(
-        invoice,
-        lines,
-        discounts=terms.discounts_of(subscription, now),
-        tax_rates_of=terms.tax_rates_of,
-        billed=read_billed(lines),
-    )
+    terms = read_terms(subscription.environment_id, [subscription], lock=True, items=items)
+    reduced = reduce_by(terms, invoice, lines, discounts=terms.discounts_of(subscription, now))
     invoice.save(force_insert=True)
     for item in items:
         item.invoice = invoice

@@ -1,6 +1,7 @@
 """The billing run: periods that are over become draft invoices."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 from django.db.models import F, Prefetch, prefetch_related_objects
 
 from accounts.models import Company, Customer
+from core.periods import Period
 from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.items import make_item_lines
-from invoices.models import Invoice, InvoiceLine
+from invoices.models import Invoice, InvoiceItem, InvoiceLine
 from invoices.reducing import read_terms, reduce_all, store_reduced
-from invoices.services.waiting import put_onto_invoices, take_waiting_items
+from invoices.services.waiting import put_onto_invoices, take_waiting_items, take_waiting_items_of_subscriptions
 from invoices.true_ups import REACH, due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import ItemTerm, Subscription, SubscriptionItem, SubscriptionQuerySet
 from subscriptions.services import advance_subscriptions, current_period
@@ -62,12 +64,9 @@ def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> No
     """
     charges = {subscription.pk: cycle_charges(subscription) for subscription in subscriptions}
     environment_id = subscriptions[0].environment_id
-    company = Company.objects.get(environments=environment_id)
     answers, true_ups = read_all_usage(environment_id, charges, due_true_ups(subscriptions))
     waiting = take_waiting_items(environment_id, subscriptions)
-    invoices: list[Invoice] = []
-    lines: list[InvoiceLine] = []
-    of_invoice: list[tuple[Subscription, Invoice, list[InvoiceLine]]] = []
+    drafts: list[_Draft] = []
     for subscription in subscriptions:
         made = make_lines(charges[subscription.pk], answers, read_at=now)
         made += make_true_up_lines(true_ups.get(subscription.pk, ()), answers, others=made, read_at=now)
@@ -75,23 +74,67 @@ def close_periods(subscriptions: Sequence[Subscription], *, now: datetime) -> No
         made += make_item_lines(items, start=len(made))
         # With licensed items only, a last period was paid in advance: nothing is left to bill.
         if made:
-            invoice = make_invoice(
-                subscription,
-                made,
-                period=current_period(subscription),
-                billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE,
-                created_at=now,
-                finalizes_at=now + grace_of(subscription.customer, company),
-            )
-            invoices.append(invoice)
-            lines.extend(made)
-            for item in items:
-                item.invoice = invoice
-            of_invoice.append((subscription, invoice, made))
-    reduced = reduce_all(of_invoice, read_terms(environment_id, subscriptions, lock=True))
+            drafts.append(_Draft(subscription, made, items, current_period(subscription)))
+    _store(drafts, billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE, now=now)
+    advance_subscriptions(subscriptions=subscriptions)
+
+
+def invoice_what_waits(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
+    """Draft an invoice of what waits for each subscription, where something does. What waits for its customer goes on waiting.
+
+    The caller holds their locks, in one environment. The drafts become final after the grace.
+    """
+    waiting = take_waiting_items_of_subscriptions(subscriptions[0].environment_id, subscriptions)
+    drafts = []
+    for subscription in subscriptions:
+        items = waiting.get(subscription.pk, [])
+        if items:
+            start = current_period(subscription).start
+            lines = make_item_lines(items, start=0)
+            drafts.append(_Draft(subscription, lines, items, Period(min(start, now), now)))
+    if drafts:
+        _store(drafts, billing_reason=Invoice.BillingReason.SUBSCRIPTION_UPDATE, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What is to be an invoice.
+
+    :ivar items: what waited for it, and is among the lines
+    """
+
+    subscription: Subscription
+    lines: list[InvoiceLine]
+    items: list[InvoiceItem]
+    period: Period
+
+
+def _store(drafts: Sequence[_Draft], *, billing_reason: str, now: datetime) -> None:
+    """Store drafts of one environment, in as many statements however many they are."""
+    if not drafts:
+        return
+    subscriptions = [draft.subscription for draft in drafts]
+    environment_id = subscriptions[0].environment_id
+    company = Company.objects.get(environments=environment_id)
+    invoices = []
+    for draft in drafts:
+        invoice = make_invoice(
+            draft.subscription,
+            draft.lines,
+            period=draft.period,
+            billing_reason=billing_reason,
+            created_at=now,
+            finalizes_at=now + grace_of(draft.subscription.customer, company),
+        )
+        invoices.append(invoice)
+        for item in draft.items:
+            item.invoice = invoice
+    taken = list(chain.from_iterable(draft.items for draft in drafts))
+    terms = read_terms(environment_id, subscriptions, lock=True, items=taken)
+    of_invoice = [(draft.subscription, invoice, draft.lines) for draft, invoice in zip(drafts, invoices, strict=True)]
+    reduced = reduce_all(of_invoice, terms)
     Invoice.objects.bulk_create(invoices)
-    put_onto_invoices(chain.from_iterable(waiting.values()))
-    InvoiceLine.objects.bulk_create(lines)
+    put_onto_invoices(taken)
+    InvoiceLine.objects.bulk_create(chain.from_iterable(draft.lines for draft in drafts))
     store_reduced(reduced, now=now)
     record(Kind.INVOICE_CREATED, rows=invoices, now=now)
-    advance_subscriptions(subscriptions=subscriptions)

@@ -26,10 +26,11 @@ from invoices.errors import (
 )
 from invoices.items import Cost, copy_to_line, make_item_lines
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
-from invoices.reducing import read_terms
+from invoices.services.agreeing import asked_of, give_item_terms
 from invoices.services.finalizing import add_up_again, lock_invoice
 from subscriptions.errors import CurrencyUnknown, SubscriptionEnded
-from subscriptions.models import Price, Subscription
+from subscriptions.models import Discount, Price, Subscription, TaxRate
+from subscriptions.services import NewDiscount
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
 
@@ -38,6 +39,8 @@ class ItemTerms(TypedDict, total=False):
     """What an invoice item costs: a sum, or units at a price or at so much each; and what else is said of it.
 
     ``amount`` and ``unit_amount`` are minor units; below zero they are given back. ``quantity`` is 1 if not given.
+    ``discounts`` are for it alone, and come before those of its invoice, which take nothing off what is not discountable:
+    what gives something back, unless it is said to be. ``tax_rates`` stand instead of its invoice's; with none, these do.
     """
 
     amount: int
@@ -47,6 +50,8 @@ class ItemTerms(TypedDict, total=False):
     description: str
     period: Period
     is_discountable: bool
+    discounts: Sequence[NewDiscount]
+    tax_rates: Sequence[TaxRate]
     metadata: MetadataChange | None
 
 
@@ -77,6 +82,7 @@ def create_invoice_item(
     :raises ItemPriceRefused: if the price is recurring or inactive
     :raises AmountTooLarge: if an amount is beyond what an invoice can hold
     :raises TooManyMetadataKeys: if the metadata has more than 50 keys
+    :raises BillingError: whatever :func:`give_item_terms` refuses
     """
     if customer.environment_id != environment.pk:
         raise NotFound("customer", str(customer.pk))
@@ -96,14 +102,15 @@ def create_invoice_item(
         invoice=draft,
         currency=item_currency,
         metadata=(terms.get("metadata") or MetadataChange()).applied_to({}),
-        is_discountable=terms.get("is_discountable", True),
         period_start=now,
         period_end=now,
         created_at=now,
     )
     _check_company(item, subscription, draft)
     _write_terms(item, terms)
+    item.is_discountable = terms.get("is_discountable", item.amount >= 0)
     item.save(force_insert=True)
+    give_item_terms(item, discounts=terms.get("discounts"), tax_rates=terms.get("tax_rates"), now=now)
     record(Kind.INVOICE_ITEM_CREATED, rows=[item], now=now)
     if draft is not None:
         with _retold(draft, now):
@@ -121,6 +128,7 @@ def update_invoice_item(*, item: InvoiceItem, now: datetime, **terms: Unpack[Ite
     :raises ItemOnFinalInvoice: if its invoice is final
     :raises ProrationNotEditable: if what a proration comes to were to be changed
     :raises ItemPriceRefused: :raises AmountTooLarge: :raises TooManyMetadataKeys: as when it is made
+    :raises BillingError: whatever :func:`give_item_terms` refuses
     """
     hold_clock(item.customer, now=now)
     item, draft = _locked_item(item)
@@ -137,11 +145,14 @@ def update_invoice_item(*, item: InvoiceItem, now: datetime, **terms: Unpack[Ite
             terms["unit_amount"] = item.unit_amount
     _write_terms(item, terms)
     item.save()
+    give_item_terms(item, discounts=terms.get("discounts"), tax_rates=terms.get("tax_rates"), now=now)
     if draft is not None:
         with _retold(draft, now):
-            for line in InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item):
+            lines = list(InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item))
+            for line in lines:
+                line.invoice_item = item
                 copy_to_line(item, line).save()
-            add_up_again(draft)
+            add_up_again(draft, asked=asked_of(draft, lines) if "tax_rates" in terms else {})
     return item
 
 
@@ -157,6 +168,7 @@ def remove_invoice_item(*, item: InvoiceItem, now: datetime) -> InvoiceItem:
     record(Kind.INVOICE_ITEM_DELETED, rows=[item], now=now)
     item.removed_at, item.invoice = now, None
     item.save(update_fields=["removed_at", "invoice"])
+    Discount.objects.filter(invoice_items__item=item).exclude(bound_to="").update(removed_at=now)
     if draft is not None:
         with _retold(draft, now):
             InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item).delete()
@@ -178,9 +190,7 @@ def _put_onto(draft: Invoice, items: Sequence[InvoiceItem]) -> None:
     for line in lines:
         line.invoice = draft
     InvoiceLine.objects.bulk_create(lines)
-    subscriptions = [] if draft.subscription is None else [draft.subscription]
-    terms = read_terms(draft.environment_id, subscriptions, lock=False, customer_id=draft.customer_id)
-    add_up_again(draft, asked={line.pk: terms.tax_rates_of(line) for line in lines})
+    add_up_again(draft, asked=asked_of(draft, lines))
 
 
 def _check_company(item: InvoiceItem, subscription: Subscription | None, draft: Invoice | None) -> None:

@@ -15,13 +15,20 @@ from core.money import CURRENCIES
 from invoices.errors import InvoiceNotDeletable, InvoiceNotDraft, ItemCustomerMismatch
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
-from invoices.reducing import Reduced, read_billed, read_terms, reduce, store_reduced
+from invoices.reducing import Reduced, read_terms, reduce_by, store_reduced
+from invoices.services.agreeing import (
+    asked_of,
+    bind_to_invoice,
+    change_discounts_of_invoice,
+    change_tax_rates_of_invoice,
+    give_back_discounts,
+)
 from invoices.services.closing import grace_of
-from invoices.services.finalizing import lock_invoice
+from invoices.services.finalizing import add_up_again, lock_invoice
 from invoices.services.waiting import put_onto_invoices, take_waiting_items_of_customer
 from subscriptions.errors import CurrencyUnknown
-from subscriptions.models import Coupon, Discount, Subscription
-from subscriptions.services import check_collection
+from subscriptions.models import Coupon, Discount, Subscription, TaxRate
+from subscriptions.services import NewDiscount, check_collection, checked_tax_rates
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
 
@@ -38,11 +45,16 @@ class InvoiceWords(TypedDict, total=False):
 
 
 class DraftTerms(TypedDict, total=False):
-    """How a draft is to be collected, and whether it becomes final by itself."""
+    """How a draft is to be collected, whether it becomes final by itself, and what it stands under.
+
+    ``discounts`` are for this invoice alone; ``tax_rates`` are asked for what has none of its own.
+    """
 
     collection_method: str
     days_until_due: int | None
     finalizes_itself: bool
+    discounts: Sequence[NewDiscount]
+    tax_rates: Sequence[TaxRate]
 
 
 def currency_of(customer: Customer, *, subscription: Subscription | None = None) -> str:
@@ -73,6 +85,8 @@ def create_invoice(
     collection_method: str = Subscription.CollectionMethod.CHARGE_AUTOMATICALLY,
     days_until_due: int | None = None,
     finalizes_itself: bool = False,
+    discounts: Sequence[NewDiscount] | None = None,
+    tax_rates: Sequence[TaxRate] | None = None,
     **words: Unpack[InvoiceWords],
 ) -> Invoice:
     """Draft an invoice by hand. Items can be put onto it as long as it is a draft.
@@ -81,12 +95,15 @@ def create_invoice(
     :param subscription: the invoice is this one's, and takes only items that wait for it
     :param takes_waiting_items: put what waits for the customer in this currency onto it
     :param finalizes_itself: after an hour, as those of a billing run
+    :param discounts: for this invoice alone, instead of what its customer or its subscription has; None: that
+    :param tax_rates: asked for what has none of its own, instead of what its customer or its subscription asks; None: that
     :raises NotFound: if customer or subscription are not the environment's
     :raises CustomerDeleted: if the customer was deleted
     :raises ItemCustomerMismatch: if the subscription is another customer's
     :raises DaysUntilDueMissing: :raises DaysUntilDueNotAllowed: if they do not fit the collection method
     :raises AmountTooLarge: if the total is beyond what an invoice can hold
     :raises TooManyMetadataKeys: if the metadata has more than 50 keys
+    :raises BillingError: whatever :func:`bind_discounts` and :func:`checked_tax_rates` refuse
     """
     if customer.environment_id != environment.pk:
         raise NotFound("customer", str(customer.pk))
@@ -120,7 +137,7 @@ def create_invoice(
     lines = make_item_lines(items, start=0)
     for line in lines:
         line.invoice = invoice
-    reduced = _reduce(invoice, lines)
+    reduced = _reduce(invoice, items, lines, discounts, tax_rates)
     invoice.save(force_insert=True)
     for item in items:
         item.invoice = invoice
@@ -131,21 +148,35 @@ def create_invoice(
     return invoice
 
 
-def _reduce(invoice: Invoice, lines: Sequence[InvoiceLine]) -> Reduced:
-    """Have an invoice stand under the discounts and taxes of its customer, or of its subscription."""
+def _reduce(
+    invoice: Invoice,
+    items: Sequence[InvoiceItem],
+    lines: Sequence[InvoiceLine],
+    given: Sequence[NewDiscount] | None,
+    tax_rates: Sequence[TaxRate] | None,
+) -> Reduced:
+    """Have an invoice stand under what was given to it, or else the discounts and taxes of its customer or subscription."""
     subscription, now = invoice.subscription, invoice.created_at
     subscriptions = [] if subscription is None else [subscription]
-    terms = read_terms(invoice.environment_id, subscriptions, lock=True, customer_id=invoice.customer_id)
+    terms = read_terms(invoice.environment_id, subscriptions, lock=True, customer_id=invoice.customer_id, items=items)
+    if tax_rates is not None:
+        terms.asked_by_default = checked_tax_rates(tax_rates, invoice.environment_id, before=())
     if subscription is None:
         discounts = terms.discounts_of_customer(invoice.customer_id, now)
     else:
         discounts = terms.discounts_of(subscription, now)
-    reduced = reduce(invoice, lines, discounts=discounts, tax_rates_of=terms.tax_rates_of, billed=read_billed(lines))
+    if given is not None:
+        of_items = [one for one in discounts if one.is_of_item]
+        mine = [one for one in discounts if not one.is_of_item]
+        discounts = [*of_items, *bind_to_invoice(invoice, given, present=mine, lines=lines, now=now)]
+    reduced = reduce_by(terms, invoice, lines, discounts=discounts)
     # What is for once waits for an invoice that it takes something off, and cannot wait on several drafts.
     reduced.discounts = [
         row
         for row in reduced.discounts
-        if row.discount.coupon.duration != Coupon.Duration.ONCE or row.discount in reduced.used_up
+        if row.discount.bound_to
+        or row.discount.coupon.duration != Coupon.Duration.ONCE
+        or row.discount in reduced.used_up
     ]
     return reduced
 
@@ -160,6 +191,7 @@ def update_invoice(
     :raises InvoiceNotDraft: if the invoice is final, and more than words were to be changed
     :raises DaysUntilDueMissing: :raises DaysUntilDueNotAllowed: if they would not fit the collection method
     :raises TooManyMetadataKeys: if the metadata would have more than 50 keys
+    :raises BillingError: whatever :func:`bind_discounts` and :func:`checked_tax_rates` refuse
     """
     hold_clock(invoice.customer, now=now)
     invoice = lock_invoice(invoice)
@@ -195,21 +227,11 @@ def delete_draft(*, invoice: Invoice, now: datetime) -> None:
     if invoice.status != Invoice.Status.DRAFT or invoice.subscription_id is not None:
         raise InvoiceNotDeletable
     record(Kind.INVOICE_DELETED, rows=[invoice], now=now)
-    _give_back_discount(invoice)
+    give_back_discounts(invoice, [row.discount for row in invoice.discounts.select_related("discount")])
+    Discount.objects.filter(invoices__invoice=invoice).exclude(bound_to="").update(removed_at=now)
     invoice.lines.all().delete()
     InvoiceItem.objects.filter(environment=invoice.environment_id, invoice=invoice).update(invoice=None)
     invoice.delete()
-
-
-def _give_back_discount(invoice: Invoice) -> None:
-    """Have a discount that is for once, and that the draft had used up, take something off the next invoice instead."""
-    general = Discount.objects.filter(
-        environment=invoice.environment_id, customer=invoice.customer_id, subscription=None, subscription_item=None
-    )
-    # Another may have taken its place meanwhile: there is one at a time.
-    if not general.in_place().exists():
-        used_up = general.filter(invoices__invoice=invoice, used_at__isnull=False, removed_at__isnull=True)
-        used_up.update(used_at=None)
 
 
 def _write_words(invoice: Invoice, words: InvoiceWords) -> None:
@@ -230,3 +252,11 @@ def _write_terms(invoice: Invoice, terms: DraftTerms, now: datetime) -> None:
     if "finalizes_itself" in terms:
         grace = grace_of(invoice.customer, invoice.environment.company)
         invoice.finalizes_at = (invoice.finalizes_at or now + grace) if terms["finalizes_itself"] else None
+    if "discounts" in terms:
+        change_discounts_of_invoice(invoice, terms["discounts"], now=now)
+    lines: list[InvoiceLine] = []
+    if "tax_rates" in terms:
+        change_tax_rates_of_invoice(invoice, terms["tax_rates"])
+        lines = list(invoice.lines.select_related("invoice_item"))
+    if terms.keys() & {"discounts", "tax_rates"}:
+        add_up_again(invoice, asked=asked_of(invoice, lines))

@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
+from django.db.models import prefetch_related_objects
+
 from accounts.models import Customer, Environment
 from core.errors import NotFound
 from credits.applying import Share
@@ -13,7 +15,7 @@ from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.errors import NoUpcomingInvoice
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
-from invoices.reducing import Reduced, read_billed, read_terms, reduce
+from invoices.reducing import Reduced, read_terms, reduce_by
 from invoices.services.balances import show_balance
 from invoices.services.closing import subscriptions_with_items
 from invoices.services.crediting import preview_payment_by_credit
@@ -73,15 +75,9 @@ def preview_invoice(
         billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE,
         created_at=now,
     )
-    terms = read_terms(environment.pk, [found], lock=False)
-    reduced_by = partial(
-        reduce,
-        invoice,
-        lines,
-        discounts=terms.discounts_of(found, invoice.period_end),
-        tax_rates_of=terms.tax_rates_of,
-        billed=read_billed(lines),
-    )
+    terms = read_terms(environment.pk, [found], lock=False, items=items)
+    prefetch_related_objects(items, "discounts__discount__coupon")
+    reduced_by = partial(reduce_by, terms, invoice, lines, discounts=terms.discounts_of(found, invoice.period_end))
     reduced = reduced_by()
     shares = preview_payment_by_credit(invoice, lines, reduced.taken_off(), now=now)
     if shares:

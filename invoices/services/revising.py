@@ -1,12 +1,21 @@
 """An invoice that was wrong is voided, and a draft that can be corrected takes its place; each says which the other is."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
 
 from invoices.drafting import add_up
 from invoices.items import make_item_lines
-from invoices.models import Invoice, InvoiceDiscount, InvoiceItem, InvoiceLine, LineTax
+from invoices.models import (
+    Invoice,
+    InvoiceDiscount,
+    InvoiceItem,
+    InvoiceLine,
+    InvoiceTaxRate,
+    ItemDiscount,
+    ItemTaxRate,
+)
 from invoices.reducing import TOTALS, reduce_again
 from invoices.services.collecting import void_invoice
 from webhooks.kinds import Kind
@@ -44,7 +53,11 @@ def reissue_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
         metadata=original.metadata,
         created_at=now,
     )
-    old = list(original.lines.select_related("price").prefetch_related("taxes").order_by("position"))
+    old = list(
+        original.lines.select_related("price")
+        .prefetch_related("taxes__tax_rate", "discounts__discount")
+        .order_by("position")
+    )
     items = [_as_item(line, draft, now) for line in old]
     lines = make_item_lines(items, start=0)
     for line in lines:
@@ -53,21 +66,43 @@ def reissue_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     draft.save(force_insert=True)
     InvoiceItem.objects.bulk_create(items)
     InvoiceLine.objects.bulk_create(lines)
-    InvoiceDiscount.objects.bulk_create(
-        InvoiceDiscount(
-            environment=draft.environment, invoice=draft, discount_id=row.discount_id, position=row.position
-        )
-        for row in original.discounts.all()
-    )
-    LineTax.objects.bulk_create(
-        LineTax(environment=draft.environment, line=line, tax_rate_id=tax.tax_rate_id, position=tax.position)
-        for line, before in zip(lines, old, strict=True)
-        for tax in before.taxes.all()
-    )
-    reduce_again({draft: lines})
+    _stand_under(draft, original)
+    _keep_terms(draft, list(zip(items, old, strict=True)))
+    asked = [[tax.tax_rate for tax in before.taxes.all()] for before in old]
+    reduce_again({draft: lines}, asked={line.pk: rates for line, rates in zip(lines, asked, strict=True)})
     draft.save(update_fields=[*TOTALS, "amount_due"])
     record(Kind.INVOICE_CREATED, rows=[draft], now=now)
     return draft
+
+
+def _stand_under(draft: Invoice, original: Invoice) -> None:
+    """Have a draft stand under what another invoice stood under as a whole."""
+    here = {"environment": draft.environment, "invoice": draft}
+    InvoiceDiscount.objects.bulk_create(
+        InvoiceDiscount(**here, discount=row.discount, position=row.position)
+        for row in original.discounts.select_related("discount")
+        if not row.discount.is_of_item
+    )
+    InvoiceTaxRate.objects.bulk_create(
+        InvoiceTaxRate(**here, tax_rate_id=row.tax_rate_id, position=row.position)
+        for row in original.default_tax_rates.all()
+    )
+
+
+def _keep_terms(draft: Invoice, standing_for: Sequence[tuple[InvoiceItem, InvoiceLine]]) -> None:
+    """Give items what the lines that they stand for had: as their own, since they belong to no subscription's items."""
+    here = {"environment": draft.environment}
+    ItemDiscount.objects.bulk_create(
+        ItemDiscount(**here, item=item, discount=row.discount, position=row.position)
+        for item, line in standing_for
+        for row in line.discounts.all()
+        if row.discount.is_of_item
+    )
+    ItemTaxRate.objects.bulk_create(
+        ItemTaxRate(**here, item=item, tax_rate=tax.tax_rate, position=tax.position)
+        for item, line in standing_for
+        for tax in line.taxes.all()
+    )
 
 
 def _as_item(line: InvoiceLine, draft: Invoice, now: datetime) -> InvoiceItem:

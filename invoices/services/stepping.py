@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef
 from accounts.models import TestClock
 from invoices.models import BillingFailure, Invoice, InvoiceQuerySet
 from invoices.services.amending import give_back
-from invoices.services.closing import close_periods, subscriptions_with_items
+from invoices.services.closing import close_periods, invoice_what_waits, subscriptions_with_items
 from invoices.services.collecting import escalate_invoices, give_up_first_invoices
 from invoices.services.finalizing import finalize_drafts, invoices_to_finalize
 from invoices.services.phasing import end_phase, schedules_with_phases, start_schedules
@@ -125,13 +125,29 @@ def step(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
 
     :param now: the customers' time; what is made late is dated by it
     """
+    pending = [subscription for subscription in subscriptions if _invoices_what_waits(subscription)]
     with told(subscriptions, now=now):
         over = [subscription for subscription in subscriptions if _go_through(subscription, now)]
         if over:
             close_periods(over, now=now)
+        # A period that ends at this instant has taken what waited.
+        left = [subscription for subscription in pending if subscription not in over and not subscription.is_over]
+        if left:
+            invoice_what_waits(left, now=now)
+        for subscription in pending:
+            subscription.pending_invoice_at = subscription.next_pending_invoice(now)
         store(subscriptions)
     give_up_first_invoices(subscriptions, now=now)
     _forget_failures(subscriptions[0].environment_id, subscription__in=subscriptions)
+
+
+def _invoices_what_waits(subscription: Subscription) -> bool:
+    """Whether it wakes, beside whatever else, to have invoiced what waits for it. What was missed while it was paused is
+    made up for once.
+    """
+    at, pending_at = subscription.wakes_at, subscription.pending_invoice_at
+    is_billed = subscription.status not in {Status.INCOMPLETE, Status.PAUSED}
+    return is_billed and at is not None and pending_at is not None and pending_at <= at
 
 
 def _go_through(subscription: Subscription, now: datetime) -> bool:

@@ -24,8 +24,18 @@ from subscriptions.errors import (
     SubscriptionEnded,
     TrialEndInPast,
 )
+from subscriptions.intervals import Every
 from subscriptions.models import Subscription
-from subscriptions.services import become, begin_period, change_instant, current_period, resume_collection, store, told
+from subscriptions.services import (
+    become,
+    begin_period,
+    change_instant,
+    current_period,
+    invoice_pending_every,
+    resume_collection,
+    store,
+    told,
+)
 from subscriptions.statuses import Status
 
 Anchor = Literal["now", "unchanged"]
@@ -114,6 +124,20 @@ def pause_collection(
             raise ResumesInPast(resumes_at)
         locked.pause_behavior = Subscription.PausedCollection(behavior)
         locked.pause_resumes_at = resumes_at
+    return locked
+
+
+def change_pending_interval(*, subscription: Subscription, now: datetime, every: Every | None) -> Subscription:
+    """Have what waits for a subscription be invoiced at an interval of its own between its periods' ends, or not any more.
+
+    :param now: the customer's time
+    :param every: from a day to a year; None: what waits is invoiced with the subscription's periods alone
+    :returns: the subscription as it is now
+    :raises SubscriptionEnded: if it is over
+    :raises PendingIntervalInvalid: if that is shorter than a day or longer than a year
+    """
+    with _changed(subscription, now) as locked:
+        invoice_pending_every(locked, every, now=now)
     return locked
 
 

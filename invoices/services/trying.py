@@ -66,6 +66,7 @@ def _as_preview(invoice: Invoice) -> PreviewedInvoice:
     lines = list(
         InvoiceLine.objects.filter(environment=invoice.environment_id, invoice=invoice)
         .select_related("price__product", "subscription_item", "invoice_item")
+        .prefetch_related("invoice_item__discounts__discount__coupon")
         .order_by("position")
     )
     paid = LedgerEntry.objects.filter(environment=invoice.environment_id, invoice_id=invoice.pk).order_by("pk")

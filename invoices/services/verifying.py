@@ -8,11 +8,12 @@ from fractions import Fraction
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from core.ids import first_id, made_at
 from core.money import EXACT, plain, share, to_minor_units
 from invoices.models import Invoice, InvoiceLine, InvoiceVerification, LineDiscount, LineTax
+from subscriptions.models import Discount
 from subscriptions.pricing import billable_quantity, rate
 from usage.raw import count_events
 from usage.services import has_all_events
@@ -81,7 +82,9 @@ def resolve_verification(*, verification: InvoiceVerification, now: datetime) ->
 def _of_totals(invoice: Invoice, lines: list[InvoiceLine]) -> Iterator[Difference]:
     of_lines = {"environment": invoice.environment_id, "line__invoice": invoice}
     discounts = LineDiscount.objects.filter(**of_lines)
-    of_items = discounts.filter(discount__subscription_item__isnull=False)
+    of_items = discounts.filter(
+        Q(discount__subscription_item__isnull=False) | Q(discount__bound_to=Discount.Bound.INVOICE_ITEM)
+    )
     taxes = LineTax.objects.filter(**of_lines)
     amounts = sum(line.amount for line in lines)
     taken_off = discounts.aggregate(taken=Sum("amount"))["taken"] or 0

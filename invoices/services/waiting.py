@@ -1,5 +1,6 @@
 """What waits for invoices is kept, and taken by the next ones."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -61,6 +62,16 @@ def take_waiting_items_of_customer(
         return list(_locked(_waiting(customer.environment_id, Q(subscription=subscription, currency=currency))))
     items = _locked(_waiting(customer.environment_id, Q(customer=customer, currency=currency)))
     return [item for item in items if item.subscription is None or item.subscription.is_over]
+
+
+def take_waiting_items_of_subscriptions(
+    environment_id: UUID, subscriptions: Sequence[Subscription]
+) -> dict[UUID, list[InvoiceItem]]:
+    """Lock what waits for subscriptions and for nothing else, by subscription. The caller holds their locks."""
+    by_subscription = defaultdict(list)
+    for item in _locked(_waiting(environment_id, Q(subscription__in=[one.pk for one in subscriptions]))):
+        by_subscription[item.subscription_id].append(item)
+    return dict(by_subscription)
 
 
 def put_onto_invoices(items: Iterable[InvoiceItem]) -> None:

@@ -183,9 +183,21 @@ class DiscountQuerySet(models.QuerySet["Discount"]):
         """Discounts that were neither taken away nor used up; their time may be over."""
         return self.filter(removed_at__isnull=True, used_at__isnull=True)
 
+    def general(self) -> Self:
+        """Those that are taken off all that a customer is billed."""
+        return self.filter(subscription__isnull=True, subscription_item__isnull=True, bound_to="")
+
 
 class Discount(models.Model):
-    """A coupon redeemed: for all that a customer is billed, for a subscription, or for one of its items."""
+    """A coupon redeemed: for all that a customer is billed, for a subscription, for one of its items, or for no more than
+    one invoice or one item of it.
+    """
+
+    class Bound(models.TextChoices):
+        """What one is bound to that is not known here; whose it is, is said there."""
+
+        INVOICE = "invoice"
+        INVOICE_ITEM = "invoice_item"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="discounts")
@@ -199,6 +211,12 @@ class Discount(models.Model):
     )
     subscription_item = models.ForeignKey(
         SubscriptionItem, on_delete=models.PROTECT, null=True, blank=True, related_name="discounts"
+    )
+    bound_to = models.CharField(
+        max_length=12,
+        choices=Bound,
+        blank=True,
+        help_text="Redeemed for one invoice alone, or for one invoice item: whatever its coupon's duration, for no other.",
     )
     position = models.PositiveSmallIntegerField(default=0, help_text="Those of one thing are taken off in this order.")
     start_at = models.DateTimeField()
@@ -215,11 +233,17 @@ class Discount(models.Model):
                 condition=Q(subscription__isnull=True) | Q(subscription_item__isnull=True),
                 name="discount_of_one_thing",
             ),
+            CheckConstraint(
+                condition=Q(bound_to="")
+                | Q(subscription__isnull=True, subscription_item__isnull=True, used_at__isnull=True),
+                name="discount_bound_is_of_nothing_else",
+            ),
             UniqueConstraint(
                 fields=["environment", "customer"],
                 condition=Q(
                     subscription__isnull=True,
                     subscription_item__isnull=True,
+                    bound_to="",
                     removed_at__isnull=True,
                     used_at__isnull=True,
                 ),
@@ -241,6 +265,11 @@ class Discount(models.Model):
     def owner_id(self) -> UUID:
         """Of what it is taken off: an item, a subscription, or all that its customer is billed."""
         return self.subscription_item_id or self.subscription_id or self.customer_id
+
+    @property
+    def is_of_item(self) -> bool:
+        """Whether it is taken off single lines, before those of the invoice as a whole."""
+        return self.subscription_item_id is not None or self.bound_to == Discount.Bound.INVOICE_ITEM
 
     def is_running(self, at: datetime) -> bool:
         """Whether it takes something off at that instant."""

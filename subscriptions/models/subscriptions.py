@@ -13,6 +13,7 @@ from core.ids import new_id
 from core.periods import Interval, Period, full_periods, next_boundary
 from meters.models import Meter
 from subscriptions import statuses
+from subscriptions.models.catalog import Interval as PriceInterval
 from subscriptions.models.catalog import Price
 
 
@@ -92,6 +93,16 @@ class Subscription(models.Model):
         null=True, blank=True, help_text="When it is told that the trial ends soon; empty once that was told."
     )
     trial_end_behavior = models.CharField(max_length=14, choices=TrialEnd, default=TrialEnd.CREATE_INVOICE)
+    pending_interval = models.CharField(
+        max_length=5,
+        choices=PriceInterval,
+        blank=True,
+        help_text="How often what waits for it is invoiced between its periods' ends; empty: not at all.",
+    )
+    pending_interval_count = models.PositiveSmallIntegerField(null=True, blank=True)
+    pending_invoice_at = models.DateTimeField(
+        null=True, blank=True, help_text="When what waits for it is invoiced next: boundaries count from its anchor."
+    )
     pause_behavior = models.CharField(
         max_length=18, choices=PausedCollection, blank=True, help_text="Empty: invoices are collected."
     )
@@ -146,6 +157,11 @@ class Subscription(models.Model):
                 name="subscription_scheduled_no_more_when_over",
             ),
             CheckConstraint(
+                condition=Q(pending_interval="", pending_interval_count__isnull=True, pending_invoice_at__isnull=True)
+                | (~Q(pending_interval="") & Q(pending_interval_count__gte=1, pending_invoice_at__isnull=False)),
+                name="subscription_pending_interval_is_whole",
+            ),
+            CheckConstraint(
                 condition=Q(pause_resumes_at__isnull=True) | ~Q(pause_behavior=""),
                 name="subscription_resumes_only_if_paused",
             ),
@@ -174,6 +190,13 @@ class Subscription(models.Model):
     def next_boundary(self, price: Price, after: datetime) -> datetime:
         """The first period boundary strictly later than an instant, for a price of this subscription."""
         interval, count = cast("Interval", price.interval), price.interval_count
+        return next_boundary(self.anchor_at, interval, count, after, self.zone)
+
+    def next_pending_invoice(self, after: datetime) -> datetime | None:
+        """The first instant, strictly later than another, at which what waits for it is to be invoiced."""
+        if not self.pending_interval:
+            return None
+        interval, count = cast("Interval", self.pending_interval), self.pending_interval_count or 1
         return next_boundary(self.anchor_at, interval, count, after, self.zone)
 
     def full_periods(self, price: Price, span: Period) -> Fraction:

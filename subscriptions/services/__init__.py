@@ -12,9 +12,15 @@ from subscriptions.services.coupons import (
     update_coupon,
     update_promotion_code,
 )
-from subscriptions.services.discounts import NewDiscount, Purchase, set_customer_discount, set_discounts
+from subscriptions.services.discounts import (
+    NewDiscount,
+    Purchase,
+    bind_discounts,
+    set_customer_discount,
+    set_discounts,
+)
 from subscriptions.services.items import MAX_ITEMS, AddedItem, NewItem, check_added_items, check_collection
-from subscriptions.services.lifecycle import create_subscription, end_subscription
+from subscriptions.services.lifecycle import create_subscription, end_subscription, invoice_pending_every
 from subscriptions.services.prices import NewTier, create_price, delete_price, update_price
 from subscriptions.services.products import create_product, delete_product, update_product
 from subscriptions.services.schedules import (
@@ -28,7 +34,13 @@ from subscriptions.services.schedules import (
     schedule_told,
     write_phases,
 )
-from subscriptions.services.taxes import create_tax_rate, set_customer_tax_rates, set_tax_rates, update_tax_rate
+from subscriptions.services.taxes import (
+    checked_tax_rates,
+    create_tax_rate,
+    set_customer_tax_rates,
+    set_tax_rates,
+    update_tax_rate,
+)
 from subscriptions.services.telling import told
 from subscriptions.services.waking import (
     advance_subscriptions,
@@ -55,12 +67,14 @@ __all__ = [
     "advance_subscriptions",
     "become",
     "begin_period",
+    "bind_discounts",
     "cancel_unstarted_schedules",
     "change_instant",
     "change_items",
     "check_added_items",
     "check_collection",
     "check_phases",
+    "checked_tax_rates",
     "collection_of",
     "conclude",
     "create_coupon",
@@ -74,6 +88,7 @@ __all__ = [
     "delete_price",
     "delete_product",
     "end_subscription",
+    "invoice_pending_every",
     "new_schedule",
     "next_period",
     "resume_collection",

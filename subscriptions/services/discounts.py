@@ -1,6 +1,6 @@
 """Coupons are redeemed: discounts of customers, subscriptions and their items."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -74,33 +74,56 @@ def set_discounts(
     :raises DiscountForeign: if a discount that is to stay is not there
     :raises TooManyDiscounts: :raises CustomerHasOneDiscount: what they say
     """
-    if len(given) > MAX_DISCOUNTS:
-        raise TooManyDiscounts(MAX_DISCOUNTS)
     if len(given) > 1 and subscription is None and item is None:
         raise CustomerHasOneDiscount
-    owned = Discount.objects.in_place().filter(customer=customer, subscription=subscription, subscription_item=item)
+    owned = Discount.objects.in_place().filter(
+        customer=customer, subscription=subscription, subscription_item=item, bound_to=""
+    )
     present = {discount.pk: discount for discount in owned}
-    kept = [new.discount.pk for new in given if new.discount is not None]
-    if not set(kept) <= present.keys():
-        raise DiscountForeign
+    kept = _kept(given, present)
     _remove([discount for pk, discount in present.items() if pk not in kept], now)
-    # Codes before coupons, each in order of id, so that two redemptions never wait for one another.
-    codes = _locked_codes(given)
-    coupons = _locked_coupons(given, codes.values())
     discounts = []
-    for position, new in enumerate(given):
-        if new.discount is not None:
-            discount = present[new.discount.pk]
+    for position, discount in enumerate(_redeemed(given, present, customer, now, purchase)):
+        if discount.pk in kept:
             if discount.position != position:
                 discount.position = position
                 discount.save(update_fields=["position"])
         else:
-            code = None if new.promotion_code is None else codes[new.promotion_code.pk]
-            coupon = coupons[code.coupon_id if code is not None else new.coupon.pk]  # type: ignore[union-attr]
-            discount = _redeem(coupon, code, customer, now, purchase)
             discount.subscription, discount.subscription_item, discount.position = subscription, item, position
             discount.save(force_insert=True)
             record(Kind.DISCOUNT_CREATED, rows=[discount], now=now)
+        discounts.append(discount)
+    return discounts
+
+
+@transaction.atomic
+def bind_discounts(
+    *,
+    customer: Customer,
+    given: Sequence[NewDiscount],
+    present: Iterable[Discount],
+    bound_to: Discount.Bound,
+    now: datetime,
+    purchase: Purchase,
+) -> list[Discount]:
+    """Redeem for one invoice, or one item of it, and for no other: what that has of discounts instead of ``present``.
+
+    The caller holds its lock, and writes down there whose they are.
+
+    :param present: what it has, of which some may stay; what is bound and does not is taken away
+    :returns: what it has now, in this order
+    :raises BillingError: whatever :func:`set_discounts` refuses
+    """
+    by_id = {discount.pk: discount for discount in present}
+    kept = _kept(given, by_id)
+    gone = [discount.pk for discount in by_id.values() if discount.bound_to and discount.pk not in kept]
+    if gone:
+        Discount.objects.filter(pk__in=gone).update(removed_at=now)
+    discounts = []
+    for position, discount in enumerate(_redeemed(given, by_id, customer, now, purchase)):
+        if discount.pk not in kept:
+            discount.bound_to, discount.position = bound_to, position
+            discount.save(force_insert=True)
         discounts.append(discount)
     return discounts
 
@@ -121,6 +144,37 @@ def set_customer_discount(*, customer: Customer, given: NewDiscount | None, now:
     discounts = set_discounts(customer=locked, given=[] if given is None else [given], now=now)
     record(Kind.CUSTOMER_UPDATED, rows=[locked], now=now, before=before)
     return discounts[0] if discounts else None
+
+
+def _kept(given: Sequence[NewDiscount], present: Mapping[UUID, Discount]) -> set[UUID]:
+    """The ids of those that stay, once it is known that they can."""
+    if len(given) > MAX_DISCOUNTS:
+        raise TooManyDiscounts(MAX_DISCOUNTS)
+    named = [new.discount.pk for new in given if new.discount is not None]
+    kept = set(named)
+    if not kept <= present.keys() or len(kept) < len(named):
+        raise DiscountForeign
+    return kept
+
+
+def _redeemed(
+    given: Sequence[NewDiscount],
+    present: Mapping[UUID, Discount],
+    customer: Customer,
+    now: datetime,
+    purchase: Purchase | None,
+) -> Iterator[Discount]:
+    """Those that stay, and new ones that are not stored yet, in their order."""
+    # Codes before coupons, each in order of id, so that two redemptions never wait for one another.
+    codes = _locked_codes(given)
+    coupons = _locked_coupons(given, codes.values())
+    for new in given:
+        if new.discount is not None:
+            yield present[new.discount.pk]
+            continue
+        code = None if new.promotion_code is None else codes[new.promotion_code.pk]
+        coupon = coupons[code.coupon_id if code is not None else new.coupon.pk]  # type: ignore[union-attr]
+        yield _redeem(coupon, code, customer, now, purchase)
 
 
 def _redeem(

@@ -19,10 +19,12 @@ from subscriptions.errors import (
     AnchorTooFar,
     CancelAtInPast,
     CancellationsExclusive,
+    PendingIntervalInvalid,
     StartNotInPast,
     TooManySubscriptions,
     TrialEndInPast,
 )
+from subscriptions.intervals import Every
 from subscriptions.models import Interval, Price, Subscription, SubscriptionItem, SubscriptionSchedule
 from subscriptions.services.items import NewItem, check_collection, check_new_items
 from subscriptions.services.waking import conclude, store
@@ -55,6 +57,7 @@ def create_subscription(
     incomplete: bool = False,
     description: str = "",
     metadata: MetadataChange | None = None,
+    pending_every: Every | None = None,
     schedule: SubscriptionSchedule | None = None,
     phase_ends_at: datetime | None = None,
 ) -> Subscription:
@@ -78,6 +81,7 @@ def create_subscription(
     :param cancel_at_period_end: end with the first period
     :param days_until_due: with ``send_invoice``, and only then
     :param incomplete: unless its invoices are sent, it waits for the first to be paid, and is given up after 23 hours
+    :param pending_every: as of :func:`invoice_pending_every`
     :param schedule: what manages it; its first phase ends at ``phase_ends_at``
     :raises accounts.errors.LicenseRequired: if the company may not begin subscriptions. Those that run go on without.
     :raises NotFound: if customer or prices are not the environment's
@@ -89,6 +93,7 @@ def create_subscription(
     :raises TrialEndInPast: if the trial would be over already
     :raises CancellationsExclusive: if both ways to cancel are asked for
     :raises DaysUntilDueMissing: :raises DaysUntilDueNotAllowed: if they do not fit the collection method
+    :raises PendingIntervalInvalid: what it says
     :raises TooManyMetadataKeys: if some metadata has more than 50 keys
     """
     require_license(environment=environment, product=License.Product.SUBSCRIPTION)
@@ -139,10 +144,25 @@ def create_subscription(
     subscription.cancel_at = end_at if cancel_at_period_end else cancel_at
     subscription.canceled_at = None if subscription.cancel_at is None else now
     period = Period(start_at, end_at if subscription.cancel_at is None else min(end_at, subscription.cancel_at))
+    invoice_pending_every(subscription, pending_every, now=now)
     subscription.wakes_at = next_wake(subscription, period.end)
     subscription.save(force_insert=True)
     SubscriptionItem.objects.bulk_create(_new_item(subscription, item, period) for item in items)
     return subscription
+
+
+def invoice_pending_every(subscription: Subscription, every: Every | None, *, now: datetime) -> None:
+    """Have what waits for a subscription be invoiced at an interval of its own, in memory; None: with its periods alone.
+
+    Boundaries count from the anchor. Where one falls together with a period's end, that period's invoice takes what waits.
+
+    :raises PendingIntervalInvalid: if that is shorter than a day or longer than a year
+    """
+    if every is not None and not every.is_known:
+        raise PendingIntervalInvalid(every.interval, every.count)
+    subscription.pending_interval = "" if every is None else every.interval
+    subscription.pending_interval_count = None if every is None else every.count
+    subscription.pending_invoice_at = subscription.next_pending_invoice(now)
 
 
 def end_subscription(*, subscription: Subscription, now: datetime, comment: str = "", feedback: str = "") -> None:

@@ -1,9 +1,10 @@
 """Tax rates, and what they are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict, Unpack
+from uuid import UUID
 
 from django.db import transaction
 
@@ -116,16 +117,9 @@ def set_tax_rates(
     :raises TooManyTaxRates: what it says
     """
     owner = next(row for row in (customer, subscription, item) if row is not None)
-    unique = list({rate.pk: rate for rate in tax_rates}.values())
-    if len(unique) > MAX_TAX_RATES:
-        raise TooManyTaxRates(MAX_TAX_RATES)
     applied = AppliedTaxRate.objects.filter(customer=customer, subscription=subscription, subscription_item=item)
     before = set(applied.values_list("tax_rate", flat=True))
-    for rate in unique:
-        if rate.environment_id != owner.environment_id:
-            raise NotFound("tax rate", str(rate.pk))
-        if not (rate.active or is_agreed) and rate.pk not in before:
-            raise TaxRateInactive(rate.pk)
+    unique = checked_tax_rates(tax_rates, owner.environment_id, before=before, is_agreed=is_agreed)
     applied.delete()
     AppliedTaxRate.objects.bulk_create(
         AppliedTaxRate(
@@ -138,3 +132,23 @@ def set_tax_rates(
         )
         for position, rate in enumerate(unique)
     )
+
+
+def checked_tax_rates(
+    tax_rates: Sequence[TaxRate], environment_id: UUID, *, before: Collection[UUID], is_agreed: bool = False
+) -> list[TaxRate]:
+    """Rates as they may be asked for one thing, each once.
+
+    :param before: the ids of those that are asked for it already: it does not matter that some are closed by now
+    :param is_agreed: as of :func:`set_tax_rates`
+    :raises NotFound: :raises TaxRateInactive: :raises TooManyTaxRates: as :func:`set_tax_rates` does
+    """
+    unique = list({rate.pk: rate for rate in tax_rates}.values())
+    if len(unique) > MAX_TAX_RATES:
+        raise TooManyTaxRates(MAX_TAX_RATES)
+    for rate in unique:
+        if rate.environment_id != environment_id:
+            raise NotFound("tax rate", str(rate.pk))
+        if not (rate.active or is_agreed) and rate.pk not in before:
+            raise TaxRateInactive(rate.pk)
+    return unique

@@ -32,7 +32,7 @@ from billing_project.api.stripe.wire import Wire, timestamp
 from invoices import services as invoices
 from invoices.models import CustomerBalance
 from subscriptions import services as subscriptions
-from subscriptions.models import Discount
+from subscriptions.models import Discount, DiscountQuerySet
 from subscriptions.services import NewDiscount
 from subscriptions.services.taxes import MAX_TAX_RATES
 
@@ -91,9 +91,9 @@ def beside(path: str) -> "list[Prefetch[Any]]":
     ]
 
 
-def _general(discounts: QuerySet[Discount]) -> QuerySet[Discount]:
+def _general(discounts: DiscountQuerySet) -> QuerySet[Discount]:
     """Those that are taken off all that a customer is billed."""
-    return with_all(discounts.filter(subscription=None, subscription_item=None, removed_at=None, used_at=None))
+    return with_all(discounts.general().in_place())
 
 
 def _discounts_of(customer: Customer) -> list[Discount]:

@@ -4,15 +4,26 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import Environment
 from billing_project.api.stripe.fields import Params, Ref, exclusive, required
-from billing_project.api.stripe.kinds import COUPON, CUSTOMER, DISCOUNT, PROMOTION_CODE, SUBSCRIPTION, SUBSCRIPTION_ITEM
+from billing_project.api.stripe.kinds import (
+    COUPON,
+    CUSTOMER,
+    DISCOUNT,
+    INVOICE,
+    INVOICE_ITEM,
+    PROMOTION_CODE,
+    SUBSCRIPTION,
+    SUBSCRIPTION_ITEM,
+    Kind,
+)
 from billing_project.api.stripe.objects import Reference, References
 from billing_project.api.stripe.promotion_codes import coupon_reference
 from billing_project.api.stripe.wire import StripeError, Wire, timestamp, timestamp_or_none
+from invoices.models import InvoiceDiscount, ItemDiscount
 from subscriptions.models import Discount
 from subscriptions.services import NewDiscount
 
@@ -27,8 +38,8 @@ def shape_of_discount(discount: Discount) -> Wire:
         "customer": Reference(CUSTOMER, CUSTOMER.id_of(discount.customer), lambda: discount.customer),
         "customer_account": None,
         "end": timestamp_or_none(discount.end_at),
-        "invoice": None,
-        "invoice_item": None,
+        "invoice": _spelled(INVOICE, discount, "of_invoice"),
+        "invoice_item": _spelled(INVOICE_ITEM, discount, "of_invoice_item"),
         "promotion_code": (
             None if code is None else Reference(PROMOTION_CODE, PROMOTION_CODE.id_of(code), lambda: code)
         ),
@@ -37,6 +48,12 @@ def shape_of_discount(discount: Discount) -> Wire:
         "subscription": None if subscription is None else SUBSCRIPTION.spell(subscription),
         "subscription_item": None if item is None else SUBSCRIPTION_ITEM.spell(item),
     }
+
+
+def _spelled(kind: Kind[Any], discount: Discount, name: str) -> str | None:
+    """What a discount is bound to, which :func:`with_what_they_are_bound_to` brings."""
+    pk = getattr(discount, name, None)
+    return None if pk is None else kind.spell(pk)
 
 
 def running(discounts: "QuerySet[Discount]") -> References:
@@ -50,6 +67,16 @@ def with_all(discounts: "QuerySet[Discount]") -> "QuerySet[Discount]":
     return discounts.select_related(
         "coupon", "promotion_code__customer__test_clock", "customer__test_clock"
     ).prefetch_related("coupon__applies_to", "promotion_code__coupon__applies_to")
+
+
+def with_what_they_are_bound_to(discounts: "QuerySet[Discount]") -> "QuerySet[Discount]":
+    """Discounts that may be one invoice's, or one invoice item's, with its id. Nothing else leads to those."""
+    of_invoice = InvoiceDiscount.objects.filter(discount=OuterRef("pk"), discount__bound_to=Discount.Bound.INVOICE)
+    of_item = ItemDiscount.objects.filter(discount=OuterRef("pk"), discount__bound_to=Discount.Bound.INVOICE_ITEM)
+    return with_all(discounts).annotate(
+        of_invoice=Subquery(of_invoice.order_by("pk").values("invoice_id")[:1]),
+        of_invoice_item=Subquery(of_item.order_by("pk").values("item_id")[:1]),
+    )
 
 
 def removed(discounts: Iterable[Discount]) -> Wire:
@@ -69,7 +96,8 @@ def discount_reference(discount: Discount) -> Reference:
 
 def reference_to_discount(environment: Environment, pk: UUID) -> Reference:
     """A discount by its id, whether it is still in place or not."""
-    return Reference(DISCOUNT, DISCOUNT.spell(pk), lambda: with_all(Discount.objects.of(environment)).get(pk=pk))
+    everything = with_what_they_are_bound_to(Discount.objects.of(environment))
+    return Reference(DISCOUNT, DISCOUNT.spell(pk), lambda: everything.get(pk=pk))
 
 
 class DiscountParams(Params):

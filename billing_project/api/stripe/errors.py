@@ -257,6 +257,7 @@ TABLE: dict[type[BillingError], Saying] = {
     subscriptions.ItemRepeated: _item_itself,
     subscriptions.PriceMissing: _item_missing_price,
     subscriptions.AnchorInTrial: _refused(param="billing_cycle_anchor"),
+    subscriptions.PendingIntervalInvalid: _refused(param="pending_invoice_item_interval[interval_count]"),
     subscriptions.StartNotInPast: _refused(param="backdate_start_date"),
     subscriptions.AnchorInPast: _refused(param="billing_cycle_anchor"),
     subscriptions.AnchorTooFar: _refused(param="billing_cycle_anchor"),

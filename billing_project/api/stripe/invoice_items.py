@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from accounts.models import Customer, Scope
 from billing_project.api.stripe.customers import customer_reference, test_clock_of
+from billing_project.api.stripe.discounts import reference_to_discount
 from billing_project.api.stripe.fields import (
     MISSING,
     CreatedListParams,
@@ -26,6 +27,7 @@ from billing_project.api.stripe.fields import (
     exclusive,
     required,
 )
+from billing_project.api.stripe.item_terms import ItemTermsParams
 from billing_project.api.stripe.kinds import (
     CUSTOMER,
     INVOICE,
@@ -35,21 +37,22 @@ from billing_project.api.stripe.kinds import (
     SUBSCRIPTION,
     SUBSCRIPTION_ITEM,
 )
-from billing_project.api.stripe.objects import Reference
+from billing_project.api.stripe.objects import Reference, References
 from billing_project.api.stripe.pagination import in_range
+from billing_project.api.stripe.tax_rates import tax_rates_of
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp
 from core.money import plain
 from core.periods import Period
 from invoices import services
-from invoices.models import InvoiceItem
+from invoices.models import InvoiceItem, ItemTaxRate
 from subscriptions.models import Price
 
 _PLACES = 12
 _LARGEST = 10**12
 # The ways to say what an item costs; an update may leave that alone.
 _COSTS = ("amount", "pricing", "price", "unit_amount_decimal", "unit_amount")
-_UNSERVED = ("customer_account", "discounts", "price_data", "tax_behavior", "tax_code", "tax_rates")
+_UNSERVED = ("customer_account", "price_data", "tax_behavior", "tax_code")
 
 
 @INVOICE_ITEM.shaped
@@ -64,10 +67,13 @@ def shape_of_invoice_item(item: InvoiceItem) -> Wire:
         "date": timestamp(item.created_at),
         "description": item.description or None,
         "discountable": item.is_discountable,
-        "discounts": [],
+        "discounts": References(
+            [reference_to_discount(item.environment, row.discount_id) for row in item.discounts.all()]
+        ),
         "invoice": Reference.to(INVOICE, item.invoice_id, item.environment),
         "metadata": item.metadata,
-        "net_amount": item.amount,
+        # Of what is discountable it depends on the invoice.
+        "net_amount": None if item.is_discountable else item.amount,
         "parent": _shape_of_parent(item),
         "period": {"end": timestamp(item.period_end), "start": timestamp(item.period_start)},
         "pricing": shape_of_pricing(item.price, item.unit_amount),
@@ -75,7 +81,7 @@ def shape_of_invoice_item(item: InvoiceItem) -> Wire:
         "proration_details": {"discount_amounts": []} if item.is_proration else None,
         "quantity": int(item.quantity),
         "quantity_decimal": plain(item.quantity),
-        "tax_rates": [],
+        "tax_rates": tax_rates_of(item.tax_rates),
         "test_clock": test_clock_of(item.customer),
     }
 
@@ -108,7 +114,10 @@ def _shape_of_parent(item: InvoiceItem) -> Wire | None:
 @INVOICE_ITEM.completed
 def complete(items: QuerySet[InvoiceItem]) -> QuerySet[InvoiceItem]:
     prices = Price.objects.select_related("product").prefetch_related("tiers")
-    return items.select_related("customer__test_clock", "environment").prefetch_related(Prefetch("price", prices))
+    rates = ItemTaxRate.objects.select_related("tax_rate")
+    return items.select_related("customer__test_clock", "environment").prefetch_related(
+        Prefetch("price", prices), Prefetch("tax_rates", rates), "discounts"
+    )
 
 
 class PeriodParams(Params):
@@ -125,8 +134,8 @@ class PricingParams(Params):
     price = Ref(PRICE, required=True)
 
 
-class ItemTermsParams(Params):
-    """What an item costs and is called: of creation, update and preview alike."""
+class InvoiceItemTermsParams(ItemTermsParams):
+    """What an item costs and is called, and what it stands under: of creation, update and preview alike."""
 
     amount = Integer(least=-_LARGEST, most=_LARGEST)
     unit_amount_decimal = DecimalText(places=_PLACES)
@@ -151,11 +160,11 @@ class ItemTermsParams(Params):
         return attrs
 
 
-class InvoiceItemParams(ItemTermsParams, RetrieveParams):
+class InvoiceItemParams(InvoiceItemTermsParams, RetrieveParams):
     pass
 
 
-class PreviewedItemParams(ItemTermsParams):
+class PreviewedItemParams(InvoiceItemTermsParams):
     """An item that is not there, and might be."""
 
     currency = Text(3)
@@ -192,7 +201,9 @@ class InvoiceItemListParams(CreatedListParams):
 def terms_of(params: Mapping[str, Any]) -> services.ItemTerms:
     """What the parameters say of cost and words, in the domain's terms."""
     terms: dict[str, Any] = {
-        name: params[name] for name in ("amount", "price", "description", "metadata") if name in params
+        name: params[name]
+        for name in ("amount", "price", "description", "metadata", "discounts", "tax_rates")
+        if name in params
     }
     if "pricing" in params:
         terms["price"] = params["pricing"]["price"]

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from accounts.models import Scope
 from billing_project.api.stripe.customers import customer_reference, shape_of_address, test_clock_of
+from billing_project.api.stripe.discounts import DiscountParams
 from billing_project.api.stripe.fields import (
     UNKNOWN,
     Array,
@@ -38,6 +39,7 @@ from billing_project.api.stripe.kinds import (
     LINE,
     SUBSCRIPTION,
     SUBSCRIPTION_ITEM,
+    TAX_RATE,
 )
 from billing_project.api.stripe.objects import Hidden, Reference, Sublist, write, write_all
 from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range, page_of
@@ -45,8 +47,10 @@ from billing_project.api.stripe.pretax_credits import bring_credit, shape_of_pre
 from billing_project.api.stripe.previews import PreviewParams, preview_of
 from billing_project.api.stripe.reductions import (
     bring_reductions,
+    shape_of_default_tax_rates,
     shape_of_discount_amounts,
     shape_of_discounts,
+    shape_of_discounts_of_line,
     shape_of_taxes,
     with_reductions,
 )
@@ -60,6 +64,8 @@ from invoices.links import page_address, pdf_address
 from invoices.models import CustomerBalance, Invoice, InvoiceItem, InvoiceLine, Payment
 from invoices.parties import parties_of
 from subscriptions.models import Subscription
+from subscriptions.services.discounts import MAX_DISCOUNTS
+from subscriptions.services.taxes import MAX_TAX_RATES
 
 _FIRST_LINES = 10
 _FIRST_PAYMENTS = 10
@@ -97,7 +103,7 @@ def shape_of_preview(preview: services.PreviewedInvoice) -> Wire:
     for line in preview.lines:
         line.invoice = preview.invoice
     bring_credit(preview.invoice, preview.credit)
-    bring_reductions(preview.invoice, preview.reduced)
+    bring_reductions(preview.invoice, preview.lines, preview.reduced)
     return _shape(preview.invoice, preview.lines, has_more=False)
 
 
@@ -151,7 +157,7 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "customer_tax_ids": [],
         "default_payment_method": None,
         "default_source": None,
-        "default_tax_rates": [],
+        "default_tax_rates": shape_of_default_tax_rates(invoice),
         "description": invoice.description or None,
         "discounts": shape_of_discounts(invoice),
         "due_date": timestamp_or_none(invoice.due_at),
@@ -256,7 +262,7 @@ def shape_of_line(line: InvoiceLine) -> Wire:
         "description": line.description or None,
         "discount_amounts": shape_of_discount_amounts(line.invoice, line),
         "discountable": line.is_discountable,
-        "discounts": [],
+        "discounts": shape_of_discounts_of_line(line.invoice, line),
         "invoice": _id_of(line.invoice),
         "metadata": _metadata_of_line(line),
         "parent": _shape_of_line_parent(line),
@@ -322,7 +328,10 @@ def _credited_items(item: InvoiceItem) -> Wire | None:
 def _with_prices(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
     # A chunk of a billing run has many lines and few prices, and hardly ever an invoice item.
     return lines.select_related("subscription_item").prefetch_related(
-        "price__product", "invoice_item__credits_line", "invoice_item__credits_item__lines"
+        "price__product",
+        "invoice_item__credits_line",
+        "invoice_item__credits_item__lines",
+        "invoice_item__discounts",
     )
 
 
@@ -334,8 +343,6 @@ _UNSERVED = (
     "customer_account",
     "default_payment_method",
     "default_source",
-    "default_tax_rates",
-    "discounts",
     "due_date",
     "effective_at",
     "from_invoice",
@@ -376,6 +383,8 @@ class InvoiceWordsParams(RetrieveParams):
     collection_method = Choice(*Subscription.CollectionMethod.values)
     days_until_due = Integer(least=0, most=3650)
     auto_advance = Flag()
+    discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
+    default_tax_rates = Array(Ref(TAX_RATE), most=MAX_TAX_RATES, clearable=[])
 
     unserved = _UNSERVED
 
@@ -408,7 +417,7 @@ class PayParams(RetrieveParams):
 
 
 def _renamed(params: dict[str, Any]) -> dict[str, Any]:
-    names = {"auto_advance": "finalizes_itself"}
+    names = {"auto_advance": "finalizes_itself", "default_tax_rates": "tax_rates"}
     return {names.get(name, name): value for name, value in params.items()}
 
 
@@ -468,7 +477,7 @@ class InvoiceViewSet(SearchViewSet[Invoice]):
 
     def update(self, request: Request, pk: str) -> Response:
         params = _renamed(self.validated(InvoiceWordsParams))
-        names = ("collection_method", "days_until_due", "finalizes_itself")
+        names = ("collection_method", "days_until_due", "finalizes_itself", "discounts", "tax_rates")
         terms: Any = {name: params.pop(name) for name in names if name in params}
         return self._changed(pk, partial(services.update_invoice, terms=terms, **params))
 

@@ -181,7 +181,8 @@ DISCOUNT: Kind[Discount] = Kind(
     "di",
     lambda environment: (
         Discount.objects.of(environment)
-        .in_place()
+        # Those that a draft has used up are there as well: they may stay with it.
+        .filter(removed_at=None)
         .select_related("coupon", "promotion_code__customer__test_clock", "customer__test_clock")
         .prefetch_related("coupon__applies_to")
     ),

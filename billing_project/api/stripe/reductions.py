@@ -1,19 +1,21 @@
-"""What discounts took off an invoice and its lines, and what taxes came to: a part of both objects."""
+"""What discounts an invoice and its lines have, what they took off, and what taxes came to: a part of both objects."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, QuerySet
+from django.db.models import OuterRef, Prefetch, QuerySet
 from django.db.models.functions import JSONObject
 
-from billing_project.api.stripe.discounts import reference_to_discount
+from billing_project.api.stripe.discounts import discount_reference, reference_to_discount
 from billing_project.api.stripe.kinds import TAX_RATE
-from billing_project.api.stripe.objects import References
+from billing_project.api.stripe.objects import Embedded, Reference, References
+from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire
-from invoices.models import Invoice, InvoiceDiscount, InvoiceLine, LineDiscount, LineTax
+from invoices.models import Invoice, InvoiceDiscount, InvoiceLine, InvoiceTaxRate, LineDiscount, LineTax
 from invoices.reducing import Reduced
+from subscriptions.models import Discount
 
 _IN_ORDER = ("line__position", "position")
 
@@ -21,7 +23,8 @@ _IN_ORDER = ("line__position", "position")
 def with_reductions(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
     """Have each invoice bring its discounts and taxes, however many lines there are, in the same query."""
     here = {"environment": OuterRef("environment")}
-    given = InvoiceDiscount.objects.filter(**here, invoice=OuterRef("pk")).order_by("position")
+    of_invoice = InvoiceDiscount.objects.filter(**here, invoice=OuterRef("pk")).order_by("position")
+    given = JSONObject(key="discount_id", item="discount__subscription_item_id")
     of_lines = {**here, "line__invoice": OuterRef("pk")}
     taken = JSONObject(line="line_id", key="discount_id", amount="amount")
     taxed = JSONObject(
@@ -31,16 +34,28 @@ def with_reductions(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
         taxable="taxable_amount",
         inclusive="tax_rate__inclusive",
     )
-    return invoices.annotate(
-        given=ArraySubquery(given.values("discount_id")),
+    rates = InvoiceTaxRate.objects.select_related("tax_rate")
+    return invoices.prefetch_related(Prefetch("default_tax_rates", rates, to_attr="asked_by_default")).annotate(
+        given=ArraySubquery(of_invoice.values_list(given)),
         taken=ArraySubquery(LineDiscount.objects.filter(**of_lines).order_by(*_IN_ORDER).values_list(taken)),
         taxed=ArraySubquery(LineTax.objects.filter(**of_lines).order_by(*_IN_ORDER).values_list(taxed)),
     )
 
 
-def bring_reductions(invoice: Any, reduced: Reduced) -> None:
+def bring_reductions(invoice: Any, lines: Sequence[InvoiceLine], reduced: Reduced) -> None:
     """Have a previewed invoice bring what its discounts and taxes would come to."""
-    invoice.given = [row.discount_id for row in reduced.discounts]
+    invoice.asked_by_default = reduced.tax_rates
+    # They may have been redeemed for the preview alone, and be nowhere by now.
+    own = [row for line in lines if line.invoice_item is not None for row in line.invoice_item.discounts.all()]
+    rows = (*own, *reduced.discounts, *reduced.line_discounts)
+    invoice.known_discounts = {row.discount_id: row.discount for row in rows}
+    invoice.given = [
+        {
+            "key": str(row.discount_id),
+            "item": None if row.discount.subscription_item_id is None else str(row.discount.subscription_item_id),
+        }
+        for row in reduced.discounts
+    ]
     invoice.taken = [
         {"line": str(row.line_id), "key": str(row.discount_id), "amount": row.amount} for row in reduced.line_discounts
     ]
@@ -57,14 +72,26 @@ def bring_reductions(invoice: Any, reduced: Reduced) -> None:
 
 
 def shape_of_discounts(invoice: Any) -> References:
-    """The discounts that an invoice was made with."""
-    return References([reference_to_discount(invoice.environment, pk) for pk in invoice.given])
+    """The discounts that an invoice has as a whole."""
+    return References([_reference(invoice, UUID(one["key"])) for one in invoice.given if one["item"] is None])
+
+
+def shape_of_discounts_of_line(invoice: Any, line: InvoiceLine) -> References:
+    """Those of a line alone: of its invoice item, or of the subscription's item that it bills."""
+    if line.invoice_item is not None:
+        return References([_reference(invoice, row.discount_id) for row in line.invoice_item.discounts.all()])
+    item = str(line.subscription_item_id)
+    return References([_reference(invoice, UUID(one["key"])) for one in invoice.given if one["item"] == item])
+
+
+def shape_of_default_tax_rates(invoice: Any) -> list[Embedded]:
+    return [Embedded(shape_of_tax_rate, row.tax_rate) for row in invoice.asked_by_default]
 
 
 def shape_of_discount_amounts(invoice: Any, line: InvoiceLine | None = None) -> list[Wire]:
     """What each discount took off an invoice, or off one of its lines."""
     return [
-        {"amount": one["amount"], "discount": reference_to_discount(invoice.environment, UUID(one["key"]))}
+        {"amount": one["amount"], "discount": _reference(invoice, UUID(one["key"]))}
         for one in _summed(_of(invoice.taken, line))
     ]
 
@@ -82,6 +109,11 @@ def shape_of_taxes(invoice: Any, line: InvoiceLine | None = None) -> list[Wire]:
         }
         for one in _summed(_of(invoice.taxed, line))
     ]
+
+
+def _reference(invoice: Any, pk: UUID) -> Reference:
+    known: dict[UUID, Discount] = getattr(invoice, "known_discounts", {})
+    return discount_reference(known[pk]) if pk in known else reference_to_discount(invoice.environment, pk)
 
 
 def _of(rows: Sequence[dict[str, Any]], line: InvoiceLine | None) -> list[dict[str, Any]]:

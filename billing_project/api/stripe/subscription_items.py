@@ -33,7 +33,7 @@ from billing_project.api.stripe.item_terms import ItemTermsParams, item_terms
 from billing_project.api.stripe.kinds import PRICE, SUBSCRIPTION, SUBSCRIPTION_ITEM
 from billing_project.api.stripe.objects import Embedded
 from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
-from billing_project.api.stripe.tax_rates import shape_of_tax_rate
+from billing_project.api.stripe.tax_rates import tax_rates_of
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp
 from invoices import services
@@ -61,10 +61,6 @@ def shape_of_item(item: SubscriptionItem) -> Wire:
     }
     # Metered items have no quantity at all, not even null.
     return shape if item.quantity is None else {**shape, "quantity": item.quantity}
-
-
-def tax_rates_of(applied: Any) -> list[Embedded]:
-    return [Embedded(shape_of_tax_rate, one.tax_rate) for one in applied.all()]
 
 
 def with_reductions(rows: "QuerySet[M]") -> "QuerySet[M]":

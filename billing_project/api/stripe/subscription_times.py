@@ -8,7 +8,8 @@ from billing_project.api.stripe.fields import Choice, Flag, Integer, Params, Ret
 from billing_project.api.stripe.parsers import Value
 from invoices import services
 from subscriptions.anchors import AnchorConfig
-from subscriptions.models import Subscription
+from subscriptions.intervals import Every
+from subscriptions.models import Interval, Subscription
 
 # As nobody is charged here, all of these come to the same but one: with "default_incomplete" a subscription waits until
 # its first invoice was paid.
@@ -20,6 +21,7 @@ _TERMS = {
     "billing_cycle_anchor_config": "anchor_config",
     "cancel_at": "cancel_at",
     "cancel_at_period_end": "cancel_at_period_end",
+    "pending_invoice_item_interval": "pending_every",
     "trial_end": "trial_end_at",
     "trial_period_days": "trial_days",
 }
@@ -86,12 +88,23 @@ class ResumeParams(RetrieveParams):
     unserved = ("proration_date",)
 
 
+class PendingIntervalParams(Params):
+    """How often pending invoice items are invoiced; unset, with the subscription's periods alone."""
+
+    interval = Choice(*Interval.values, required=True)
+    interval_count = Integer(least=1, default=1)
+
+    def validate(self, attrs: dict[str, Any]) -> Any:
+        return Every(attrs["interval"], attrs["interval_count"])
+
+
 class TimeChangeParams(Params):
     """What an update may say of time."""
 
     cancel_at = Timestamp(clearable=None)
     cancel_at_period_end = Flag()
     pause_collection = PauseCollectionParams(clearable=None)
+    pending_invoice_item_interval = PendingIntervalParams(clearable=None)
     trial_end = TimestampOrNow()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +116,7 @@ class TimeChangeParams(Params):
 
 def times_of(params: dict[str, Any]) -> dict[str, Any]:
     """Take what an update says of time out of its parameters."""
-    names = ("cancel_at", "cancel_at_period_end", "pause_collection", "trial_end")
+    names = ("cancel_at", "cancel_at_period_end", "pause_collection", "pending_invoice_item_interval", "trial_end")
     return {name: params.pop(name) for name in names if name in params}
 
 
@@ -124,6 +137,9 @@ def change_times(subscription: Subscription, params: dict[str, Any], *, now: dat
             at_period_end=params.get("cancel_at_period_end", False),
             prorate=prorate,
         )
+    if "pending_invoice_item_interval" in params:
+        every = params["pending_invoice_item_interval"]
+        services.change_pending_interval(subscription=subscription, now=now, every=every)
     if "pause_collection" in params:
         pause = params["pause_collection"]
         if pause is None:

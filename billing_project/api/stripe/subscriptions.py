@@ -50,11 +50,12 @@ from billing_project.api.stripe.kinds import (
 from billing_project.api.stripe.objects import Reference, Sublist
 from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range
 from billing_project.api.stripe.searching import Instant, SearchViewSet, Token
-from billing_project.api.stripe.subscription_items import AddedItemParams, ItemParams, tax_rates_of, with_reductions
+from billing_project.api.stripe.subscription_items import AddedItemParams, ItemParams, with_reductions
 from billing_project.api.stripe.subscription_times import (
     PAYMENT_BEHAVIORS,
     AnchorConfigParams,
     PauseParams,
+    PendingIntervalParams,
     ResumeParams,
     TimeChangeParams,
     TimestampOrNow,
@@ -63,6 +64,7 @@ from billing_project.api.stripe.subscription_times import (
     terms_of,
     times_of,
 )
+from billing_project.api.stripe.tax_rates import tax_rates_of
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from invoices import services
 from invoices.models import Invoice
@@ -83,7 +85,6 @@ _CREATE_UNSERVED = (
     "invoice_settings",
     "on_behalf_of",
     "payment_settings",
-    "pending_invoice_item_interval",
     "proration_behavior",
     "transfer_data",
     "trial_from_plan",
@@ -98,7 +99,6 @@ _UPDATE_UNSERVED = (
     "invoice_settings",
     "on_behalf_of",
     "payment_settings",
-    "pending_invoice_item_interval",
     "transfer_data",
     "trial_from_plan",
 )
@@ -155,7 +155,9 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         ),
         "latest_invoice": _latest_invoice(subscription),
         "metadata": subscription.metadata,
-        "next_pending_invoice_item_invoice": None,
+        "next_pending_invoice_item_invoice": (
+            None if subscription.is_over else timestamp_or_none(subscription.pending_invoice_at)
+        ),
         "on_behalf_of": None,
         "pause_collection": _shape_of_pause(subscription),
         "payment_settings": {
@@ -163,7 +165,7 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
             "payment_method_types": None,
             "save_default_payment_method": "off",
         },
-        "pending_invoice_item_interval": None,
+        "pending_invoice_item_interval": _shape_of_pending_interval(subscription),
         "pending_setup_intent": None,
         "pending_update": None,
         "schedule": Reference.to(SUBSCRIPTION_SCHEDULE, subscription.schedule_id, subscription.environment),
@@ -191,6 +193,12 @@ def _shape_of_pause(subscription: Subscription) -> Wire | None:
         "behavior": subscription.pause_behavior,
         "resumes_at": timestamp_or_none(subscription.pause_resumes_at),
     }
+
+
+def _shape_of_pending_interval(subscription: Subscription) -> Wire | None:
+    if not subscription.pending_interval:
+        return None
+    return {"interval": subscription.pending_interval, "interval_count": subscription.pending_interval_count}
 
 
 def subscription_reference(invoice: Invoice, pk: UUID) -> Reference:
@@ -250,6 +258,7 @@ class SubscriptionParams(RetrieveParams):
     metadata = Metadata()
     off_session = Flag()
     payment_behavior = Choice(*PAYMENT_BEHAVIORS)
+    pending_invoice_item_interval = PendingIntervalParams(clearable=None)
     trial_end = TimestampOrNow()
     trial_period_days = Integer(least=1, most=730)
     trial_settings = TrialSettingsParams()

@@ -1,5 +1,7 @@
 """/v1/tax_rates."""
 
+from typing import Any
+
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,6 +16,7 @@ from billing_project.api.stripe.fields import (
     Text,
 )
 from billing_project.api.stripe.kinds import TAX_RATE
+from billing_project.api.stripe.objects import Embedded
 from billing_project.api.stripe.pagination import in_range
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, number, timestamp
@@ -73,6 +76,11 @@ def shape_of_tax_rate(tax_rate: TaxRate) -> Wire:
         "state": tax_rate.state or None,
         "tax_type": tax_rate.tax_type or None,
     }
+
+
+def tax_rates_of(applied: Any) -> list[Embedded]:
+    """The rates that are asked for something, written out, by the related manager of the rows that say so."""
+    return [Embedded(shape_of_tax_rate, one.tax_rate) for one in applied.all()]
 
 
 class TaxRateUpdateParams(RetrieveParams):

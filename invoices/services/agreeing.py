@@ -1,0 +1,151 @@
+"""What invoice items and invoices have of their own: discounts, and taxes that are asked for them.
+
+An item's discounts come before its invoice's, and its rates stand instead of those that the invoice asks by default. Both
+are there once the row itself is stored; what they come to, :mod:`invoices.reducing` says.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from invoices.models import (
+    Invoice,
+    InvoiceDiscount,
+    InvoiceItem,
+    InvoiceLine,
+    InvoiceTaxRate,
+    ItemDiscount,
+    ItemTaxRate,
+)
+from invoices.reducing import TaxRates, read_terms
+from subscriptions.models import Discount, TaxRate
+from subscriptions.services import NewDiscount, Purchase, bind_discounts, checked_tax_rates
+
+
+def is_first_purchase(customer_id: UUID, *, on: UUID | None = None) -> bool:
+    """Whether a customer was never billed before.
+
+    :param on: the id of the invoice that is at hand, which does not count
+    """
+    billed = Invoice.objects.filter(customer=customer_id).exclude(status=Invoice.Status.VOID)
+    return not billed.exclude(pk=on).exists()
+
+
+def give_item_terms(
+    item: InvoiceItem,
+    *,
+    discounts: Sequence[NewDiscount] | None = None,
+    tax_rates: Sequence[TaxRate] | None = None,
+    now: datetime,
+) -> None:
+    """Give an invoice item discounts and tax rates instead of those it has; what is None is left. The caller holds its lock.
+
+    A promotion code's minimum is held against the item's amount.
+
+    :raises BillingError: whatever :func:`bind_discounts` and :func:`checked_tax_rates` refuse
+    """
+    if discounts is not None:
+        present = [row.discount for row in item.discounts.select_related("discount__coupon")]
+        bound = bind_discounts(
+            customer=item.customer,
+            given=discounts,
+            present=present,
+            bound_to=Discount.Bound.INVOICE_ITEM,
+            now=now,
+            purchase=Purchase(
+                item.currency, item.amount, is_first=is_first_purchase(item.customer_id, on=item.invoice_id)
+            ),
+        )
+        item.discounts.all().delete()
+        ItemDiscount.objects.bulk_create(
+            ItemDiscount(environment_id=item.environment_id, item=item, discount=discount, position=position)
+            for position, discount in enumerate(bound)
+        )
+    if tax_rates is not None:
+        before = set(item.tax_rates.values_list("tax_rate", flat=True))
+        checked = checked_tax_rates(tax_rates, item.environment_id, before=before)
+        item.tax_rates.all().delete()
+        ItemTaxRate.objects.bulk_create(
+            ItemTaxRate(environment_id=item.environment_id, item=item, tax_rate=rate, position=position)
+            for position, rate in enumerate(checked)
+        )
+
+
+def bind_to_invoice(
+    invoice: Invoice,
+    given: Sequence[NewDiscount],
+    *,
+    present: Iterable[Discount],
+    lines: Iterable[InvoiceLine],
+    now: datetime,
+) -> list[Discount]:
+    """Redeem for an invoice as a whole. A promotion code's minimum is held against what is on it by now.
+
+    :param present: what it has, or would have, of its own, its subscription's or its customer's; what is not given goes
+    :raises BillingError: whatever :func:`bind_discounts` refuses
+    """
+    return bind_discounts(
+        customer=invoice.customer,
+        given=given,
+        present=present,
+        bound_to=Discount.Bound.INVOICE,
+        now=now,
+        purchase=Purchase(
+            invoice.currency,
+            sum(line.amount for line in lines),
+            is_first=is_first_purchase(invoice.customer_id, on=invoice.pk),
+        ),
+    )
+
+
+def change_discounts_of_invoice(draft: Invoice, given: Sequence[NewDiscount], *, now: datetime) -> None:
+    """Give a draft these discounts as a whole, instead of those it has; what its items have stays theirs.
+
+    The caller holds its lock, and adds it up again.
+
+    :raises BillingError: whatever :func:`bind_discounts` refuses
+    """
+    rows = list(draft.discounts.select_related("discount__coupon"))
+    mine = [row.discount for row in rows if not row.discount.is_of_item]
+    bound = bind_to_invoice(draft, given, present=mine, lines=draft.lines.all(), now=now)
+    give_back_discounts(draft, [one for one in mine if one not in bound])
+    InvoiceDiscount.objects.filter(invoice=draft, discount__in=mine).delete()
+    InvoiceDiscount.objects.bulk_create(
+        InvoiceDiscount(environment_id=draft.environment_id, invoice=draft, discount=discount, position=position)
+        for position, discount in enumerate(bound, start=len(rows))
+    )
+
+
+def give_back_discounts(draft: Invoice, discounts: Iterable[Discount]) -> None:
+    """Have what is for once, and was used up by a draft that it is taken from, take something off the next invoice instead."""
+    general = Discount.objects.general().filter(customer=draft.customer_id)
+    for discount in discounts:
+        # Another may have taken its place meanwhile: a customer has one at a time.
+        is_taken = discount.owner_id == draft.customer_id and general.in_place().exists()
+        if discount.used_at is not None and discount.removed_at is None and not is_taken:
+            Discount.objects.filter(pk=discount.pk).update(used_at=None)
+
+
+def change_tax_rates_of_invoice(draft: Invoice, tax_rates: Sequence[TaxRate]) -> None:
+    """Ask these rates for what is on a draft and has none of its own. The caller holds its lock, and adds it up again.
+
+    :raises BillingError: whatever :func:`checked_tax_rates` refuses
+    """
+    before = set(draft.default_tax_rates.values_list("tax_rate", flat=True))
+    checked = checked_tax_rates(tax_rates, draft.environment_id, before=before)
+    draft.default_tax_rates.all().delete()
+    InvoiceTaxRate.objects.bulk_create(
+        InvoiceTaxRate(environment_id=draft.environment_id, invoice=draft, tax_rate=rate, position=position)
+        for position, rate in enumerate(checked)
+    )
+
+
+def asked_of(draft: Invoice, lines: Sequence[InvoiceLine]) -> dict[UUID, TaxRates]:
+    """What taxes lines of a draft are to be asked: their items' own, or else what the draft asks by default."""
+    items = [line.invoice_item for line in lines if line.invoice_item is not None]
+    subscriptions = [] if draft.subscription is None else [draft.subscription]
+    terms = read_terms(draft.environment_id, subscriptions, lock=False, items=items)
+    terms.asked_by_default = [row.tax_rate for row in draft.default_tax_rates.select_related("tax_rate")]
+    for line in lines:
+        line.invoice = draft
+    return {line.pk: terms.tax_rates_of(line) for line in lines}
