@@ -250,5 +250,5 @@ def test_a_page_costs_little_more_the_longer_it_is(
     for _ in range(4):
         new_subscription(account, new_customer(account).id, price)
     account.v1.invoices.list({"limit": 1})
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         assert len(account.v1.invoices.list({"limit": 4}).data) == 4

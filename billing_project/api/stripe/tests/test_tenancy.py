@@ -479,11 +479,15 @@ CASES: dict[tuple[str, str], list[Case]] = {
         reference("invoiceitems", "price", "{price}", customer="{own.customer}"),
         reference("invoiceitems", "subscription", "{subscription}", customer="{own.customer}", amount="1"),
         reference("invoiceitems", "invoice", "{draft}", customer="{own.customer}", amount="1"),
+        reference("invoiceitems", "tax_rates[0]", "{tax_rate}", customer="{own.customer}", amount="1"),
+        reference("invoiceitems", "discounts[0][coupon]", "{coupon}", customer="{own.customer}", amount="1"),
     ],
     ("invoice_item-detail", "get"): [Case("invoiceitems/{invoice_item}")],
     ("invoice_item-detail", "post"): [
         Case("invoiceitems/{invoice_item}", {"amount": "1"}),
         reference("invoiceitems/{own.invoice_item}", "price", "{price}"),
+        reference("invoiceitems/{own.invoice_item}", "tax_rates[0]", "{tax_rate}"),
+        reference("invoiceitems/{own.invoice_item}", "discounts[0][promotion_code]", "{promotion_code}"),
     ],
     ("invoice_item-detail", "delete"): [Case("invoiceitems/{invoice_item}")],
     ("balance_transaction-list", "get"): [
@@ -510,9 +514,15 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ("invoice-list", "post"): [
         reference("invoices", "customer", "{customer}"),
         reference("invoices", "subscription", "{subscription}", customer="{own.customer}"),
+        reference("invoices", "default_tax_rates[0]", "{tax_rate}", customer="{own.customer}"),
+        reference("invoices", "discounts[0][coupon]", "{coupon}", customer="{own.customer}"),
     ],
     ("invoice-detail", "get"): [Case("invoices/{invoice}"), Case("invoices/{draft}")],
-    ("invoice-detail", "post"): [Case("invoices/{invoice}", {"description": "stolen"})],
+    ("invoice-detail", "post"): [
+        Case("invoices/{invoice}", {"description": "stolen"}),
+        reference("invoices/{own.draft}", "default_tax_rates[0]", "{tax_rate}"),
+        reference("invoices/{own.draft}", "discounts[0][promotion_code]", "{promotion_code}"),
+    ],
     ("invoice-detail", "delete"): [Case("invoices/{draft}")],
     ("invoice-mark-uncollectible", "post"): [Case("invoices/{invoice}/mark_uncollectible")],
     ("invoice-lines", "get"): [
