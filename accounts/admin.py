@@ -111,6 +111,7 @@ class CompanyAdmin(ConsoleAdmin):
                 )
             },
         ),
+        ("Events", {"fields": (("upcoming_days", "due_soon_days"),)}),
         ("Documents", {"fields": ("postal_address", "reply_to", "paper", "logo_picture")}),
     )
     editable = (
@@ -121,6 +122,8 @@ class CompanyAdmin(ConsoleAdmin):
         "flat_fee_at_zero",
         "grace_minutes",
         "recharges",
+        "upcoming_days",
+        "due_soon_days",
         "postal_address",
         "reply_to",
         "paper",

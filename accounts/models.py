@@ -68,6 +68,16 @@ class Company(models.Model):
         default=60,
         help_text="For how many minutes after a period's end late usage still gets onto its invoice, which is a draft so long.",
     )
+    upcoming_days = models.PositiveSmallIntegerField(
+        "upcoming invoices",
+        default=0,
+        help_text="So many days before a subscription's period ends, its next invoice is foretold by an event; 0: never.",
+    )
+    due_soon_days = models.PositiveSmallIntegerField(
+        "invoices due soon",
+        default=0,
+        help_text="So many days before an invoice's due date it is told by an event that it will be due; 0: never.",
+    )
     reply_to = models.EmailField(blank=True, help_text="Where answers to mailed invoices go.")
     recharges = models.BooleanField(
         "automatic recharges",

@@ -90,6 +90,8 @@ class BillingRules(TypedDict, total=False):
     reply_to: str
     grace_minutes: int
     recharges: bool
+    upcoming_days: int
+    due_soon_days: int
     paper: str
 
 

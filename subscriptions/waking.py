@@ -26,6 +26,7 @@ class Sleeper(Protocol):
     phase_ends_at: datetime | None
     trial_warns_at: datetime | None
     pending_invoice_at: datetime | None
+    upcoming_at: datetime | None
 
 
 def next_wake(subscription: Sleeper, period_end: datetime) -> datetime | None:
@@ -48,5 +49,5 @@ def next_wake(subscription: Sleeper, period_end: datetime) -> datetime | None:
         if status == Status.TRIALING:
             instants += [subscription.trial_warns_at]
         instants += [subscription.phase_ends_at, subscription.pause_resumes_at, period_end]
-        instants += [subscription.pending_invoice_at]
+        instants += [subscription.pending_invoice_at, subscription.upcoming_at]
     return min((instant for instant in instants if instant is not None), default=None)

@@ -53,6 +53,34 @@ def tellers_of(model: type[Model]) -> list[Teller]:
     return tellers
 
 
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """One dialect's view on what is stored nowhere.
+
+    :ivar noun: what the dialect calls it in a type of event
+    :ivar show: writes it as the dialect does
+    """
+
+    noun: str
+    show: "Callable[[Environment, Any], Snapshot]"
+
+
+_VIEWERS: dict[type, list[Viewer]] = {}
+
+
+def register_viewer(kind: type, viewer: Viewer) -> None:
+    """Have a dialect tell of things of a class that are no rows."""
+    _VIEWERS.setdefault(kind, []).append(viewer)
+
+
+def viewers_of(kind: type) -> list[Viewer]:
+    """:raises LookupError: if nothing says how such a thing is told"""
+    viewers = _VIEWERS.get(kind)
+    if not viewers:
+        raise LookupError(f"nothing says how a {kind.__name__} is told")
+    return viewers
+
+
 class Messenger(Protocol):
     """How a dialect puts an event into a message to an endpoint."""
 

@@ -22,6 +22,10 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
         """Drafts whose time to become final has come, of the customers on a test clock or who live by the wall."""
         return self.filter(customer__test_clock=clock, finalizes_at__lte=now, status=Invoice.Status.DRAFT)
 
+    def to_remind_of(self, now: datetime, clock: TestClock | None = None) -> Self:
+        """Open invoices of which it is to be told that they are due, or will be."""
+        return self.filter(customer__test_clock=clock, reminds_at__lte=now, status=Invoice.Status.OPEN)
+
 
 class Invoice(models.Model):
     """What a customer owes for a period. Amounts are whole minor units of ``currency``."""
@@ -115,6 +119,11 @@ class Invoice(models.Model):
         blank=True,
         help_text="When it moves its subscription on, if it is still open: at its due date, and after the company's patience.",
     )
+    reminds_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When it is told that it will be due, or is overdue, if it is still open; empty once both were told.",
+    )
     paid_at = models.DateTimeField(null=True, blank=True)
     voided_at = models.DateTimeField(null=True, blank=True)
     uncollectible_at = models.DateTimeField(null=True, blank=True)
@@ -178,6 +187,9 @@ class Invoice(models.Model):
             models.Index(fields=["finalizes_at"], condition=Q(status="draft"), name="invoice_draft_due"),
             models.Index(
                 fields=["escalates_at"], condition=Q(escalates_at__isnull=False), name="invoice_escalation_due"
+            ),
+            models.Index(
+                fields=["reminds_at"], condition=Q(reminds_at__isnull=False, status="open"), name="invoice_reminder_due"
             ),
         ]
 

@@ -55,6 +55,7 @@ from invoices.services.stepping import (
     close_due_periods,
     escalate_due_invoices,
     finalize_due_drafts,
+    remind_of_due_invoices,
     start_due_schedules,
 )
 from invoices.services.subscribing import (
@@ -138,6 +139,7 @@ __all__ = [
     "recount_invoiced_usage",
     "reissue_invoice",
     "release_schedule",
+    "remind_of_due_invoices",
     "remove_invoice_item",
     "replace_link",
     "resolve_verification",

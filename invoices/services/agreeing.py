@@ -28,7 +28,8 @@ def is_first_purchase(customer_id: UUID, *, on: UUID | None = None) -> bool:
     :param on: the id of the invoice that is at hand, which does not count
     """
     billed = Invoice.objects.filter(customer=customer_id).exclude(status=Invoice.Status.VOID)
-    return not billed.exclude(pk=on).exists()
+    others = billed if on is None else billed.exclude(pk=on)
+    return not others.exists()
 
 
 def give_item_terms(

@@ -19,9 +19,11 @@ from credits.models import CreditGrant, CreditReservation
 from credits.services import expire_grants_on_clock, expire_reservations_on_clock
 from invoices.models import Invoice
 from invoices.services.collecting import escalate_invoices
+from invoices.services.reminding import remind
 from invoices.services.stepping import (
     due_drafts,
     due_escalations,
+    due_reminders,
     due_schedules,
     due_subscriptions,
     finalize,
@@ -144,6 +146,10 @@ def _let_happen(clock: TestClock, now: datetime) -> None:
         if drafts:
             finalize(drafts, now=now)
             continue
+        reminders = list(due_reminders(now, clock).select_for_update(of=("self",), no_key=True))
+        if reminders:
+            remind(reminders, now=now)
+            continue
         overdue = list(due_escalations(now, clock).select_for_update(of=("self",), no_key=True))
         if not overdue:
             return
@@ -157,6 +163,7 @@ def _next_due(clock: TestClock) -> datetime | None:
         unstarted.filter(customer__test_clock=clock).aggregate(at=Min("start_at"))["at"],
         Subscription.objects.filter(customer__test_clock=clock).aggregate(at=Min("wakes_at"))["at"],
         invoices.filter(status=Invoice.Status.DRAFT).aggregate(at=Min("finalizes_at"))["at"],
+        invoices.filter(status=Invoice.Status.OPEN).aggregate(at=Min("reminds_at"))["at"],
         invoices.aggregate(at=Min("escalates_at"))["at"],
         CreditGrant.objects.filter(customer__test_clock=clock).expiring().aggregate(at=Min("expires_at"))["at"],
         CreditReservation.objects.filter(customer__test_clock=clock).open().aggregate(at=Min("expires_at"))["at"],

@@ -19,6 +19,7 @@ from invoices.parties import present_parties
 from invoices.reducing import TOTALS, reduce_again
 from invoices.services.balances import apply_balances
 from invoices.services.crediting import pay_by_credit
+from invoices.services.reminding import first_reminder
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription, TaxRate
 from webhooks.kinds import Kind
@@ -39,6 +40,7 @@ _ISSUED = [
     "voided_at",
     "uncollectible_at",
     "escalates_at",
+    "reminds_at",
     "parties",
 ]
 _PREFIX_LENGTH = 6
@@ -137,6 +139,7 @@ def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
         invoice.number = str(numbering)
         if invoice.collection_method == Subscription.CollectionMethod.SEND_INVOICE:
             invoice.due_at = now + timedelta(days=invoice.days_until_due or 0)
+            invoice.reminds_at = first_reminder(invoice.due_at, environment.company, now=now)
         _settle(invoice, now)
     numbering.save(update_fields=["last_number"])
     update_rows(drafts, _ISSUED)

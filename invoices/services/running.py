@@ -18,6 +18,7 @@ from invoices.services.stepping import (
     escalate_due_invoices,
     finalize,
     finalize_due_drafts,
+    remind_of_due_invoices,
     start_due_schedules,
     step,
 )
@@ -37,12 +38,14 @@ class BillingRun:
     :ivar started: schedules whose subscriptions began
     :ivar steps: of subscriptions: periods that were closed, and whatever else was due
     :ivar finalized: drafts that became final
+    :ivar reminded: invoices of which it was told that they are due, or will be
     :ivar escalated: subscriptions with invoices that were open for too long
     """
 
     started: Swept = field(default_factory=Swept)
     steps: Swept = field(default_factory=Swept)
     finalized: Swept = field(default_factory=Swept)
+    reminded: Swept = field(default_factory=Swept)
     escalated: Swept = field(default_factory=Swept)
 
     def __add__(self, other: "BillingRun") -> "BillingRun":
@@ -50,12 +53,14 @@ class BillingRun:
             self.started + other.started,
             self.steps + other.steps,
             self.finalized + other.finalized,
+            self.reminded + other.reminded,
             self.escalated + other.escalated,
         )
 
     @property
     def failed(self) -> int:
-        return self.started.failed + self.steps.failed + self.finalized.failed + self.escalated.failed
+        swept = (self.started, self.steps, self.finalized, self.reminded, self.escalated)
+        return sum(one.failed for one in swept)
 
 
 def run_billing(
@@ -74,6 +79,7 @@ def run_billing(
         start_due_schedules(now=now, until=until, chunk=chunk),
         close_due_periods(now=now, until=until, chunk=chunk, on_progress=on_progress),
         finalize_due_drafts(now=now, until=until, chunk=chunk, on_progress=on_progress),
+        remind_of_due_invoices(now=now, chunk=chunk),
         escalate_due_invoices(now=now, chunk=chunk),
     )
 

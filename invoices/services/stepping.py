@@ -1,8 +1,7 @@
 """What happens by itself, when its time has come: the one engine behind the beat jobs and the test clocks.
 
 Four things wake: schedules that have not started (``start_at``), subscriptions (``wakes_at``), drafts
-(``finalizes_at``) and open invoices (``escalates_at``). Whoever
-lets time pass does so through this module, so that a year by the wall and a jump of a test clock come to the same.
+(``finalizes_at``) and open invoices (``reminds_at``, ``escalates_at``). Whoever lets time pass does so through this module, so that a year by the wall and a jump of a test clock come to the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,16 +10,19 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Exists, OuterRef
 
 from accounts.models import TestClock
+from invoices.errors import AmountTooLarge, NoUpcomingInvoice
 from invoices.models import BillingFailure, Invoice, InvoiceQuerySet
 from invoices.services.amending import give_back
 from invoices.services.closing import close_periods, invoice_what_waits, subscriptions_with_items
 from invoices.services.collecting import escalate_invoices, give_up_first_invoices
 from invoices.services.finalizing import finalize_drafts, invoices_to_finalize
 from invoices.services.phasing import end_phase, schedules_with_phases, start_schedules
+from invoices.services.previewing import preview_invoice
+from invoices.services.reminding import remind
 from invoices.services.sweeping import CHUNK, Swept, note_failure, quietly, sweep
 from subscriptions.models import (
     Subscription,
@@ -31,7 +33,7 @@ from subscriptions.models import (
 from subscriptions.services import current_period, store, take_step, told
 from subscriptions.statuses import Status
 from webhooks.kinds import Kind
-from webhooks.services import record
+from webhooks.services import record, record_view
 
 Due = TypeVar("Due", bound="models.QuerySet[Any]")
 
@@ -79,6 +81,16 @@ def finalize_due_drafts(
     return sweep(due=due, chunk=chunk, work=work, park=park, on_progress=on_progress)
 
 
+def remind_of_due_invoices(*, now: datetime, chunk: int = CHUNK) -> Swept:
+    """Tell of open invoices that will soon be due, and of those that are overdue.
+
+    :param now: the time by the wall; customers on a test clock are left to it
+    :returns: invoices that were told of, and those parked
+    """
+    due = _without_failures(due_reminders(now), now, "invoice")
+    return sweep(due=due, chunk=chunk, work=partial(remind, now=now), park=partial(_park_invoice, now=now))
+
+
 def escalate_due_invoices(*, now: datetime, chunk: int = CHUNK) -> Swept:
     """Move subscriptions on whose invoices are open for too long.
 
@@ -106,6 +118,11 @@ def due_drafts(now: datetime, clock: TestClock | None = None) -> InvoiceQuerySet
     return invoices_to_finalize().due(now, clock).order_by("finalizes_at", "pk")
 
 
+def due_reminders(now: datetime, clock: TestClock | None = None) -> InvoiceQuerySet:
+    """Open invoices whose due date is to be told of, in that order."""
+    return invoices_to_finalize().to_remind_of(now, clock).order_by("reminds_at", "pk")
+
+
 def due_escalations(now: datetime, clock: TestClock | None = None) -> SubscriptionQuerySet:
     """Subscriptions with invoices that are open for too long."""
     overdue = Invoice.objects.filter(subscription=OuterRef("pk"), escalates_at__lte=now)
@@ -125,6 +142,7 @@ def step(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
 
     :param now: the customers' time; what is made late is dated by it
     """
+    _foretell(subscriptions, now)
     pending = [subscription for subscription in subscriptions if _invoices_what_waits(subscription)]
     with told(subscriptions, now=now):
         over = [subscription for subscription in subscriptions if _go_through(subscription, now)]
@@ -139,6 +157,24 @@ def step(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
         store(subscriptions)
     give_up_first_invoices(subscriptions, now=now)
     _forget_failures(subscriptions[0].environment_id, subscription__in=subscriptions)
+
+
+def _foretell(subscriptions: Sequence[Subscription], now: datetime) -> None:
+    """Tell of the next invoices of those that wake for that, as they would be now."""
+    for subscription in subscriptions:
+        at, upcoming_at = subscription.wakes_at, subscription.upcoming_at
+        if at is None or upcoming_at is None or upcoming_at > at:
+            continue
+        subscription.upcoming_at = None
+        # A run that is late foretells nothing that is there.
+        if subscription.status in {Status.INCOMPLETE, Status.PAUSED} or current_period(subscription).end <= now:
+            continue
+        try:
+            preview = preview_invoice(environment=subscription.environment, subscription=subscription, now=now)
+        except (NoUpcomingInvoice, AmountTooLarge):
+            # Nothing will be billed, or it cannot be: then that is told when it is tried.
+            continue
+        record_view(Kind.INVOICE_UPCOMING, environment=subscription.environment, view=preview, now=now)
 
 
 def _invoices_what_waits(subscription: Subscription) -> bool:
@@ -205,5 +241,9 @@ def _park_schedule(schedule: SubscriptionSchedule, error: Exception, *, now: dat
     note_failure(environment_id=schedule.environment_id, schedule=schedule, error=error, now=now)
 
 
+@transaction.atomic
 def _park_invoice(invoice: Invoice, error: Exception, *, now: datetime) -> None:
-    note_failure(environment_id=invoice.environment_id, invoice=invoice, error=error, now=now)
+    failure = note_failure(environment_id=invoice.environment_id, invoice=invoice, error=error, now=now)
+    # Told once, however often it is tried again.
+    if failure.attempts == 1 and invoice.status == Invoice.Status.DRAFT:
+        record(Kind.INVOICE_FINALIZATION_FAILED, rows=[invoice], now=now)

@@ -68,10 +68,10 @@ def take_waiting_items_of_subscriptions(
     environment_id: UUID, subscriptions: Sequence[Subscription]
 ) -> dict[UUID, list[InvoiceItem]]:
     """Lock what waits for subscriptions and for nothing else, by subscription. The caller holds their locks."""
-    by_subscription = defaultdict(list)
+    by_subscription: dict[UUID | None, list[InvoiceItem]] = defaultdict(list)
     for item in _locked(_waiting(environment_id, Q(subscription__in=[one.pk for one in subscriptions]))):
         by_subscription[item.subscription_id].append(item)
-    return dict(by_subscription)
+    return {key: items for key, items in by_subscription.items() if key is not None}
 
 
 def put_onto_invoices(items: Iterable[InvoiceItem]) -> None:

@@ -103,6 +103,12 @@ class Subscription(models.Model):
     pending_invoice_at = models.DateTimeField(
         null=True, blank=True, help_text="When what waits for it is invoiced next: boundaries count from its anchor."
     )
+    upcoming_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its next invoice is foretold; empty once that was done, or if it is not."
+    )
+    foreseen_end_at = models.DateTimeField(
+        null=True, editable=False, help_text="The end of the period that this was decided for."
+    )
     pause_behavior = models.CharField(
         max_length=18, choices=PausedCollection, blank=True, help_text="Empty: invoices are collected."
     )

@@ -27,7 +27,7 @@ from subscriptions.errors import (
 from subscriptions.intervals import Every
 from subscriptions.models import Interval, Price, Subscription, SubscriptionItem, SubscriptionSchedule
 from subscriptions.services.items import NewItem, check_collection, check_new_items
-from subscriptions.services.waking import conclude, store
+from subscriptions.services.waking import conclude, foresee, store
 from subscriptions.statuses import Status
 from subscriptions.waking import next_wake, trial_warning
 
@@ -145,6 +145,7 @@ def create_subscription(
     subscription.canceled_at = None if subscription.cancel_at is None else now
     period = Period(start_at, end_at if subscription.cancel_at is None else min(end_at, subscription.cancel_at))
     invoice_pending_every(subscription, pending_every, now=now)
+    foresee(subscription, period, days=environment.company.upcoming_days)
     subscription.wakes_at = next_wake(subscription, period.end)
     subscription.save(force_insert=True)
     SubscriptionItem.objects.bulk_create(_new_item(subscription, item, period) for item in items)

@@ -5,8 +5,9 @@ rows' locks, and has them with their items (those present) and prices loaded.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from accounts.models import Company
 from core.bulk import update_rows
 from core.periods import Period
 from subscriptions.errors import StatusMoveRefused
@@ -25,6 +26,8 @@ _FIELDS = [
     "trial_start_at",
     "trial_end_at",
     "trial_warns_at",
+    "upcoming_at",
+    "foreseen_end_at",
     "pending_interval",
     "pending_interval_count",
     "pending_invoice_at",
@@ -142,11 +145,32 @@ def store(subscriptions: Sequence[Subscription]) -> None:
     scheduled = [one for one in subscriptions if one.is_over and one.schedule_id is not None]
     if scheduled:
         end_schedules_of(scheduled)
+    _foresee_new_periods(subscriptions)
     for subscription in subscriptions:
         subscription.wakes_at = next_wake(subscription, current_period(subscription).end)
     update_rows(subscriptions, _FIELDS)
     items = [item for subscription in subscriptions for item in subscription.items.all()]
     update_rows(items, ["current_period_start", "current_period_end"])
+
+
+def foresee(subscription: Subscription, period: Period, *, days: int) -> None:
+    """Decide when the invoice of a period is foretold, in memory: not if the period is no longer than these days before its end.
+
+    :param days: of the company; 0: never
+    """
+    at = period.end - timedelta(days=days)
+    subscription.foreseen_end_at = period.end
+    subscription.upcoming_at = at if days and at > period.start else None
+
+
+def _foresee_new_periods(subscriptions: Sequence[Subscription]) -> None:
+    """Once for each period of subscriptions of one environment."""
+    fresh = [one for one in subscriptions if one.foreseen_end_at != current_period(one).end]
+    if not fresh:
+        return
+    days = Company.objects.values_list("upcoming_days", flat=True).get(environments=fresh[0].environment_id)
+    for subscription in fresh:
+        foresee(subscription, current_period(subscription), days=days)
 
 
 def _trial_ends_otherwise(subscription: Subscription, at: datetime) -> bool:

@@ -9,7 +9,7 @@ from webhooks.services.endpoints import (
     update_endpoint,
 )
 from webhooks.services.pruning import EVENT_RETENTION, prune_events
-from webhooks.services.recording import Before, record, record_report, take_snapshots
+from webhooks.services.recording import Before, record, record_report, record_view, take_snapshots
 from webhooks.services.sending import send_all, send_to_endpoint
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "prune_events",
     "record",
     "record_report",
+    "record_view",
     "resend_event",
     "roll_secret",
     "send_all",

@@ -15,7 +15,7 @@ from webhooks.causes import present_cause
 from webhooks.kinds import Kind
 from webhooks.models import Event
 from webhooks.services.queueing import queue_deliveries
-from webhooks.snapshots import Snapshot, Snapshots, encode, previous, tellers_of
+from webhooks.snapshots import Snapshot, Snapshots, encode, previous, tellers_of, viewers_of
 
 if TYPE_CHECKING:
     from accounts.models import Environment
@@ -93,6 +93,32 @@ def record(
                 )
                 for kind in kinds
             ]
+    _insert(events)
+    queue_deliveries(events)
+    return events
+
+
+def record_view(kind: Kind, *, environment: "Environment", view: object, now: datetime) -> list[Event]:
+    """Note what is told by an object that is stored nowhere, as callers see it. Call it in the transaction that makes it
+    happen.
+
+    :param view: of a class that a dialect has a :class:`webhooks.snapshots.Viewer` for
+    :param now: the time that its customer lives at
+    :returns: the events, in order
+    """
+    cause = present_cause()
+    events = [
+        Event(
+            environment=environment,
+            kind=kind,
+            type=f"{viewer.noun}.{kind.verb}",
+            snapshot=encode(viewer.show(environment, view)),
+            request_id=cause.request_id,
+            idempotency_key=cause.idempotency_key,
+            created_at=_to_millisecond(now),
+        )
+        for viewer in viewers_of(type(view))
+    ]
     _insert(events)
     queue_deliveries(events)
     return events

@@ -13,7 +13,7 @@ from billing_project.api.stripe.kinds import TAX_RATE
 from billing_project.api.stripe.objects import Embedded, Reference, References
 from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire
-from invoices.models import Invoice, InvoiceDiscount, InvoiceLine, InvoiceTaxRate, LineDiscount, LineTax
+from invoices.models import Invoice, InvoiceDiscount, InvoiceLine, InvoiceTaxRate, ItemDiscount, LineDiscount, LineTax
 from invoices.reducing import Reduced
 from subscriptions.models import Discount
 
@@ -47,7 +47,7 @@ def bring_reductions(invoice: Any, lines: Sequence[InvoiceLine], reduced: Reduce
     invoice.asked_by_default = reduced.tax_rates
     # They may have been redeemed for the preview alone, and be nowhere by now.
     own = [row for line in lines if line.invoice_item is not None for row in line.invoice_item.discounts.all()]
-    rows = (*own, *reduced.discounts, *reduced.line_discounts)
+    rows: list[ItemDiscount | InvoiceDiscount | LineDiscount] = [*own, *reduced.discounts, *reduced.line_discounts]
     invoice.known_discounts = {row.discount_id: row.discount for row in rows}
     invoice.given = [
         {

@@ -16,7 +16,7 @@ from billing_project.api.stripe.customers import shape_of_customer
 from billing_project.api.stripe.discounts import shape_of_discount
 from billing_project.api.stripe.invoice_items import shape_of_invoice_item
 from billing_project.api.stripe.invoice_payments import shape_of_payment
-from billing_project.api.stripe.invoices import shape_of_invoice
+from billing_project.api.stripe.invoices import shape_of_invoice, shape_of_preview
 from billing_project.api.stripe.kinds import (
     COUPON,
     CREDIT_GRANT,
@@ -38,7 +38,7 @@ from billing_project.api.stripe.kinds import (
     Kind,
 )
 from billing_project.api.stripe.meters import shape_of_meter
-from billing_project.api.stripe.objects import write_all
+from billing_project.api.stripe.objects import write, write_all
 from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
 from billing_project.api.stripe.products import shape_of_product
 from billing_project.api.stripe.promotion_codes import shape_of_promotion_code
@@ -49,6 +49,7 @@ from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire
 from credits.models import CreditGrant, LedgerEntry
 from invoices.models import CreditNote, Invoice, InvoiceItem, Payment
+from invoices.services import PreviewedInvoice
 from meters.models import Meter
 from subscriptions.models import (
     Coupon,
@@ -60,7 +61,7 @@ from subscriptions.models import (
     SubscriptionSchedule,
     TaxRate,
 )
-from webhooks.snapshots import Snapshots, Teller, register, register_messenger
+from webhooks.snapshots import Snapshots, Teller, Viewer, register, register_messenger, register_viewer
 
 M = TypeVar("M", bound=Model)
 
@@ -90,6 +91,12 @@ def _tell(
     register(model, Teller(noun, take))
 
 
+def _upcoming(environment: Environment, preview: PreviewedInvoice) -> Wire:
+    """An invoice that is not there yet has no id."""
+    shape = {name: value for name, value in shape_of_preview(preview).items() if name != "id"}
+    return write(shape, {}, livemode=environment.is_live)
+
+
 def _recurring(prices: QuerySet[Price]) -> QuerySet[Price]:
     return prices.exclude(interval="")
 
@@ -111,6 +118,7 @@ def tell_all() -> None:
     _tell(SubscriptionSchedule, SUBSCRIPTION_SCHEDULE, "subscription_schedule", shape_of_schedule)
     _tell(CreditGrant, CREDIT_GRANT, "billing.credit_grant", shape_of_grant)
     _tell(LedgerEntry, CREDIT_TRANSACTION, "billing.credit_balance_transaction", shape_of_transaction)
+    register_viewer(PreviewedInvoice, Viewer("invoice", _upcoming))
     _tell(Invoice, INVOICE, "invoice", shape_of_invoice)
     _tell(Payment, INVOICE_PAYMENT, "invoice_payment", shape_of_payment)
     _tell(CreditNote, CREDIT_NOTE, "credit_note", shape_of_credit_note)

@@ -1,5 +1,6 @@
 """Discounts and tax rates that invoice items and invoices have of their own."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -130,7 +131,7 @@ def test_an_invoice_s_own_are_changed_while_it_is_a_draft(account: Account, cust
 
     v1.invoices.finalize_invoice(draft.id)
     for change in ({"discounts": off(new_coupon(account))}, {"default_tax_rates": [first]}):
-        assert refused(lambda change=change: v1.invoices.update(draft.id, change)).http_status == 400
+        assert refused(partial(v1.invoices.update, draft.id, change)).http_status == 400
 
 
 def test_nothing_is_inherited_where_that_is_said(account: Account) -> None:
@@ -254,7 +255,7 @@ def test_what_cannot_be_redeemed_is_refused_and_nothing_changes(account: Account
         {rates: [closed]},
         {rates: [new_tax(account) for _ in range(6)]},
     ):
-        assert refused(lambda terms=terms: calls[where](terms)).http_status == 400
+        assert refused(partial(calls[where], terms)).http_status == 400
 
     assert (InvoiceItem.objects.count(), Discount.objects.count(), v1.invoices.retrieve(draft.id)) == before
 
@@ -273,7 +274,7 @@ def test_an_invoice_that_takes_another_s_place_keeps_them(account: Account, cust
     v1.invoices.finalize_invoice(invoice.id)
 
     again = account.sdk.raw_request("post", f"/v1/invoices/{invoice.id}/reissue")
-    draft = account.sdk.deserialize(again, api_mode="V1")
+    draft: Any = account.sdk.deserialize(again, api_mode="V1")
 
     assert (amounts(draft), lines_of(draft)) == (amounts(invoice), lines_of(invoice))
     [item] = v1.invoice_items.list({"invoice": draft.id}).data
