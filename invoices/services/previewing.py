@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import prefetch_related_objects
 
 from accounts.models import Customer, Environment
@@ -19,6 +20,7 @@ from invoices.reducing import Reduced, read_terms, reduce_by
 from invoices.services.balances import show_balance
 from invoices.services.closing import subscriptions_with_items
 from invoices.services.crediting import preview_payment_by_credit
+from invoices.services.phasing import end_phase
 from invoices.services.waiting import waiting_items
 from invoices.true_ups import due_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription
@@ -48,23 +50,52 @@ def preview_invoice(
     customer: Customer | None = None,
 ) -> PreviewedInvoice:
     """Compute a subscription's next invoice: metered usage of its current period, licensed items for the one after it,
-    late usage of earlier ones, what waits for it, and the customer's balance.
+    late usage of earlier ones, what waits for it, and the customer's balance. Where another phase of its schedule begins
+    with the next period, the items are that one's.
 
     :param now: the customer's time
     :param customer: without ``subscription``: the one of the customer's subscriptions that bills next
     :raises NotFound: if the subscription is not the environment's, or not the customer's
     :raises NoUpcomingInvoice: if nothing will be billed
     :raises AmountTooLarge: if it would be beyond what an invoice can hold
+    :raises BillingError: whatever the next phase asks for and cannot be had any more
     """
     found = _find(environment, subscription, customer)
-    bills = found is not None and not found.is_over and found.status not in {Status.INCOMPLETE, Status.PAUSED}
-    charges = cycle_charges(found) if found is not None and bills else []
-    items = waiting_items(environment.pk, [found]).get(found.pk, []) if found is not None and bills else []
-    if found is None or not (charges or items):
-        raise NoUpcomingInvoice(
-            customer_id=customer.pk if customer else None, subscription_id=subscription.pk if subscription else None
-        )
-    answers, true_ups = read_all_usage(environment.pk, {found.pk: charges}, due_true_ups([found]))
+    if found is not None and not found.is_over and found.phase_ends_at == current_period(found).end:
+        preview = _preview_in_next_phase(found, now=now)
+        if preview is not None:
+            return preview
+    refusal = NoUpcomingInvoice(
+        customer_id=customer.pk if customer else None, subscription_id=subscription.pk if subscription else None
+    )
+    if found is None:
+        raise refusal
+    return _preview(found, now=now, refusal=refusal)
+
+
+def _preview_in_next_phase(found: Subscription, *, now: datetime) -> PreviewedInvoice | None:
+    """The same as it will be when the phase that ends with the period has ended: that is done, looked at, and undone.
+
+    :returns: None where the next phase begins a period of its own
+    """
+    end = current_period(found).end
+    preview = None
+    with transaction.atomic():
+        locked = subscriptions_with_items().select_for_update(of=("self",), no_key=True).get(pk=found.pk)
+        end_phase(locked, now=end)
+        if current_period(locked).end == end:
+            preview = _preview(locked, now=now, refusal=NoUpcomingInvoice(customer_id=None, subscription_id=found.pk))
+        transaction.set_rollback(True)
+    return preview
+
+
+def _preview(found: Subscription, *, now: datetime, refusal: NoUpcomingInvoice) -> PreviewedInvoice:
+    bills = not found.is_over and found.status not in {Status.INCOMPLETE, Status.PAUSED}
+    charges = cycle_charges(found) if bills else []
+    items = waiting_items(found.environment_id, [found]).get(found.pk, []) if bills else []
+    if not (charges or items):
+        raise refusal
+    answers, true_ups = read_all_usage(found.environment_id, {found.pk: charges}, due_true_ups([found]))
     lines = make_lines(charges, answers, read_at=now)
     lines += make_true_up_lines(true_ups.get(found.pk, ()), answers, others=lines, read_at=now)
     lines += make_item_lines(items, start=len(lines))
@@ -75,7 +106,7 @@ def preview_invoice(
         billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE,
         created_at=now,
     )
-    terms = read_terms(environment.pk, [found], lock=False, items=items)
+    terms = read_terms(found.environment_id, [found], lock=False, items=items)
     prefetch_related_objects(items, "discounts__discount__coupon")
     reduced_by = partial(reduce_by, terms, invoice, lines, discounts=terms.discounts_of(found, invoice.period_end))
     reduced = reduced_by()

@@ -14,7 +14,7 @@ from invoices.services.beginning import SubscriptionTerms, begin_subscription
 from invoices.services.billing import bill_usage_until, lock_subscription
 from invoices.services.collecting import give_up_first_invoices
 from invoices.services.stepping import catch_up
-from invoices.services.waiting import keep_prorations
+from invoices.services.waiting import drop_waiting_prorations, keep_prorations
 from subscriptions.errors import SubscriptionEnded
 from subscriptions.models import Subscription, TaxRate
 from subscriptions.services import (
@@ -79,6 +79,7 @@ def cancel_subscription(
         once, and late usage of earlier ones; usage in the very instant of ``now`` is not billed. Without it, none of
         that is ever billed.
     :param prorate: give back what licensed items were paid beyond ``now``, on that invoice or the customer's next one
+        Prorations of earlier changes that wait go with either of the two, and are given up without both.
     :returns: the subscription as it is now
     :raises SubscriptionEnded: if it is over already
     :raises AmountTooLarge: if an invoice would be beyond what an invoice can hold
@@ -94,6 +95,9 @@ def cancel_subscription(
             keep_prorations(unused, now=now)
         if invoice_now:
             bill_usage_until(subscription, now, now=now)
+    if not (prorate or invoice_now):
+        # As Stripe has it: who wants neither settles nothing of the period any more.
+        drop_waiting_prorations(subscription, now=now)
     with told([subscription], now=now):
         end_subscription(subscription=subscription, now=now, comment=comment, feedback=feedback)
     give_up_first_invoices([subscription], now=now)

@@ -21,6 +21,18 @@ def keep_prorations(prorations: Sequence[InvoiceItem], *, now: datetime) -> None
     record(Kind.INVOICE_ITEM_CREATED, rows=prorations, now=now)
 
 
+def drop_waiting_prorations(subscription: Subscription, *, now: datetime) -> None:
+    """Give up what changes of a subscription gave back and charged, as far as no invoice has taken it. The caller holds
+    the subscription's lock.
+    """
+    waiting = _waiting(subscription.environment_id, Q(subscription=subscription, is_proration=True))
+    items = list(_locked(waiting))
+    record(Kind.INVOICE_ITEM_DELETED, rows=items, now=now)
+    for item in items:
+        item.removed_at = now
+    update_rows(items, ["removed_at"])
+
+
 def take_waiting_items(environment_id: UUID, subscriptions: Sequence[Subscription]) -> dict[UUID, list[InvoiceItem]]:
     """Lock what waits for the next invoices of subscriptions, by subscription.
 

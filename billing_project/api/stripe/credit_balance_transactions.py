@@ -67,9 +67,8 @@ def _shape_of_side(entry: LedgerEntry) -> Wire:
 def _shape_of_invoice(entry: LedgerEntry, invoice_id: UUID | None, line_id: UUID | None) -> Wire | None:
     if invoice_id is None or line_id is None:
         return None
-    invoices = INVOICE.complete(entry.environment)
     return {
-        "invoice": Reference(INVOICE, INVOICE.spell(invoice_id), lambda: invoices.get(pk=invoice_id)),
+        "invoice": Reference.to(INVOICE, invoice_id, entry.environment),
         "invoice_line_item": LINE.spell(line_id),
     }
 

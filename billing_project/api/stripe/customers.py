@@ -122,7 +122,8 @@ def test_clock_of(customer: Customer) -> str | None:
 
 
 def customer_reference(customer: Customer) -> Reference:
-    return Reference(CUSTOMER, CUSTOMER.id_of(customer), lambda: customer)
+    """A customer that is named in passing, and so does not bring what its shape needs."""
+    return Reference.among(CUSTOMER, customer.pk, lambda: CUSTOMER.complete(customer.environment))
 
 
 class AddressParams(Params):

@@ -35,7 +35,9 @@ def shape_of_discount(discount: Discount) -> Wire:
         "id": DISCOUNT.id_of(discount),
         "object": "discount",
         "checkout_session": None,
-        "customer": Reference(CUSTOMER, CUSTOMER.id_of(discount.customer), lambda: discount.customer),
+        "customer": Reference.among(
+            CUSTOMER, discount.customer_id, lambda: CUSTOMER.complete(discount.customer.environment)
+        ),
         "customer_account": None,
         "end": timestamp_or_none(discount.end_at),
         "invoice": _spelled(INVOICE, discount, "of_invoice"),
@@ -96,8 +98,7 @@ def discount_reference(discount: Discount) -> Reference:
 
 def reference_to_discount(environment: Environment, pk: UUID) -> Reference:
     """A discount by its id, whether it is still in place or not."""
-    everything = with_what_they_are_bound_to(Discount.objects.of(environment))
-    return Reference(DISCOUNT, DISCOUNT.spell(pk), lambda: everything.get(pk=pk))
+    return Reference.among(DISCOUNT, pk, lambda: with_what_they_are_bound_to(Discount.objects.of(environment)))
 
 
 class DiscountParams(Params):

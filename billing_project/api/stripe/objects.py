@@ -4,11 +4,13 @@ A shape is a plain dict that may hold :class:`Reference`, :class:`References`, :
 into JSON values, following the caller's ``expand`` paths.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, TypeAlias
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from accounts.models import Environment
 from billing_project.api.stripe.kinds import Kind
@@ -24,16 +26,27 @@ _LEAVES = frozenset({type(None), bool, int, str})
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Another object's id, or the object itself where the caller asks for it."""
+    """Another object's id, or the object itself where the caller asks for it.
+
+    :ivar load: the object's row, if it is at hand
+    :ivar rows: else among which rows it is, by ``pk``: those of all objects of a list are read at once
+    """
 
     kind: Kind[Any]
     id: str | None
-    load: Callable[[], Any]
+    load: Callable[[], Any] | None = None
+    pk: UUID | None = None
+    rows: "Callable[[], QuerySet[Any]] | None" = None
 
     @classmethod
     def to(cls, kind: Kind[Any], pk: UUID | None, environment: Environment) -> "Reference":
         """One that is read only where it is asked for in full."""
-        return cls(kind, None if pk is None else kind.spell(pk), lambda: kind.complete(environment).get(pk=pk))
+        return cls.among(kind, pk, lambda: kind.complete(environment))
+
+    @classmethod
+    def among(cls, kind: Kind[Any], pk: UUID | None, rows: "Callable[[], QuerySet[Any]]") -> "Reference":
+        """The same among other rows than usual."""
+        return cls(kind, None if pk is None else kind.spell(pk), pk=pk, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +103,15 @@ def write(shape: Wire, expansion: Expansion, *, livemode: bool) -> Wire:
 
     :raises StripeError: if the expansion names what cannot be expanded
     """
-    return _Writer(livemode=livemode).object(shape, expansion, "")
+    return _Writer(livemode=livemode).objects([shape], expansion, "")[0]
 
 
-def write_all(shapes: Iterable[Wire], *, livemode: bool) -> list[Wire]:
-    """Write objects as they are when nothing is expanded; what several of them embed is written once."""
-    writer = _Writer(livemode=livemode)
-    return [writer.object(shape, {}, "") for shape in shapes]
+def write_all(shapes: Iterable[Wire], expansion: Expansion | None = None, *, livemode: bool) -> list[Wire]:
+    """Write objects; what several of them embed is written once, and what all of them refer to is read at once.
+
+    :raises StripeError: if the expansion names what cannot be expanded
+    """
+    return _Writer(livemode=livemode).objects(list(shapes), expansion or {}, "")
 
 
 class _Writer:
@@ -104,6 +119,14 @@ class _Writer:
         self.livemode = livemode
         # By shape and row, which is kept so that its place in memory stays its own.
         self._embedded: dict[tuple[Any, int], tuple[Any, Wire]] = {}
+        # What references lead to, by kind and id, as far as it was read.
+        self._read: dict[tuple[Kind[Any], UUID | None], Any] = {}
+
+    def objects(self, shapes: Sequence[Wire], expansion: Expansion, path: str) -> list[Wire]:
+        """Write objects of one list."""
+        if expansion:
+            self._read_below(shapes, expansion)
+        return [self.object(shape, expansion, path) for shape in shapes]
 
     def object(self, shape: Wire, expansion: Expansion, path: str) -> Wire:
         # What is left of a deleted object says nothing but that.
@@ -169,7 +192,52 @@ class _Writer:
     def _reference(self, reference: Reference, expansion: Expansion | None, path: str) -> Wire | str | None:
         if expansion is None or reference.id is None:
             return reference.id
-        return self.object(reference.kind.shape(reference.load()), expansion, path)
+        row = self._row(reference)
+        # Where a preview refers to what was undone with it, there is no more than the id.
+        return reference.id if row is None else self.object(reference.kind.shape(row), expansion, path)
+
+    def _row(self, reference: Reference) -> Any:
+        if reference.load is not None:
+            return reference.load()
+        if (reference.kind, reference.pk) not in self._read:
+            self._read_all([reference])
+        return self._read.get((reference.kind, reference.pk))
+
+    def _read_below(self, shapes: Iterable[Wire], expansion: Expansion) -> None:
+        """Read what all shapes refer to and the caller wants to see, level by level. What cannot be expanded is refused later."""
+        every = list(shapes)
+        for name, inner in expansion.items():
+            self._read_values([shape[name] for shape in every if name in shape], inner)
+
+    def _read_values(self, values: Iterable[Any], expansion: Expansion) -> None:
+        references: list[Reference] = []
+        below: list[Wire] = []
+        for value in _flat(values):
+            if isinstance(value, Reference):
+                references.append(value)
+            elif isinstance(value, dict):
+                below.append(value)
+            elif expansion and isinstance(value, Embedded):
+                below.append(value.shape(value.row))
+            elif expansion and isinstance(value, Sublist):
+                # Its objects are under a name of their own.
+                below.append({"data": [Embedded(value.kind.shape, row) for row in value.rows]})
+        known = [one for one in references if one.id is not None]
+        self._read_all([one for one in known if one.load is None])
+        if expansion:
+            rows = [(one.kind, self._row(one)) for one in known]
+            below += [kind.shape(row) for kind, row in rows if row is not None]
+            self._read_below(below, expansion)
+
+    def _read_all(self, references: Iterable[Reference]) -> None:
+        unread: dict[Kind[Any], list[Reference]] = {}
+        for reference in references:
+            if (reference.kind, reference.pk) not in self._read:
+                unread.setdefault(reference.kind, []).append(reference)
+        for kind, some in unread.items():
+            if some[0].rows is not None:
+                found = some[0].rows().filter(pk__in={one.pk for one in some})
+                self._read.update(((kind, row.pk), row) for row in found)
 
     def _list(self, sublist: Sublist, expansion: Expansion | None, path: str) -> Wire:
         if expansion is not None and set(expansion) != {"data"}:
@@ -179,10 +247,21 @@ class _Writer:
             raise not_expandable(path, "data")
         return {
             "object": "list",
-            "data": [self.object(sublist.kind.shape(row), inner, f"{path}.data") for row in sublist.rows],
+            "data": self.objects([sublist.kind.shape(row) for row in sublist.rows], inner, f"{path}.data"),
             "has_more": sublist.has_more,
             "url": sublist.url,
         }
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    """Values one by one, also those that stand in arrays."""
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        elif isinstance(value, References):
+            yield from value.references
+        else:
+            yield value
 
 
 def not_expandable(*names: str) -> StripeError:

@@ -49,5 +49,4 @@ def _reference(invoice: Invoice, identifier: str | None) -> Reference | None:
     if identifier is None:
         return None
     pk = UUID(identifier)
-    entries = CREDIT_TRANSACTION.complete(invoice.environment)
-    return Reference(CREDIT_TRANSACTION, CREDIT_TRANSACTION.spell(pk), lambda: entries.get(pk=pk))
+    return Reference.to(CREDIT_TRANSACTION, pk, invoice.environment)

@@ -25,7 +25,7 @@ from rest_framework.response import Response
 from accounts.models import Environment
 from billing_project.api.stripe.fields import Integer, RetrieveParams, Text
 from billing_project.api.stripe.kinds import Kind
-from billing_project.api.stripe.objects import not_expandable, write
+from billing_project.api.stripe.objects import not_expandable, write_all
 from billing_project.api.stripe.pagination import NEWEST_FIRST
 from billing_project.api.stripe.search_language import METADATA, Clause, Operator, parse, refused
 from billing_project.api.stripe.viewsets import StripeViewSet
@@ -258,7 +258,7 @@ class SearchViewSet(StripeViewSet[M]):
         inner, livemode = self.expansion.get("data", {}), self.environment.is_live
         answer: Wire = {
             "object": "search_result",
-            "data": [write(self.kind.shape(row), inner, livemode=livemode) for row in page],
+            "data": write_all(map(self.kind.shape, page), inner, livemode=livemode),
             "has_more": has_more,
             "next_page": token.after(page[-1]) if has_more else None,
             "url": self.request.path,

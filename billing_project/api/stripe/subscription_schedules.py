@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from accounts.models import Scope
 from billing_project.api.stripe.changes import Prices, added_item, new_item
-from billing_project.api.stripe.customers import beside, customer_reference, test_clock_of
+from billing_project.api.stripe.customers import customer_reference, test_clock_of
 from billing_project.api.stripe.discounts import DiscountParams, discount_reference, with_all
 from billing_project.api.stripe.fields import (
     MISSING,
@@ -229,9 +229,7 @@ def complete(schedules: QuerySet[SubscriptionSchedule]) -> QuerySet[Subscription
         Prefetch("discounts", discounts),
         Prefetch("tax_rates", PhaseTaxRate.objects.select_related("tax_rate")),
     )
-    return schedules.select_related("customer__test_clock").prefetch_related(
-        "environment", *beside("customer__"), Prefetch("phases", phases)
-    )
+    return schedules.select_related("customer__test_clock").prefetch_related("environment", Prefetch("phases", phases))
 
 
 class InvoiceSettingsParams(Params):

@@ -19,7 +19,7 @@ from billing_project.api.stripe.changes import (
     change_of,
     new_item,
 )
-from billing_project.api.stripe.customers import beside, customer_reference, test_clock_of
+from billing_project.api.stripe.customers import customer_reference, test_clock_of
 from billing_project.api.stripe.discounts import DiscountParams, removed, running
 from billing_project.api.stripe.fields import (
     UNKNOWN,
@@ -203,10 +203,7 @@ def _shape_of_pending_interval(subscription: Subscription) -> Wire | None:
 
 def subscription_reference(invoice: Invoice, pk: UUID) -> Reference:
     """An invoice's subscription, which is rarely asked for in full."""
-
-    return Reference(
-        SUBSCRIPTION, SUBSCRIPTION.spell(pk), lambda: SUBSCRIPTION.complete(invoice.environment).get(pk=pk)
-    )
+    return Reference.to(SUBSCRIPTION, pk, invoice.environment)
 
 
 @SUBSCRIPTION.completed
@@ -217,7 +214,6 @@ def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
         # A chunk of a billing run has many items and few prices.
         .prefetch_related(
             "environment",
-            *beside("customer__"),
             Prefetch("items", with_reductions(SubscriptionItem.objects.present()).prefetch_related("price__product")),
         )
         .annotate(latest_invoice_id=Subquery(newest.order_by(*NEWEST_FIRST).values("pk")[:1]))
@@ -226,8 +222,7 @@ def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
 
 def _latest_invoice(subscription: Subscription) -> Reference:
     pk = subscription.latest_invoice_id  # type: ignore[attr-defined]
-    identifier = INVOICE.spell(pk) if pk else None
-    return Reference(INVOICE, identifier, lambda: INVOICE.complete(subscription.environment).get(pk=pk))
+    return Reference.to(INVOICE, pk, subscription.environment)
 
 
 class BillingModeParams(Params):

@@ -25,7 +25,7 @@ from billing_project.api.stripe.errors import error_response, missing, spoken, u
 from billing_project.api.stripe.fields import Params, RetrieveParams, checked
 from billing_project.api.stripe.idempotency import fingerprint, idempotency_key, stored_response
 from billing_project.api.stripe.kinds import Kind
-from billing_project.api.stripe.objects import expansion_of, not_expandable, write
+from billing_project.api.stripe.objects import expansion_of, not_expandable, write, write_all
 from billing_project.api.stripe.pagination import NEWEST_FIRST, Page, page_of
 from billing_project.api.stripe.parsers import Tree, read_params
 from billing_project.api.stripe.wire import Wire, encode, json_response, request_id
@@ -146,7 +146,7 @@ class StripeViewSet(GenericViewSet[M]):
                 raise not_expandable(name)
         inner = self.expansion.get("data", {})
         live = self.environment.is_live
-        data = [write(shape(row), inner, livemode=live) for row in page.rows]
+        data = write_all(map(shape, page.rows), inner, livemode=live)
         return Response({"object": "list", "data": data, "has_more": page.has_more, "url": self.request.path})
 
     def _write(self, request: HttpRequest, handler: Callable[..., Response]) -> HttpResponse:

@@ -298,3 +298,22 @@ def test_a_one_time_price_is_billed_where_nothing_else_is_yet(account: Account, 
     with pytest.raises(stripe.InvalidRequestError) as refusal:
         new_subscription(account, customer, price.id, add_invoice_items=[{"price": price.id}])
     assert refusal.value.param == "add_invoice_items[0][price]"
+
+
+def test_a_preview_shows_the_phase_that_begins_with_the_next_period(
+    account: Account, clock: Any, customer: str
+) -> None:
+    first, second = new_price(account), new_price(account, unit_amount=2500)
+    coupon = account.v1.coupons.create({"percent_off": 10, "duration": "forever"})
+    later = phase(second.id, 2, discounts=[{"coupon": coupon.id}])
+    made = new_schedule(account, customer, phase(first.id, end_date=at("2027-02-28T09:30")), later, start_date=START)
+    assert account.v1.subscriptions.retrieve(made.subscription)["items"].data[0].price.id == first.id
+
+    preview = account.v1.invoices.create_preview({"subscription": made.subscription})
+    advance(account, clock, at("2027-03-01T00:00"))
+
+    [renewal] = account.v1.invoices.list({"customer": customer, "limit": 1}).data
+    # Two at 25.00, without 10 %.
+    assert (preview.total, preview.subtotal, preview.period_end) == (4500, 5000, at("2027-02-28T09:30"))
+    assert (renewal.total, renewal.subtotal, renewal.period_end) == (4500, 5000, at("2027-02-28T09:30"))
+    assert [line.description for line in preview.lines.data] == [line.description for line in renewal.lines.data]
