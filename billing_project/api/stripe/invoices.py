@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, prefetch_related_objects
 from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
@@ -181,7 +181,7 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
             "payment_method_options": None,
             "payment_method_types": None,
         },
-        "payments": Hidden(partial(_shape_of_payments, invoice)),
+        "payments": Hidden(partial(_shape_of_payments, invoice), invoice, _bring_payments),
         "period_end": timestamp(invoice.period_end),
         "period_start": timestamp(invoice.period_start),
         "post_payment_credit_notes_amount": invoice.post_payment_credited,
@@ -218,7 +218,7 @@ def _shape_of_origin(invoice: Invoice) -> Wire | None:
 
 
 def _shape_of_payments(invoice: Invoice) -> Wire:
-    first = list(_payments_of(invoice)[: _FIRST_PAYMENTS + 1])
+    first: list[Payment] = invoice.first_payments  # type: ignore[attr-defined]
     return {
         "object": "list",
         "data": write_all(map(shape_of_payment, first[:_FIRST_PAYMENTS]), livemode=invoice.environment.is_live),
@@ -227,9 +227,10 @@ def _shape_of_payments(invoice: Invoice) -> Wire:
     }
 
 
-def _payments_of(invoice: Invoice) -> QuerySet[Payment]:
-    payments = INVOICE_PAYMENT.complete(invoice.environment).filter(invoice=invoice)
-    return payments.order_by(*NEWEST_FIRST)
+def _bring_payments(invoices: Sequence[Invoice]) -> None:
+    # One more than is shown, which tells whether there are more.
+    first = INVOICE_PAYMENT.complete(invoices[0].environment).order_by(*NEWEST_FIRST)[: _FIRST_PAYMENTS + 1]
+    prefetch_related_objects(list(invoices), Prefetch("payments", first, to_attr="first_payments"))
 
 
 def _starting_balance(invoice: Invoice) -> int:

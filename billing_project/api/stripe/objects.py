@@ -76,9 +76,15 @@ class Sublist:
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """What is left out unless the caller asks for it."""
+    """What is left out unless the caller asks for it.
+
+    :ivar row: of which it is a part
+    :ivar bring: has all rows of a list bring what ``load`` reads
+    """
 
     load: Callable[[], Any]
+    row: Any = None
+    bring: Callable[[Sequence[Any]], None] | None = None
 
 
 def expansion_of(paths: Iterable[str]) -> Expansion:
@@ -212,16 +218,21 @@ class _Writer:
     def _read_values(self, values: Iterable[Any], expansion: Expansion) -> None:
         references: list[Reference] = []
         below: list[Wire] = []
+        hidden: dict[Callable[[Sequence[Any]], None], list[Any]] = {}
         for value in _flat(values):
             if isinstance(value, Reference):
                 references.append(value)
             elif isinstance(value, dict):
                 below.append(value)
+            elif isinstance(value, Hidden) and value.bring is not None:
+                hidden.setdefault(value.bring, []).append(value.row)
             elif expansion and isinstance(value, Embedded):
                 below.append(value.shape(value.row))
             elif expansion and isinstance(value, Sublist):
                 # Its objects are under a name of their own.
                 below.append({"data": [Embedded(value.kind.shape, row) for row in value.rows]})
+        for bring, rows_of_hidden in hidden.items():
+            bring(rows_of_hidden)
         known = [one for one in references if one.id is not None]
         self._read_all([one for one in known if one.load is None])
         if expansion:
