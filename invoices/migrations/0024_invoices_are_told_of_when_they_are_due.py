@@ -62,7 +62,7 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("invoices", "0022_invoices_and_items_have_terms_of_their_own")]
+    dependencies = [("invoices", "0023_invoices_and_items_have_terms_of_their_own")]
 
     operations = [
         migrations.AddField(

@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("invoices", "0023_invoices_are_told_of_when_they_are_due")]
+    dependencies = [("invoices", "0024_invoices_are_told_of_when_they_are_due")]
 
     operations = [
         AddIndexConcurrently(

@@ -32,7 +32,7 @@ SELECT gen_random_uuid(), draft.environment_id, draft.id, asked.tax_rate_id, ask
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0014_graces_differ"),
-        ("invoices", "0021_invoices_are_revised"),
+        ("invoices", "0022_automatic_recharges"),
         ("subscriptions", "0011_discounts_of_one_invoice"),
     ]
 

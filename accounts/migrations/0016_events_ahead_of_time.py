@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0014_graces_differ"),
+        ("accounts", "0015_companies_allow_recharges"),
     ]
 
     operations = [
