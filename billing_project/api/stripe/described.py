@@ -229,6 +229,7 @@ WORDS = Words(
         Response: lambda reading, node: reading.look(node.args[0]),
         Reference: _reference,
         function_of(Reference.to): _reference,
+        function_of(Reference.among): _reference,
         References: lambda *_: {"type": "array", "items": either(STRING, OBJECT)},
         Embedded: lambda reading, node: _shape_at(reading, node.args[0]),
         Sublist: lambda reading, node: page_of(_kind_at(reading, node.args[0])),

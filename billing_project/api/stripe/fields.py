@@ -269,7 +269,7 @@ class Ref(ParamMixin, serializers.Field[Any, Value, Any, Any]):
         self.among = among
         super().__init__(**kwargs)
 
-    def to_internal_value(self, data: Value) -> Any:
+    def to_internal_value(self, data: Value) -> Model:
         text = _text(data, "string")
         environment: Environment = self.context["environment"]
         row: Model | None = self.kind.find(self.among(self.kind.rows(environment)), text)
