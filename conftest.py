@@ -110,7 +110,8 @@ def running_stack() -> Iterator[RunningStack]:
     - ``manage(*arguments)``: runs a management command on it, raises if that fails, returns the completed process
     - ``health()``, ``wait_until_healthy()``: what ``/healthz`` says
 
-    It starts without the demo, empty but for what earlier tests left: nothing is rolled back, so make a company of
+    It starts on a copy of the migrated database, as an instance does for a second time (tests/platform/test_life.py has
+    the first), without the demo, empty but for what earlier tests left: nothing is rolled back, so make a company of
     your own, with a name of your own. It has its own database: do not ask for ``db`` to look into it.
     A test that kills a part waits until the stack is healthy again before it ends.
     """
