@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from billing_project.api.common.openapi import openapi_urls
 from billing_project.api.ledgerbee import openapi as ledgerbee
 from billing_project.api.ledgerbee.urls import hot_views as ledgerbee_hot_views
+from billing_project.api.paymentkit import openapi as paymentkit
 from billing_project.api.stripe import openapi as stripe
 from billing_project.api.stripe.urls import hot_views as stripe_hot_views
 from billing_project.health import healthz
@@ -19,7 +20,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", healthz),
     path("i/", include("billing_project.hosted.urls")),
-    path("openapi/", include(openapi_urls([stripe.DIALECT, ledgerbee.DIALECT]))),
+    path("openapi/", include(openapi_urls([stripe.DIALECT, ledgerbee.DIALECT, paymentkit.DIALECT]))),
     path("", include("billing_project.api.stripe.urls")),
     path("", include("billing_project.api.ledgerbee.urls")),
     # After the one that has an address below its own.

@@ -16,6 +16,7 @@ from rest_framework.viewsets import ViewSet
 from accounts.models import ApiKey, Environment, Scope
 from billing_project.api.common.negotiation import OnlyJson
 from billing_project.api.paymentkit.authentication import HasScope, PaymentKitAuthentication
+from billing_project.api.paymentkit.described import PaymentKitSchema
 from billing_project.api.paymentkit.errors import error_response, no_such_address
 from billing_project.api.paymentkit.parsers import Fields, read_body_of, read_query_of
 from billing_project.api.paymentkit.wire import PaymentKitError, json_response, page_of
@@ -45,6 +46,7 @@ class PaymentKitViewSet(ViewSet):
     :cvar alone: actions that write and see to their transactions themselves
     """
 
+    schema = PaymentKitSchema()
     authentication_classes = (PaymentKitAuthentication,)
     permission_classes = (HasScope,)
     content_negotiation_class = OnlyJson

@@ -240,6 +240,10 @@ class Reading:
             "required": list(dict.fromkeys([*left["required"], *right["required"]])),
         }
 
+    def _look_at_subscript(self, node: ast.Subscript) -> Found:
+        base = self.look(node.value)
+        return base.get("items", ANY) if isinstance(base, dict) else ANY
+
     def _look_at_list(self, node: ast.List) -> Found:
         return (
             {"type": "array", "items": either(*[_json(self.look(item)) for item in node.elts])} if node.elts else ARRAY

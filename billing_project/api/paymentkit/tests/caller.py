@@ -10,6 +10,8 @@ from django.test import Client
 from accounts.models import Company, License, Mode
 from accounts.services import create_company
 from accounts.tests.factories import create_key
+from billing_project.api.common.tests.conformance import problems_with
+from billing_project.api.paymentkit.openapi import DIALECT
 
 BOTH = (License.Product.METERED_PRODUCTS, License.Product.SUBSCRIPTION)
 
@@ -54,6 +56,8 @@ class Caller:
             **more,
         )
         found: HttpResponse = response
+        # Whatever a test is about: what is answered is what the document says.
+        assert problems_with(DIALECT, method, f"/api{path}", found) == []
         return found
 
     def get(self, path: str, query: str = "") -> Any:
