@@ -110,9 +110,9 @@ class _Call:
         name = _text(node)
         if name is None:
             return None
-        known = outer.properties.get(name)
-        if isinstance(getattr(known, "__self__", None), Taken):
-            return cast("Taken", known.__self__)
+        known = getattr(outer.properties.get(name), "__self__", None)
+        if isinstance(known, Taken):
+            return known
         found = Taken()
         is_list = cast("ast.Attribute", node.func).attr == "inners"
         outer.properties[name] = _ListOf(found) if is_list else found.schema

@@ -36,7 +36,17 @@ def components_of(struct: type[msgspec.Struct]) -> dict[str, Schema]:
         always = defaulted.union(schema["required"])
         schema["required"] = [name for name in schema["properties"] if name in always]
         schema.pop("title", None)
-    return components
+    found: dict[str, Schema] = _with_numbers(components)
+    return found
+
+
+def _with_numbers(tree: Any) -> Any:
+    """Decimals as answers write them: as numbers, digit by digit. What msgspec says of them no annotation can change."""
+    if isinstance(tree, dict):
+        if tree.get("format") == "decimal":
+            return {**{name: value for name, value in tree.items() if name != "format"}, "type": "number"}
+        return {name: _with_numbers(inner) for name, inner in tree.items()}
+    return [_with_numbers(inner) for inner in tree] if isinstance(tree, list) else tree
 
 
 def request_of(struct: type[msgspec.Struct]) -> Schema:

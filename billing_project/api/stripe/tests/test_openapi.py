@@ -85,7 +85,7 @@ def test_every_good_call_is_answered_as_it_says(world: World) -> None:
         encoded = urlencode({fill(key): fill(value) for key, value in good.items()})
         with transaction.atomic():
             if method == "post":
-                said = client.generic("POST", f"/v1/{fill(path)}", encoded, "application/x-www-form-urlencoded")
+                said: Any = client.generic("POST", f"/v1/{fill(path)}", encoded, "application/x-www-form-urlencoded")
             else:
                 said = client.generic(method.upper(), f"/v1/{fill(path)}", QUERY_STRING=encoded)
             transaction.set_rollback(True)
