@@ -17,11 +17,10 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, unsupport
 from billing_project.api.common.openapi import document
 from billing_project.api.common.tests.conformance import check, problems_with, schema_of
 from billing_project.api.stripe.openapi import DIALECT
+from billing_project.api.stripe.tests.builders import new_meter
 from billing_project.api.stripe.tests.sdk import Account, new_account
-from billing_project.api.stripe.tests.test_hostile import CALLS, names, world
-from billing_project.api.stripe.tests.test_tenancy import CASES, World, addresses
-
-__all__ = ["world"]
+from billing_project.api.stripe.tests.test_hostile import CALLS, names
+from billing_project.api.stripe.tests.test_tenancy import CASES, World, addresses, populate
 
 # Stripe answers 404 where another method is meant; and in a form or a query a number is as good a text as any.
 UNLIKE_STRIPE = [unsupported_method, negative_data_rejection]
@@ -69,6 +68,14 @@ def test_it_lists_what_the_fields_take_and_nothing_else(call: tuple[str, str]) -
         return {name.partition("[")[0] for name in spelled}
 
     assert heads(described) == heads(set(names(params())))
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    world = populate(new_account(), "x")
+    world.ids["spare_meter"] = new_meter(world.account, "spare").id
+    world.ids["spare_customer"] = world.account.v1.customers.create({"name": "Spare"}).id
+    return world
 
 
 def test_every_good_call_is_answered_as_it_says(world: World) -> None:
