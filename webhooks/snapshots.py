@@ -31,10 +31,12 @@ class Teller:
     :ivar noun: what the dialect calls them in a type of event, such as ``customer.subscription``
     :ivar take: reads the rows of these ids as they are now, however many, in as few queries as it takes; rows that the
         dialect does not know by this noun are left out
+    :ivar tell: the same of rows that are in hand as they are stored: only what stands beside them is read
     """
 
     noun: str
     take: "Callable[[Environment, Collection[UUID]], Snapshots]"
+    tell: "Callable[[Environment, Sequence[Any]], Snapshots]"
 
 
 _TELLERS: dict[type[Model], list[Teller]] = {}

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import F, Prefetch, prefetch_related_objects
 
 from accounts.models import Company, Customer
+from core.bulk import insert_rows
 from core.periods import Period
 from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.items import make_item_lines
@@ -23,6 +24,10 @@ from webhooks.services import record
 
 # For as long after the end of a period late usage still gets onto its invoice, where nobody has set it otherwise.
 GRACE = timedelta(hours=1)
+
+
+# What rating reads of prices. A chunk has many items and few prices, so each is one object.
+PRICES = ("price__product", "price__meter", "price__tiers")
 
 
 def grace_of(customer: Customer, company: Company) -> timedelta:
@@ -43,16 +48,12 @@ def reread_items(subscription: Subscription) -> None:
 
 
 def _items_and_terms() -> "list[Prefetch[Any]]":
-    items = (
-        SubscriptionItem.objects.present()
-        .select_related("price__product", "price__meter")
-        .prefetch_related("price__tiers")
-    )
+    items = SubscriptionItem.objects.present().prefetch_related(*PRICES)
     # What was metered before a change, as far as it is still to be billed or may be trued up.
     terms = (
         ItemTerm.objects.filter(price__meter__isnull=False, ends_at__gt=F("item__current_period_start") - REACH)
-        .select_related("item", "price__product", "price__meter")
-        .prefetch_related("price__tiers")
+        .select_related("item")
+        .prefetch_related(*PRICES)
     )
     return [Prefetch("items", items), Prefetch("terms", terms)]
 
@@ -133,8 +134,8 @@ def _store(drafts: Sequence[_Draft], *, billing_reason: str, now: datetime) -> N
     terms = read_terms(environment_id, subscriptions, lock=True, items=taken)
     of_invoice = [(draft.subscription, invoice, draft.lines) for draft, invoice in zip(drafts, invoices, strict=True)]
     reduced = reduce_all(of_invoice, terms)
-    Invoice.objects.bulk_create(invoices)
+    insert_rows(invoices)
     put_onto_invoices(taken)
-    InvoiceLine.objects.bulk_create(chain.from_iterable(draft.lines for draft in drafts))
+    insert_rows(list(chain.from_iterable(draft.lines for draft in drafts)))
     store_reduced(reduced, now=now)
     record(Kind.INVOICE_CREATED, rows=invoices, now=now)

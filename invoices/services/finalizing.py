@@ -18,6 +18,7 @@ from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuery
 from invoices.parties import present_parties
 from invoices.reducing import TOTALS, reduce_again
 from invoices.services.balances import apply_balances
+from invoices.services.closing import PRICES
 from invoices.services.crediting import pay_by_credit
 from invoices.services.reminding import first_reminder
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
@@ -76,8 +77,8 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
     lines: dict[UUID, list[InvoiceLine]] = {draft.pk: [] for draft in drafts}
     for line in (
         InvoiceLine.objects.filter(invoice__in=drafts)
-        .select_related("price__product", "price__meter", "subscription_item")
-        .prefetch_related("price__tiers")
+        .select_related("subscription_item")
+        .prefetch_related(*PRICES)
         .order_by("invoice", "position")
     ):
         lines[line.invoice_id].append(line)

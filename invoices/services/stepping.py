@@ -144,7 +144,7 @@ def step(subscriptions: Sequence[Subscription], *, now: datetime) -> None:
     """
     _foretell(subscriptions, now)
     pending = [subscription for subscription in subscriptions if _invoices_what_waits(subscription)]
-    with told(subscriptions, now=now):
+    with told(subscriptions, now=now, in_hand=True):
         over = [subscription for subscription in subscriptions if _go_through(subscription, now)]
         if over:
             close_periods(over, now=now)

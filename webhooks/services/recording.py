@@ -7,10 +7,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import msgspec
-from django.db import connection
 from django.db.models import Model
 
+from core.bulk import insert_rows
 from webhooks.causes import present_cause
 from webhooks.kinds import Kind
 from webhooks.models import Event
@@ -19,18 +18,6 @@ from webhooks.snapshots import Snapshot, Snapshots, encode, previous, tellers_of
 
 if TYPE_CHECKING:
     from accounts.models import Environment
-
-_COLUMNS = {
-    field.attname: str(field.db_type(connection))
-    for field in Event._meta.concrete_fields  # noqa: SLF001 (Django documents it)
-    if field.name != "data"
-}
-_NAMES = ", ".join(_COLUMNS)
-_INSERT = f"""
-    INSERT INTO webhooks_event (data, {_NAMES})
-    SELECT '{{}}', {_NAMES}
-      FROM json_to_recordset(%s) AS new ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())})
-"""  # noqa: S608 (names of ours)
 
 _environment = attrgetter("environment")
 _environment_id = attrgetter("environment_id")
@@ -46,16 +33,23 @@ class Before:
         return previous(self.by_noun.get(noun, {}).get(pk, {}), after)
 
 
-def take_snapshots(rows: Sequence[Model]) -> Before:
-    """Remember how rows of one model are told as they stand in the database now, before they are changed."""
+def take_snapshots(rows: Sequence[Model], *, in_hand: bool = False) -> Before:
+    """Remember how rows of one model are told as they stand in the database now, before they are changed.
+
+    :param in_hand: as of :func:`record`
+    """
     by_noun: dict[str, dict[UUID, Snapshot]] = {}
-    for _, noun, snapshots in _tellings(rows):
+    for _, noun, snapshots in _tellings(rows, in_hand=in_hand):
         by_noun.setdefault(noun, {}).update(snapshots)
     return Before(by_noun)
 
 
 def record(
-    *kinds: Kind, rows: Sequence[Model], now: datetime | Mapping[UUID, datetime], before: Before | None = None
+    *kinds: Kind,
+    rows: Sequence[Model],
+    now: datetime | Mapping[UUID, datetime],
+    before: Before | None = None,
+    in_hand: bool = False,
 ) -> list[Event]:
     """Note what happened to rows of one model, with each as callers see it at this instant.
 
@@ -66,11 +60,12 @@ def record(
     :param now: the time that the rows' customer lives at; by the rows' ids where they live at several
     :param before: the rows before they were changed. The events then say what stood there, and rows on which nothing
         changed that callers see are passed over.
+    :param in_hand: that these very objects say what is stored of the rows, so that they need not be read again
     :returns: the events, in order
     """
     cause = present_cause()
     events = []
-    for environment, noun, snapshots in _tellings(rows):
+    for environment, noun, snapshots in _tellings(rows, in_hand=in_hand):
         for row in rows:
             # A row may be no such thing in older words.
             after = snapshots.get(row.pk)
@@ -93,7 +88,7 @@ def record(
                 )
                 for kind in kinds
             ]
-    _insert(events)
+    insert_rows(events)
     queue_deliveries(events)
     return events
 
@@ -133,7 +128,7 @@ def record_report(
     )
 
 
-def _tellings(rows: Sequence[Model]) -> Iterator[tuple["Environment", str, Snapshots]]:
+def _tellings(rows: Sequence[Model], *, in_hand: bool) -> Iterator[tuple["Environment", str, Snapshots]]:
     """The rows as each dialect tells them now, one environment at a time."""
     by_environment: dict[UUID, list[Model]] = {}
     for row in rows:
@@ -141,16 +136,10 @@ def _tellings(rows: Sequence[Model]) -> Iterator[tuple["Environment", str, Snaps
     for of_environment in by_environment.values():
         environment = _environment(of_environment[0])
         for teller in tellers_of(type(of_environment[0])):
-            yield environment, teller.noun, teller.take(environment, [row.pk for row in of_environment])
-
-
-def _insert(events: Sequence[Event]) -> None:
-    """Write them in one statement and one parameter: as arrays, their long texts would take longer to quote than to make."""
-    if not events:
-        return
-    rows = msgspec.json.encode([{name: getattr(event, name) for name in _COLUMNS} for event in events])
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [rows.decode()])
+            if in_hand:
+                yield environment, teller.noun, teller.tell(environment, of_environment)
+            else:
+                yield environment, teller.noun, teller.take(environment, [row.pk for row in of_environment])
 
 
 def _to_millisecond(now: datetime) -> datetime:

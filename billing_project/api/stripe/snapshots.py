@@ -1,6 +1,6 @@
 """What happens is told in Stripe's words: the outbox's tellers, one for each model and noun."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -84,11 +84,19 @@ def _tell(
     """
 
     def take(environment: Environment, pks: Collection[UUID]) -> Snapshots:
-        rows = list(among(kind.complete(environment).filter(pk__in=pks)))
+        return told(environment, list(among(kind.complete(environment).filter(pk__in=pks))))
+
+    def tell(environment: Environment, rows: Sequence[M]) -> Snapshots:
+        if among is not _everything:
+            return take(environment, [row.pk for row in rows])
+        with kind.bring(environment, rows) as ready:
+            return told(environment, ready)
+
+    def told(environment: Environment, rows: Sequence[M]) -> Snapshots:
         written = write_all(map(shape, rows), livemode=environment.is_live)
         return {row.pk: snapshot for row, snapshot in zip(rows, written, strict=True)}
 
-    register(model, Teller(noun, take))
+    register(model, Teller(noun, take, tell))
 
 
 def _upcoming(environment: Environment, preview: PreviewedInvoice) -> Wire:

@@ -1,15 +1,17 @@
 """/v1/subscriptions."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery
 from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Scope
+from accounts.models import Environment, Scope
 from billing_project.api.stripe.changes import (
     ChangeParams,
     ItemChangeParams,
@@ -20,7 +22,7 @@ from billing_project.api.stripe.changes import (
     new_item,
 )
 from billing_project.api.stripe.customers import customer_reference, test_clock_of
-from billing_project.api.stripe.discounts import DiscountParams, removed, running
+from billing_project.api.stripe.discounts import DiscountParams, removed, running, with_all
 from billing_project.api.stripe.fields import (
     UNKNOWN,
     Array,
@@ -66,9 +68,10 @@ from billing_project.api.stripe.subscription_times import (
 )
 from billing_project.api.stripe.tax_rates import tax_rates_of
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
+from core.related import bringing
 from invoices import services
 from invoices.models import Invoice
-from subscriptions.models import Subscription, SubscriptionItem
+from subscriptions.models import AppliedTaxRate, Discount, Subscription, SubscriptionItem
 from subscriptions.services import MAX_ITEMS
 from subscriptions.services.discounts import MAX_DISCOUNTS
 from subscriptions.services.taxes import MAX_TAX_RATES
@@ -218,6 +221,28 @@ def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
         )
         .annotate(latest_invoice_id=Subquery(newest.order_by(*NEWEST_FIRST).values("pk")[:1]))
     )
+
+
+@SUBSCRIPTION.brought
+@contextmanager
+def bring_parts(environment: Environment, subscriptions: Sequence[Subscription]) -> Iterator[None]:
+    """What stands beside subscriptions that have their items, as billing reads them."""
+    items = [item for subscription in subscriptions for item in subscription.items.all()]
+    ids = [subscription.pk for subscription in subscriptions]
+    owned = Q(subscription__in=ids) | Q(subscription_item__in=[item.pk for item in items])
+    discounts = list(with_all(Discount.objects.in_place().filter(owned, environment=environment)))
+    applied = list(AppliedTaxRate.objects.filter(owned, environment=environment).select_related("tax_rate"))
+    newest = Invoice.objects.filter(environment=environment, subscription__in=ids)
+    newest = newest.order_by("subscription", *NEWEST_FIRST).distinct("subscription")
+    latest = dict(newest.values_list("subscription", "pk"))
+    for subscription in subscriptions:
+        subscription.environment = environment
+        subscription.latest_invoice_id = latest.get(subscription.pk)  # type: ignore[attr-defined]
+    with ExitStack() as brought:
+        for relation, rows in (("discounts", discounts), ("tax_rates", applied)):
+            brought.enter_context(bringing(subscriptions, relation, rows, by="subscription_id"))
+            brought.enter_context(bringing(items, relation, rows, by="subscription_item_id"))
+        yield
 
 
 def _latest_invoice(subscription: Subscription) -> Reference:
