@@ -112,7 +112,7 @@ class CompanyAdmin(ConsoleAdmin):
             },
         ),
         ("Events", {"fields": (("upcoming_days", "due_soon_days"),)}),
-        ("Documents", {"fields": ("postal_address", "reply_to", "paper", "logo_picture")}),
+        ("Documents", {"fields": ("postal_address", "reply_to", "mails_documents", "paper", "logo_picture")}),
     )
     editable = (
         "name",
@@ -126,6 +126,7 @@ class CompanyAdmin(ConsoleAdmin):
         "due_soon_days",
         "postal_address",
         "reply_to",
+        "mails_documents",
         "paper",
     )
     add_fieldsets = ((None, {"fields": ("name", "licenses")}),)

@@ -85,6 +85,12 @@ class Company(models.Model):
         help_text="Whether credit is given by itself to customers who asked for that when little is left of it, against an "
         "invoice that counts as paid outside. Nobody is charged here: allow it only if you collect the money.",
     )
+    mails_documents = models.BooleanField(
+        "mails invoices",
+        default=False,
+        help_text="Whether invoices that are sent to be paid are mailed as they become final, and credit notes as they "
+        "are issued, to customers with an email address.",
+    )
     paper = models.CharField(max_length=6, choices=Paper, default=Paper.A4, help_text="What documents are made for.")
     created_at = models.DateTimeField(auto_now_add=True)
 

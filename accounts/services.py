@@ -88,6 +88,7 @@ class BillingRules(TypedDict, total=False):
     flat_fee_at_zero: bool
     postal_address: str
     reply_to: str
+    mails_documents: bool
     grace_minutes: int
     recharges: bool
     upcoming_days: int

@@ -25,7 +25,10 @@ from invoices.console import mails, settlement
 from invoices.console.documents import LINK_COMMANDS, PrintedPages
 from invoices.console.explanations import ExplainedLines
 from invoices.console.exports import ExportPages
+from invoices.console.revenue import RevenuePages
 from invoices.console.wording import money, these
+from invoices.documents import print_invoice
+from invoices.links import page_address
 from invoices.models import (
     BillingFailure,
     CustomerBalance,
@@ -153,7 +156,9 @@ class InvoiceLineInline(InvoiceLineColumns, ConsoleInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ExportPages, PrintedPages):
+class InvoiceAdmin(ExportPages, RevenuePages, PrintedPages):
+    print = staticmethod(print_invoice)
+    page_of = staticmethod(page_address)
     wire_prefix = "in"
     wire_parents = {"cus": "customer", "sub": "subscription"}
     list_display = [

@@ -1,7 +1,8 @@
 """The address under which whoever has it sees an invoice: no login, and nothing to guess.
 
 A link is an invoice's id with 160 bits that only this instance can compute, from its secret key and how many links the
-invoice has had. So none is stored, and a copy of the database opens nothing; another key ends all of them.
+invoice has had. So none is stored, and a copy of the database opens nothing; another key ends all of them. An invoice's
+credit notes are below it: whoever sees the one sees the others.
 """
 
 import base64
@@ -11,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from invoices.models import HostedLink, Invoice
+from invoices.models import CreditNote, HostedLink, Invoice
 
 PATH = "/i/"
 _ID_BYTES, _PROOF_BYTES = 16, 20
@@ -40,6 +41,17 @@ def pdf_address(invoice: Invoice) -> str | None:
     return f"{page}/pdf" if page else None
 
 
+def note_page_address(note: CreditNote) -> str | None:
+    """Where the payer sees a credit note; None where its invoice is not to be seen."""
+    page = page_address(note.invoice)
+    return f"{page}/credit-notes/{note.sequence}" if page else None
+
+
+def note_pdf_address(note: CreditNote) -> str | None:
+    page = note_page_address(note)
+    return f"{page}/pdf" if page else None
+
+
 def invoice_of(token: str) -> Invoice | None:
     """The final invoice that a token opens. For whatever opens nothing the answer is the same."""
     identifier = _id_in(token)
@@ -51,6 +63,16 @@ def invoice_of(token: str) -> Invoice | None:
     # Compared in any case, so that the time tells no more than the answer.
     is_right = constant_time_compare(token, expected or _token(identifier, 0))
     return invoice if is_right and expected is not None else None
+
+
+def note_of(invoice: Invoice, sequence: int) -> CreditNote | None:
+    """An invoice's credit note by its place among them."""
+    note = CreditNote.objects.filter(environment=invoice.environment_id, invoice=invoice, sequence=sequence)
+    found = note.select_related("environment").first()
+    if found is not None:
+        # With all that a token's invoice brings.
+        found.invoice = invoice
+    return found
 
 
 def _link_of(invoice: Invoice) -> HostedLink | None:

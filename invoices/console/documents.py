@@ -1,5 +1,6 @@
-"""The console's way to an invoice as its payer sees it: in print, and on its page."""
+"""The console's way to invoices and credit notes as payers see them: in print, and on their pages."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -13,8 +14,7 @@ from django.utils.safestring import SafeString
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
 from invoices import services
-from invoices.documents import print_invoice
-from invoices.links import page_address, token_of
+from invoices.links import token_of
 from invoices.models import HostedLink, Invoice
 
 LINK_COMMANDS = [
@@ -43,28 +43,35 @@ LINK_COMMANDS = [
 
 
 class PrintedPages(ConsoleAdmin):
-    """An invoice's page in the console, with its documents."""
+    """The console's page of what is printed, with its documents.
+
+    :cvar print: makes the PDF of a row; drafts are printed here alone, and say that they are drafts
+    :cvar page_of: where the payer sees a row, if anywhere
+    """
+
+    print: Callable[[Any], bytes]
+    page_of: Callable[[Any], str | None]
 
     def get_urls(self) -> list[URLPattern]:
         printed = path("<path:object_id>/pdf/", self.admin_site.admin_view(self.pdf_view), name=self._url_name("pdf"))
         return [printed, *super().get_urls()]
 
     def pdf_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Drafts are printed here alone, and say that they are drafts."""
-        invoice = self.get_object(request, unquote(object_id))
-        if invoice is None:
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
             raise Http404
-        answer = HttpResponse(print_invoice(invoice), content_type="application/pdf")
-        answer["Content-Disposition"] = f'inline; filename="invoice-{invoice.number or "draft"}.pdf"'
+        answer = HttpResponse(type(self).print(row), content_type="application/pdf")
+        name = str(self.opts.verbose_name).replace(" ", "-")
+        answer["Content-Disposition"] = f'inline; filename="{name}-{row.number or "draft"}.pdf"'
         answer["Cache-Control"] = "no-store"
         return answer
 
     @display(description="documents")
     def documents_column(self, row: Any) -> SafeString:
         printed = format_html(
-            '<a class="tb-link" href="{}">PDF</a>', reverse("admin:invoices_invoice_pdf", args=[row.pk])
+            '<a class="tb-link" href="{}">PDF</a>', reverse(f"admin:{self._url_name('pdf')}", args=[row.pk])
         )
-        page = page_address(row)
+        page = type(self).page_of(row)
         if page is None:
             return printed
         return format_html('{}, <a class="tb-link" href="{}" rel="noreferrer">the payer\'s page</a>', printed, page)

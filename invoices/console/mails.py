@@ -1,16 +1,15 @@
-"""The console's page of mails with invoices."""
+"""The console's page of mails with invoices and credit notes, and the actions that ask for them."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from django.contrib import admin
-from django.utils import timezone
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
+from core.money import format_amount
 from invoices import services
 from invoices.console.wording import money, these
-from invoices.models import Invoice, InvoiceMail
+from invoices.models import CreditNote, Invoice, InvoiceMail
 
 _SENDABLE = {Invoice.Status.OPEN, Invoice.Status.PAID, Invoice.Status.UNCOLLECTIBLE}
 
@@ -23,17 +22,32 @@ def _sent(invoices: Sequence[Invoice]) -> str:
     )
 
 
-def _send(invoice: Invoice, now: datetime) -> None:
-    services.send_invoice(invoice=invoice, now=now, wall=timezone.now())
-
-
 SEND = Command[Invoice](
     name="send",
     title="Send",
     icon="mail",
     applies=lambda invoice: invoice.status in _SENDABLE,
     consequence=_sent,
-    run=_send,
+    run=lambda invoice, now: services.send_invoice(invoice=invoice, now=now),
+    done="will be mailed.",
+)
+
+
+def _note_sent(notes: Sequence[CreditNote]) -> str:
+    told = ", ".join(
+        f"{note} over {format_amount(note.total, note.currency)} to {note.customer.email or 'nobody: no address'}"
+        for note in notes
+    )
+    return f"{told} will be mailed, with the PDF attached, in some seconds. In test mode it is not really sent."
+
+
+SEND_NOTE = Command[CreditNote](
+    name="send",
+    title="Send",
+    icon="mail",
+    applies=lambda _: True,
+    consequence=_note_sent,
+    run=lambda note, now: services.send_credit_note(note=note, now=now),
     done="will be mailed.",
 )
 
@@ -42,15 +56,25 @@ SEND = Command[Invoice](
 class InvoiceMailAdmin(ConsoleAdmin):
     """What stays "sending" may have been sent: it is not sent again by itself."""
 
-    wire_parents = {"in": "invoice"}
-    list_display = ["invoice", "recipient", "environment", "state", "attempts", "requested_at", "sent_at"]
+    wire_parents = {"in": "invoice", "cn": "credit_note"}
+    list_display = [
+        "invoice",
+        "credit_note",
+        "recipient",
+        "environment",
+        "state",
+        "attempts",
+        "requested_at",
+        "sent_at",
+    ]
     list_filter = ["state", "environment", "environment__mode", "requested_at"]
-    list_select_related = ["environment__company", "invoice"]
+    list_select_related = ["environment__company", "invoice", "credit_note"]
     search_fields = ["recipient__iexact"]
-    search_help_text = "The id of an invoice (in_…), or the whole address."
+    search_help_text = "The id of an invoice or a credit note (in_…, cn_…), or the whole address."
     ordering = ["-requested_at", "-pk"]
     fields = [
         "invoice",
+        "credit_note",
         "environment",
         "recipient",
         "state",

@@ -15,8 +15,12 @@ from accounts.console.commands import Command
 from core.console import cells
 from core.money import format_amount, in_minor_units
 from invoices import services
+from invoices.console import mails
+from invoices.console.documents import PrintedPages
 from invoices.console.wording import money, these
+from invoices.documents import print_credit_note
 from invoices.errors import AmountNotWhole
+from invoices.links import note_page_address
 from invoices.models import (
     CreditNote,
     CreditNoteLine,
@@ -221,7 +225,7 @@ class PaymentAdmin(_AmountColumn, ConsoleAdmin):
             form=ReversalForm,
             signed=True,
             warns=True,
-        )
+        ),
     ]
 
     @display(description="reference", ordering="reference")
@@ -258,12 +262,19 @@ def _voided(notes: Sequence[CreditNote]) -> str:
 
 
 @admin.register(CreditNote)
-class CreditNoteAdmin(ConsoleAdmin):
+class CreditNoteAdmin(PrintedPages):
+    print = staticmethod(print_credit_note)
+    page_of = staticmethod(note_page_address)
     wire_prefix = "cn"
     wire_parents = {"in": "invoice", "cus": "customer"}
     list_display = ["number", "customer", "environment", "status", "total_column", "reason", "created_at"]
     list_filter = ["status", "environment", "environment__mode", "reason", "created_at"]
-    list_select_related = ["environment__company", "customer__test_clock", "invoice", "balance_transaction"]
+    list_select_related = [
+        "environment__company",
+        "customer__test_clock",
+        "invoice__hosted_link",
+        "balance_transaction",
+    ]
     search_fields = ["=number", "customer__name__istartswith", "customer__email__iexact"]
     search_help_text = "A number, an id (cn_…, in_…, cus_…), or the beginning of a customer's name."
     ordering = ["-created_at", "-pk"]
@@ -275,6 +286,7 @@ class CreditNoteAdmin(ConsoleAdmin):
         "invoice",
         "total_column",
         "whereabouts",
+        "documents_column",
         "taxes_column",
         "reason",
         "memo",
@@ -287,6 +299,7 @@ class CreditNoteAdmin(ConsoleAdmin):
     ]
     inlines = [CreditNoteLineInline]
     commands = [
+        mails.SEND_NOTE,
         Command[CreditNote](
             name="void",
             title="Void",
@@ -296,7 +309,7 @@ class CreditNoteAdmin(ConsoleAdmin):
             run=lambda note, now: services.void_credit_note(note=note, now=now),
             done="void.",
             warns=True,
-        )
+        ),
     ]
 
     @display(description="total", ordering="total")

@@ -1,4 +1,7 @@
-"""An invoice as words, amounts and steps: what its PDF and its page both show. It reads, and stores nothing."""
+"""An invoice as words, amounts and steps: what its PDF and its page both show. It reads, and stores nothing.
+
+Credit notes are in :mod:`invoices.documents.notes`.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -6,15 +9,14 @@ from dataclasses import dataclass
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from accounts.models import Company
 from credits.models import LedgerEntry
 from invoices.documents.arithmetic import Step, day, exact_money, money, number, span, steps_of, title_of
 from invoices.models import Invoice, InvoiceLine, LineTax
 from invoices.parties import Parties, parties_of
 from subscriptions.models import Discount, TaxRate
 
-__all__ = ["Document", "Line", "Party", "Step", "Sum", "document_of"]
-
-_CREDIT = "Paid by credit"
+CREDIT = "Paid by credit"
 _MARKS = {Invoice.Status.DRAFT: "Draft", Invoice.Status.VOID: "Void"}
 
 
@@ -55,6 +57,7 @@ class Document:
     """
     :ivar mark: printed across each page of what is not to be paid as it stands
     :ivar paper: a4 or us-letter
+    :ivar addressed: what stands above the buyer
     """
 
     kind: str
@@ -65,6 +68,7 @@ class Document:
     paper: str
     seller: Party
     buyer: Party
+    addressed: str
     facts: Sequence[tuple[str, str]]
     lines: Sequence[Line]
     sums: Sequence[Sum]
@@ -80,23 +84,23 @@ def document_of(invoice: Invoice) -> Document:
     zone = invoice.subscription.zone if invoice.subscription else None
     lines = list(invoice.lines.order_by("position").prefetch_related("discounts__discount__coupon", "taxes__tax_rate"))
     credit = _credit(invoice)
-    company = invoice.environment.company
     return Document(
         kind="Invoice",
         number=invoice.number,
         status=invoice.status,
         mark=_MARKS.get(Invoice.Status(invoice.status), ""),
         headline=_headline(invoice, zone),
-        paper="us-letter" if company.paper == company.Paper.LETTER else "a4",
-        seller=Party(parties["seller"]["name"], parties["seller"]["address"]),
-        buyer=_buyer(parties),
+        paper=paper_of(invoice.environment.company),
+        seller=seller_of(parties),
+        buyer=buyer_of(parties),
+        addressed="Bill to",
         facts=list(_facts(invoice, zone)),
         lines=[_line(line, invoice.currency, zone, credit.get(line.pk, 0)) for line in lines],
         sums=list(_sums(invoice, lines)),
         memo=invoice.description,
         footer=invoice.footer,
         is_test=not invoice.environment.is_live,
-        country=str((parties["buyer"]["address"] or {}).get("country") or ""),
+        country=country_of(parties),
     )
 
 
@@ -110,7 +114,20 @@ def _credit(invoice: Invoice) -> dict[UUID | None, int]:
     return paid
 
 
-def _buyer(parties: Parties) -> Party:
+def paper_of(company: Company) -> str:
+    return "us-letter" if company.paper == company.Paper.LETTER else "a4"
+
+
+def country_of(parties: Parties) -> str:
+    """The buyer's, in two letters; empty where it is not known."""
+    return str((parties["buyer"]["address"] or {}).get("country") or "")
+
+
+def seller_of(parties: Parties) -> Party:
+    return Party(parties["seller"]["name"], parties["seller"]["address"])
+
+
+def buyer_of(parties: Parties) -> Party:
     buyer = parties["buyer"]
     address = buyer["address"] or {}
     city = " ".join(part for part in (address.get("postal_code"), address.get("city")) if part)
@@ -148,10 +165,12 @@ def _facts(invoice: Invoice, zone: ZoneInfo | None) -> Iterator[tuple[str, str]]
 
 def _line(line: InvoiceLine, currency: str, zone: ZoneInfo | None, credit: int) -> Line:
     per_unit = "packages" not in line.basis and line.unit_amount is not None
-    changes = [Sum(_words_of(row.discount), money(-row.amount, currency)) for row in line.discounts.all() if row.amount]
+    changes = [
+        Sum(words_of_discount(row.discount), money(-row.amount, currency)) for row in line.discounts.all() if row.amount
+    ]
     if credit:
-        changes.append(Sum(_CREDIT, money(-credit, currency)))
-    changes += [_tax(row.tax_rate, row.taxable_amount, row.amount, currency) for row in line.taxes.all()]
+        changes.append(Sum(CREDIT, money(-credit, currency)))
+    changes += [tax_sum(row.tax_rate, row.taxable_amount, row.amount, currency) for row in line.taxes.all()]
     return Line(
         title=title_of(line),
         period=span(line.period, zone),
@@ -176,11 +195,11 @@ def _sums(invoice: Invoice, lines: Sequence[InvoiceLine]) -> Iterator[Sum]:
             taxes[tax.tax_rate].append(tax)
     for discount, amount in taken.items():
         if amount:
-            yield Sum(_words_of(discount), money(-amount, currency))
+            yield Sum(words_of_discount(discount), money(-amount, currency))
     if invoice.credit_applied:
-        yield Sum(_CREDIT, money(-invoice.credit_applied, currency))
+        yield Sum(CREDIT, money(-invoice.credit_applied, currency))
     for rate, rows in taxes.items():
-        yield _tax(rate, sum(row.taxable_amount for row in rows), sum(row.amount for row in rows), currency)
+        yield tax_sum(rate, sum(row.taxable_amount for row in rows), sum(row.amount for row in rows), currency)
     yield Sum("Total", money(invoice.total, currency), is_strong=True)
     balance = invoice.amount_due - invoice.total
     if balance:
@@ -205,12 +224,12 @@ def _balance_words(invoice: Invoice, balance: int) -> str:
     return "Paid from your balance" if balance < 0 else "Owed from before"
 
 
-def _tax(rate: TaxRate, taxable: int, amount: int, currency: str) -> Sum:
+def tax_sum(rate: TaxRate, taxable: int, amount: int, currency: str) -> Sum:
     within = ", included" if rate.inclusive else ""
     return Sum(f"{rate}{within}, on {money(taxable, currency)}", money(amount, currency), is_part=rate.inclusive)
 
 
-def _words_of(discount: Discount) -> str:
+def words_of_discount(discount: Discount) -> str:
     """A discount by its name and what it takes off."""
     coupon = discount.coupon
     if coupon.percent_off is not None:

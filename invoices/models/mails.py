@@ -1,4 +1,4 @@
-"""Mails with invoices: what is to be sent, and what was."""
+"""Mails with invoices and credit notes: what is to be sent, and what was."""
 
 from typing import Self
 
@@ -7,6 +7,7 @@ from django.db.models import CheckConstraint, Q, UniqueConstraint
 
 from accounts.models import Environment
 from core.ids import new_id
+from invoices.models.credit_notes import CreditNote
 from invoices.models.documents import Invoice
 
 
@@ -16,7 +17,7 @@ class InvoiceMailQuerySet(models.QuerySet["InvoiceMail"]):
 
 
 class InvoiceMail(models.Model):
-    """An invoice on its way to its customer. It is sent once: what may have been sent is not sent again by itself."""
+    """An invoice, or a credit note on it, on its way to its customer. It is sent once: what may have been sent is not sent again by itself."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -30,6 +31,14 @@ class InvoiceMail(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="mails")
+    credit_note = models.ForeignKey(
+        CreditNote,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="mails",
+        help_text="What is sent, if it is not the invoice itself.",
+    )
     recipient = models.CharField(max_length=512)
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -43,7 +52,10 @@ class InvoiceMail(models.Model):
     class Meta:
         constraints = [
             UniqueConstraint(
-                fields=["environment", "invoice"], condition=Q(state="waiting"), name="invoice_mail_one_waits"
+                fields=["environment", "invoice", "credit_note"],
+                condition=Q(state="waiting"),
+                nulls_distinct=False,
+                name="invoice_mail_one_waits",
             ),
             CheckConstraint(
                 condition=Q(state="sent", sent_at__isnull=False) | (~Q(state="sent") & Q(sent_at__isnull=True)),
@@ -56,4 +68,9 @@ class InvoiceMail(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.invoice} to {self.recipient}"
+        return f"{self.document} to {self.recipient}"
+
+    @property
+    def document(self) -> Invoice | CreditNote:
+        """What is sent."""
+        return self.credit_note or self.invoice

@@ -17,7 +17,7 @@ from invoices.services.collecting import mark_invoice_uncollectible, void_invoic
 from invoices.services.finalizing import finalize_invoice
 from invoices.services.items import ItemTerms, create_invoice_item, remove_invoice_item, update_invoice_item
 from invoices.services.linking import close_link, replace_link
-from invoices.services.mailing import send_invoice, send_mails
+from invoices.services.mailing import send_credit_note, send_invoice, send_mails
 from invoices.services.manual import DraftTerms, InvoiceWords, create_invoice, currency_of, delete_draft, update_invoice
 from invoices.services.noting import (
     CreditNoteTerms,
@@ -150,6 +150,7 @@ __all__ = [
     "run_test_clock",
     "run_test_clocks",
     "schedule_subscription",
+    "send_credit_note",
     "send_invoice",
     "send_mails",
     "set_auto_recharge",

@@ -17,6 +17,7 @@ from invoices.errors import InvoiceNotDraft
 from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
 from invoices.parties import present_parties
 from invoices.reducing import TOTALS, reduce_again
+from invoices.services.announcing import announce_invoices
 from invoices.services.balances import apply_balances
 from invoices.services.closing import PRICES
 from invoices.services.crediting import pay_by_credit
@@ -145,6 +146,8 @@ def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
     numbering.save(update_fields=["last_number"])
     update_rows(drafts, _ISSUED)
     _tell(drafts, now)
+    if environment.company.mails_documents:
+        announce_invoices(drafts, now=now)
 
 
 def _tell(issued: Sequence[Invoice], now: datetime) -> None:

@@ -1,8 +1,10 @@
-"""Invoices are mailed: asked for in a transaction, sent by a job after it, retried where nothing went out, never twice."""
+"""Invoices and credit notes are mailed: asked for in a transaction, sent by a job after it, retried where nothing went out, never twice."""
 
 import logging
 from datetime import datetime, timedelta
 from smtplib import SMTPException, SMTPServerDisconnected
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
@@ -10,11 +12,13 @@ from django.db import transaction
 from django.template.loader import render_to_string
 
 from accounts.clocks import hold_clock
+from accounts.models import Company
 from core.money import format_amount
-from invoices.documents import print_invoice
+from invoices.documents import print_credit_note, print_invoice
 from invoices.errors import InvoiceNotOpen, RecipientMissing
-from invoices.links import page_address
-from invoices.models import Invoice, InvoiceMail
+from invoices.links import note_page_address, page_address
+from invoices.models import CreditNote, Invoice, InvoiceMail, InvoiceMailQuerySet
+from invoices.services.announcing import mail_of
 from invoices.services.finalizing import lock_invoice
 from webhooks.kinds import Kind
 from webhooks.services import record
@@ -28,39 +32,58 @@ _SENDABLE = (Invoice.Status.OPEN, Invoice.Status.PAID, Invoice.Status.UNCOLLECTI
 
 
 @transaction.atomic
-def send_invoice(*, invoice: Invoice, now: datetime, wall: datetime) -> InvoiceMail:
+def send_invoice(*, invoice: Invoice, now: datetime) -> InvoiceMail:
     """Have a final invoice mailed to its customer. While a mail waits to be sent, asking again makes no second one.
 
     In test mode everything happens but the mail itself.
 
     :param now: the customer's time
-    :param wall: the time that mails are sent by
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises InvoiceNotOpen: if the invoice is a draft or void
     :raises RecipientMissing: if the customer has no email address
     """
-    hold_clock(invoice.customer, now=now)
-    invoice = lock_invoice(invoice)
+    invoice = _held(invoice, now)
     if invoice.status not in _SENDABLE:
         raise InvoiceNotOpen(invoice.status)
-    recipient = invoice.customer.email
-    if not recipient:
-        raise RecipientMissing
-    waiting = InvoiceMail.objects.filter(
-        environment=invoice.environment_id, invoice=invoice, state=State.WAITING
-    ).first()
-    if waiting is not None:
-        return waiting
-    mail = InvoiceMail.objects.create(
-        environment=invoice.environment,
-        invoice=invoice,
-        recipient=recipient,
-        state=State.WAITING if invoice.environment.is_live else State.WITHHELD,
-        next_attempt_at=wall,
-        requested_at=now,
-    )
-    record(Kind.INVOICE_SENT, rows=[invoice], now=now)
+    mail, is_new = _asked_for(mail_of(invoice, now=now))
+    if is_new:
+        record(Kind.INVOICE_SENT, rows=[invoice], now=now)
     return mail
+
+
+@transaction.atomic
+def send_credit_note(*, note: CreditNote, now: datetime) -> InvoiceMail:
+    """Have a credit note mailed, as :func:`send_invoice` does an invoice; a void one, too, says that it is void.
+
+    :raises accounts.errors.ClockAdvancing: :raises RecipientMissing: as there
+    """
+    return _asked_for(mail_of(_held(note.invoice, now), now=now, note=note))[0]
+
+
+def _held(invoice: Invoice, now: datetime) -> Invoice:
+    hold_clock(invoice.customer, now=now)
+    return lock_invoice(invoice)
+
+
+def _asked_for(mail: InvoiceMail) -> tuple[InvoiceMail, bool]:
+    """The mail that waits already, or this one, and whether it is this one. The caller holds the invoice's lock."""
+    if not mail.recipient:
+        raise RecipientMissing
+    waiting = _waiting_beside(mail).first()
+    if waiting is not None:
+        return waiting, False
+    mail.save(force_insert=True)
+    return mail, True
+
+
+def _waiting_beside(mail: InvoiceMail) -> InvoiceMailQuerySet:
+    """Mails with the same document that wait."""
+    return InvoiceMail.objects.filter(
+        environment=mail.environment_id,
+        invoice=mail.invoice_id,
+        credit_note=mail.credit_note_id,
+        state=State.WAITING,
+    )
 
 
 def send_mails(*, now: datetime) -> int:
@@ -122,34 +145,56 @@ def _note_failure(mail: InvoiceMail, error: Exception, now: datetime) -> None:
     if mail.state == State.WAITING:
         mail.next_attempt_at = now + _DELAYS[mail.attempts - 1]
         # Another may have been asked for meanwhile; one is enough.
-        others = InvoiceMail.objects.filter(
-            environment=mail.environment_id, invoice=mail.invoice_id, state=State.WAITING
-        )
-        mail.state = State.FAILED if others.exists() else State.WAITING
+        mail.state = State.FAILED if _waiting_beside(mail).exists() else State.WAITING
     mail.save(update_fields=["state", "error", "next_attempt_at"])
 
 
 def message_of(mail: InvoiceMail) -> EmailMultiAlternatives:
     """The mail in words and in print: text, HTML, and the PDF."""
+    return _message_with_invoice(mail) if mail.credit_note_id is None else _message_with_note(mail, mail.credit_note_id)
+
+
+def _message_with_invoice(mail: InvoiceMail) -> EmailMultiAlternatives:
     invoice = Invoice.objects.select_related("environment__company", "customer", "subscription").get(pk=mail.invoice_id)
-    company = invoice.environment.company
     words = {
         "invoice": invoice,
-        "company": company,
         "amount": format_amount(invoice.amount_remaining, invoice.currency),
         "total": format_amount(invoice.total, invoice.currency),
         "is_paid": invoice.status == Invoice.Status.PAID,
         "page": page_address(invoice),
     }
+    message = _message(mail, invoice.environment.company, f"Invoice {invoice.number}", "invoice", words)
+    message.attach(f"{invoice.number}.pdf", print_invoice(invoice), "application/pdf")
+    return message
+
+
+def _message_with_note(mail: InvoiceMail, note_id: UUID) -> EmailMultiAlternatives:
+    notes = CreditNote.objects.select_related("environment__company", "invoice__customer", "invoice__subscription")
+    note = notes.get(pk=note_id)
+    words = {
+        "note": note,
+        "invoice": note.invoice,
+        "total": format_amount(note.total, note.currency),
+        "is_void": note.status == CreditNote.Status.VOID,
+        "page": note_page_address(note),
+    }
+    message = _message(mail, note.environment.company, f"Credit note {note.number}", "credit_note", words)
+    message.attach(f"{note.number}.pdf", print_credit_note(note), "application/pdf")
+    return message
+
+
+def _message(
+    mail: InvoiceMail, company: Company, title: str, template: str, words: dict[str, Any]
+) -> EmailMultiAlternatives:
+    words = {"title": title, "company": company, **words}
     message = EmailMultiAlternatives(
-        subject=f"Invoice {invoice.number} from {company.name}".replace("\n", " "),
-        body=render_to_string("mail/invoice.txt", words),
+        subject=f"{title} from {company.name}".replace("\n", " "),
+        body=render_to_string(f"mail/{template}.txt", words),
         from_email=_sender(company.name),
         to=[mail.recipient],
         reply_to=[company.reply_to] if company.reply_to else None,
     )
-    message.attach_alternative(render_to_string("mail/invoice.html", words), "text/html")
-    message.attach(f"{invoice.number}.pdf", print_invoice(invoice), "application/pdf")
+    message.attach_alternative(render_to_string(f"mail/{template}.html", words), "text/html")
     return message
 
 

@@ -39,6 +39,7 @@ from invoices.models import (
     LineDiscount,
     LineTax,
 )
+from invoices.services.announcing import mail_of
 from invoices.services.balances import credit_balance
 from invoices.services.collecting import COLLECTED, follow, locked_with_subscription, settle
 from invoices.totals import round_half_away
@@ -64,7 +65,8 @@ class CreditNoteTerms(TypedDict, total=False):
     """What a credit note is over, and where it goes.
 
     Neither ``lines`` nor ``total`` means all that is left. What had been paid already must be handed out to the three
-    amounts; what was still to be paid just need not be.
+    amounts; what was still to be paid just need not be. Without ``is_mailed`` the company's setting says whether the customer
+    is sent it; one without an email address never is.
     """
 
     lines: Sequence[LineCredit] | None
@@ -76,6 +78,7 @@ class CreditNoteTerms(TypedDict, total=False):
     memo: str
     effective_at: datetime
     metadata: MetadataChange
+    is_mailed: bool
 
 
 @dataclass(slots=True)
@@ -139,6 +142,8 @@ def issue_credit_note(
         record(Kind.INVOICE_PAID, rows=[invoice], now=now)
     record(Kind.INVOICE_UPDATED, rows=[invoice], now=now, before=before)
     follow(subscription, invoice, now)
+    if terms.get("is_mailed", note.environment.company.mails_documents) and note.customer.email:
+        mail_of(invoice, now=now, note=note).save(force_insert=True)
     return note
 
 

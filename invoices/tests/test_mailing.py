@@ -32,7 +32,7 @@ def invoice() -> Invoice:
 
 
 def ask(invoice: Invoice) -> InvoiceMail:
-    return services.send_invoice(invoice=invoice, now=LATER, wall=LATER)
+    return services.send_invoice(invoice=invoice, now=LATER)
 
 
 def test_a_mail_says_what_is_due_and_brings_the_invoice(invoice: Invoice) -> None:

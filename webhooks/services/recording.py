@@ -114,7 +114,7 @@ def record_view(kind: Kind, *, environment: "Environment", view: object, now: da
         )
         for viewer in viewers_of(type(view))
     ]
-    _insert(events)
+    insert_rows(events)
     queue_deliveries(events)
     return events
 

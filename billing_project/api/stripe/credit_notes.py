@@ -42,6 +42,7 @@ from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from invoices import services
+from invoices.links import note_pdf_address
 from invoices.models import CreditNote, CreditNoteLine, CreditNoteLineDiscount, CreditNoteLineTax
 
 _FIRST_LINES = 10
@@ -53,7 +54,7 @@ def complete(notes: QuerySet[CreditNote]) -> QuerySet[CreditNote]:
         Prefetch("discounts", to_attr="shown_discounts"),
         Prefetch("taxes", CreditNoteLineTax.objects.select_related("tax_rate"), to_attr="shown_taxes"),
     )
-    return notes.select_related("environment", "customer__test_clock").prefetch_related(
+    return notes.select_related("environment", "customer__test_clock", "invoice__hosted_link").prefetch_related(
         Prefetch("lines", lines, to_attr="shown_lines")
     )
 
@@ -90,7 +91,8 @@ def shape_of_credit_note(note: CreditNote) -> Wire:
         "metadata": note.metadata,
         "number": note.number,
         "out_of_band_amount": note.out_of_band_amount or None,
-        "pdf": None,
+        # A preview is on no paper.
+        "pdf": None if note._state.adding else note_pdf_address(note),  # noqa: SLF001
         "post_payment_amount": note.post_payment_amount,
         "pre_payment_amount": note.pre_payment_amount,
         "pretax_credit_amounts": _shape_of_pretax(note, discounts, note.credit_amount),
@@ -223,8 +225,8 @@ class CreditNoteParams(RetrieveParams):
     refund_amount = Integer(least=0, most=LARGEST)
     out_of_band_amount = Integer(least=0, most=LARGEST)
     effective_at = Timestamp()
-    # It is not mailed by itself.
-    email_type = Choice("none")
+    # Without it the company's own setting says whether it is mailed.
+    email_type = Choice("credit_note", "none")
     memo = Text(5000)
     metadata = Metadata()
     reason = Choice(*CreditNote.Reason.values)
@@ -314,9 +316,10 @@ class CreditNoteViewSet(StripeViewSet[CreditNote]):
 
 
 def _terms(params: dict[str, Any]) -> services.CreditNoteTerms:
-    params.pop("email_type", None)
     names = {"amount": "total", "credit_amount": "balance_amount"}
     terms: Any = {names.get(name, name): value for name, value in params.items()}
+    if "email_type" in terms:
+        terms["is_mailed"] = terms.pop("email_type") == "credit_note"
     if "lines" in terms:
         terms["lines"] = [_line_credit(line) for line in terms["lines"]]
     return terms  # type: ignore[no-any-return]

@@ -520,7 +520,7 @@ class InvoiceViewSet(SearchViewSet[Invoice]):
     @action(methods=["post"], detail=True)
     def send(self, request: Request, pk: str) -> Response:
         self.validated(RetrieveParams)
-        return self._changed(pk, partial(services.send_invoice, wall=self.now))
+        return self._changed(pk, services.send_invoice)
 
     @action(methods=["post"], detail=True)
     def void(self, request: Request, pk: str) -> Response:

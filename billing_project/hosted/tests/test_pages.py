@@ -10,8 +10,8 @@ from accounts.models import Customer
 from accounts.tests.factories import NOW, CustomerFactory, EnvironmentFactory
 from core import typesetting
 from invoices import services
-from invoices.documents import document_of
-from invoices.links import invoice_of, page_address, pdf_address, token_of
+from invoices.documents import document_of, document_of_note
+from invoices.links import invoice_of, note_pdf_address, page_address, pdf_address, token_of
 from invoices.models import HostedLink, Invoice
 from invoices.tests.factories import draft_invoice, open_invoice, subscribe
 from invoices.tests.test_documents import rich_invoice
@@ -168,3 +168,41 @@ def test_addresses_are_whole_where_the_instance_knows_its_own(customer: Customer
     assert address == f"https://pay.example.com/i/{token_of(invoice)}"
     assert pdf_address(invoice) == f"{address}/pdf"
     assert page_address(draft_invoice(CustomerFactory.create(environment=EnvironmentFactory.create()))) is None
+
+
+def test_a_credit_note_is_seen_by_the_link_of_its_invoice(client: Client, customer: Customer) -> None:
+    invoice, other = rich_invoice(customer), open_invoice(customer)
+    note = services.issue_credit_note(invoice=invoice, total=250, now=NOW)
+    token = token_of(invoice)
+    address = page(token, f"/credit-notes/{note.sequence}")
+    text = client.get(address).content.decode()
+    document = document_of_note(note)
+
+    assert f'href="{address}"' in client.get(page(token)).content.decode()
+    assert f'href="{page(token)}"' in text
+    for said in (document.headline, note.number, *(row.amount for row in document.sums)):
+        assert said in text
+    printed = client.get(f"{address}/pdf")
+    assert (printed["Content-Type"], printed["Cache-Control"]) == ("application/pdf", "no-store, private")
+    assert note.number in printed["Content-Disposition"]
+    assert printed.content.startswith(b"%PDF-")
+    missing = client.get(page("wrong")).content
+    for elsewhere in (
+        page(token_of(other), "/credit-notes/1"),
+        page(token, "/credit-notes/2"),
+        page(token, f"/credit-notes/{10**30}"),
+    ):
+        for tail in ("", "/pdf"):
+            answer = client.get(elsewhere + tail)
+            assert (answer.status_code, answer.content) == (404, missing)
+    services.close_link(invoice=invoice, now=NOW)
+    assert client.get(address).status_code == 404
+
+
+def test_a_credit_note_has_its_address_where_its_invoice_has_one(customer: Customer, settings: Settings) -> None:
+    note = services.issue_credit_note(invoice=open_invoice(customer), total=250, now=NOW)
+    settings.PUBLIC_URL = ""
+    assert note_pdf_address(note) is None
+    settings.PUBLIC_URL = "https://pay.example.com"
+
+    assert note_pdf_address(note) == f"{page_address(note.invoice)}/credit-notes/1/pdf"
