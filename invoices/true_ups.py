@@ -153,14 +153,20 @@ def read_all_usage(
     if not any(true_ups.values()):
         return answers, {}
     # Asked after the usage was read: a month that went before that is in this list.
-    dropped = [
-        Period(month, boundary(month, "month", 1, 1)) for month in DroppedMonth.objects.values_list("month", flat=True)
-    ]
-    kept = {
-        key: [one for one in some if not any(_overlap(one.line.period, month) for month in dropped)]
-        for key, some in true_ups.items()
-    }
+    dropped = dropped_months()
+    kept = {key: [one for one in some if is_kept(one.line.period, dropped)] for key, some in true_ups.items()}
     return answers, kept
+
+
+def dropped_months() -> list[Period]:
+    """The months whose events retention has dropped."""
+    months = DroppedMonth.objects.values_list("month", flat=True)
+    return [Period(month, boundary(month, "month", 1, 1)) for month in months]
+
+
+def is_kept(period: Period, dropped: Iterable[Period]) -> bool:
+    """Whether none of a period's events was dropped."""
+    return not any(_overlap(period, month) for month in dropped)
 
 
 def make_true_up_lines(

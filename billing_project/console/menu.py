@@ -113,6 +113,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     first = [start]
     if permits(request, PERMISSION):
+        first.append({"title": "Revenue", "icon": "monitoring", "link": reverse("admin:invoices_invoice_revenue")})
         first.append({"title": "Exports", "icon": "download", "link": reverse("admin:invoices_invoice_export")})
     if permits(request, "usage.view_meterevent"):
         link = reverse("admin:usage_meterevent_debugger")

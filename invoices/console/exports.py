@@ -46,25 +46,34 @@ class ExportPages(ConsoleAdmin):
         if not permits(request, PERMISSION):
             raise PermissionDenied
         form = ExportForm(request.GET if "table" in request.GET else None)
-        choices: Any = form.fields["environment"]
-        # Choices are what may be chosen: an environment of others is none of them.
-        choices.queryset = environments_granting(person_of(request), PERMISSION).select_related("company").distinct()
+        offer_environments(form, request)
         if form.is_valid():
             return _file(form.cleaned_data)
         context = {**self.admin_site.each_context(request), "title": "Exports", "opts": self.opts, "form": form}
         return TemplateResponse(request, "console/export.html", context)
 
 
-def _file(asked: dict[str, Any]) -> HttpResponseBase:
+def offer_environments(form: forms.Form, request: HttpRequest) -> None:
+    """Let a form's environments be those whose invoices the person may see: one of others is no choice."""
+    choices: Any = form.fields["environment"]
+    granted = environments_granting(person_of(request), PERMISSION).distinct()
+    choices.queryset = granted.select_related("company").order_by("company__name", "mode")
+
+
+def selection_of(asked: dict[str, Any]) -> Selection:
+    """What a form asks for by its first and its last day."""
     since, until = asked["since"], asked["until"]
-    selection = Selection(
+    return Selection(
         asked["environment"],
         _start(since) if since else None,
         _start(until + timedelta(days=1)) if until else None,
-        asked["status"],
+        asked.get("status", ""),
         now=timezone.now(),
     )
-    table = table_of(asked["table"], selection)
+
+
+def _file(asked: dict[str, Any]) -> HttpResponseBase:
+    table = table_of(asked["table"], selection_of(asked))
     answer: HttpResponse | StreamingHttpResponse
     if asked["format"] == "csv":
         answer = StreamingHttpResponse(csv_chunks(table), content_type="text/csv; charset=utf-8")

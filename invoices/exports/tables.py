@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from core.spreadsheets import Cell, Table, main_units
 from credits.models import LedgerEntry
 from invoices.exports.bookings import journal_rows
 from invoices.exports.figures import ageing_rows, liability_rows, movement_rows, mrr_rows, usage_rows
+from invoices.exports.unbilled import unbilled_rows
 from invoices.models import CreditNote, CreditNoteLineTax, Invoice, InvoiceLine, LineDiscount, LineTax
 
 _CHUNK = 2_000
@@ -66,12 +68,52 @@ class Selection:
 class Kind:
     """
     :ivar says: which rows, by which instant
+    :ivar sums: of a revenue number: the column that it adds up, and the columns that it is told by beside the currency
     """
 
     title: str
     says: str
     columns: Sequence[str]
     rows: Callable[[Selection], Iterator[Sequence[Cell]]]
+    sums: "Sums | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """
+    :ivar means: what the number is, in a sentence or two
+    """
+
+    of: str
+    by: Sequence[str]
+    means: str
+
+
+@dataclass(slots=True)
+class Total:
+    """Of some rows in one currency, in its main unit."""
+
+    rows: int = 0
+    amount: Decimal = Decimal(0)
+
+
+def add_up(name: str, selection: Selection) -> dict[tuple[str, ...], Total]:
+    """A revenue number: what its table adds up to, by currency and then by what it is told by.
+
+    :raises KeyError: if there is no such table
+    :raises ValueError: if it is no number
+    """
+    kind = TABLES[name]
+    if kind.sums is None:
+        raise ValueError(f"the table {name} is no number")
+    keys = [kind.columns.index(column) for column in ("currency", *kind.sums.by)]
+    amount = kind.columns.index(kind.sums.of)
+    found: dict[tuple[str, ...], Total] = {}
+    for row in kind.rows(selection):
+        one = found.setdefault(tuple(str(row[key]) for key in keys), Total())
+        one.rows += 1
+        one.amount += Decimal(str(row[amount]))
+    return dict(sorted(found.items()))
 
 
 def table_of(name: str, selection: Selection) -> Table:
@@ -240,26 +282,38 @@ TABLES: Mapping[str, Kind] = MappingProxyType({
         "Committed MRR", "subscription items that are worth something by the month, as of the end of the span",
         ("customer", "customer_name", "subscription", "product", "quantity", "currency", "monthly", "since"),
         lambda selection: mrr_rows(selection.environment, selection.at),
+        Sums("monthly", (), "What licensed subscription items in force are worth in an average month, before discounts and taxes."),
     ),
     "mrr_movements": Kind(
         "MRR movements", "customers whose monthly revenue differs between the start of the span and its end",
         ("customer", "customer_name", "movement", "currency", "before", "after", "change"),
         lambda selection: movement_rows(selection.environment, selection.since or _BEGINNING, selection.at),
+        Sums("change", ("movement",), "What committed MRR became between the first day and the last, customer by customer."),
     ),
     "usage_revenue": Kind(
         "Usage revenue", "metered lines by month, meter, product and customer; of invoices that became final in the span",
         ("month", "meter", "product", "customer", "customer_name", "lines", "quantity", "currency", "amount"),
         lambda selection: usage_rows(Q(environment=selection.environment, invoice__in=selection.invoices())),
+        Sums("amount", ("month",), "Metered lines, true-ups included, of invoices that became final in these days and are not void, before discounts, credit and taxes; by the month in which their period ended."),
     ),
     "ageing": Kind(
         "Ageing", "invoices of which something was still to be paid, as of the end of the span",
         ("invoice", "customer", "customer_name", "finalized_at", "due_at", "days_late", "bucket", "currency", "remaining"),
         lambda selection: ageing_rows(selection.environment, selection.at),
+        Sums("remaining", ("bucket",), "What of final invoices was still to be paid, by days past the due date."),
     ),
     "credit_liability": Kind(
         "Credit liability", "grants of money that something was left of, as of the end of the span",
         ("grant", "customer", "customer_name", "name", "category", "expires_at", "currency", "left"),
         lambda selection: liability_rows(selection.environment, selection.at),
+        Sums("left", ("category",), "What was left of credit grants that are money."),
+    ),
+    "unbilled": Kind(
+        "Unbilled usage", "metered prices and periods of which something was not billed yet, as of the end of the span",
+        ("customer", "customer_name", "subscription", "product", "meter", "state", "period_start", "period_end",
+         "quantity", "currency", "amount"),
+        lambda selection: unbilled_rows(selection.environment, selection.at),
+        Sums("amount", ("state",), "What usage that took place comes to under its prices, and was on no final invoice, before discounts, credit and taxes."),
     ),
 })
 # fmt: on

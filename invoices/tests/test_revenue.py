@@ -17,10 +17,12 @@ from invoices import services
 from invoices.exports import Selection, table_of
 from invoices.models import Invoice
 from invoices.revenue import Commitment, Movement, by_the_month, committed, movements
-from invoices.tests.factories import FIRST_END, open_invoice, subscribe, utc
+from invoices.services import GRACE
+from invoices.tests.factories import FIRST_END, SECOND_END, open_invoice, subscribe, use, utc
 from invoices.tests.test_documents import rich_invoice
 from subscriptions.services import NewItem
-from subscriptions.tests.factories import PriceFactory
+from subscriptions.tests.factories import MeteredPriceFactory, PriceFactory
+from usage.tests.factories import report
 
 DAY = timedelta(days=1)
 PEOPLE = [UUID(int=number) for number in range(3)]
@@ -147,3 +149,61 @@ def test_credit_liability_is_what_was_left_by_then(customer: Customer) -> None:
         Decimal(14),
         Decimal(14) - Decimal(Invoice.objects.get(credit_applied__gt=0).credit_applied) / 100,
     ]
+
+
+def unbilled(customer: Customer, at: datetime) -> list[tuple[Cell, Cell, Cell]]:
+    return [(row["state"], row["quantity"], row["amount"]) for row in rows("unbilled", customer, until=at)]
+
+
+def test_usage_is_unbilled_from_its_event_until_its_invoice_is_final(customer: Customer) -> None:
+    price = MeteredPriceFactory.create(environment=customer.environment, unit_amount=Decimal("2.5"))
+    subscription = subscribe(customer, price)
+    for day, value in ((0, 3), (10, 4), (29, 6)):
+        use(price, customer, value, at(day))
+    others = CustomerFactory.create()
+    use(price_of_others := MeteredPriceFactory.create(environment=others.environment), others, 9, NOW)
+    subscribe(others, price_of_others)
+    final = FIRST_END + GRACE
+
+    def throughout() -> dict[str, list[tuple[Cell, Cell, Cell]]]:
+        instants = {"first": at(5), "middle": at(20), "end": FIRST_END, "final": final, "after": final + DAY}
+        return {name: unbilled(customer, instant) for name, instant in instants.items()}
+
+    running = throughout()
+    services.close_due_periods(now=FIRST_END)
+    drafted = throughout()
+    invoice = services.finalize_invoice(invoice=Invoice.objects.get(subscription=subscription), now=final)
+    billed = throughout()
+
+    # 3 x 2.5 = 7.5, 7 x 2.5 = 17.5, 13 x 2.5 = 32.5 cents, each rounded once.
+    quantities = {"first": (3, "0.08"), "middle": (7, "0.18"), "end": (13, "0.33"), "final": (13, "0.33")}
+
+    def expected(state: str, *names: str) -> dict[str, list[tuple[Cell, Cell, Cell]]]:
+        return {name: [(state, Decimal(quantities[name][0]), Decimal(quantities[name][1]))] for name in names}
+
+    assert running == expected("period is running", *quantities) | {"after": running["final"]}
+    assert drafted == expected("invoice is not final", *quantities) | {"after": drafted["final"]}
+    # At the very instant that it became final it was not final before.
+    assert billed == expected("invoice is not final", *quantities) | {"after": []}
+    assert invoice.total == 33
+
+
+def test_late_usage_is_unbilled_until_it_is_trued_up(customer: Customer) -> None:
+    price = MeteredPriceFactory.create(environment=customer.environment, unit_amount=Decimal(100))
+    subscription = subscribe(customer, price)
+    use(price, customer, 3, at(1))
+    services.close_due_periods(now=FIRST_END)
+    first = services.finalize_invoice(invoice=Invoice.objects.get(subscription=subscription), now=FIRST_END + GRACE)
+    assert price.meter is not None
+    report(price.meter, customer, 2, timestamp=at(2), now=at(31))
+    by_then = unbilled(customer, at(40))
+    services.close_due_periods(now=SECOND_END)
+    second = Invoice.objects.exclude(pk=first.pk).get(subscription=subscription)
+    services.finalize_invoice(invoice=second, now=SECOND_END + GRACE)
+
+    assert by_then == [("late usage", Decimal(2), Decimal(2))]
+    assert unbilled(customer, at(40)) == by_then
+    assert unbilled(customer, SECOND_END + GRACE + DAY) == []
+    services.void_invoice(invoice=Invoice.objects.get(pk=second.pk), now=SECOND_END + GRACE + DAY)
+    # What was trued up by an invoice that is void is to be trued up again.
+    assert unbilled(customer, SECOND_END + GRACE + 2 * DAY) == by_then

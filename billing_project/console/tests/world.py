@@ -52,6 +52,7 @@ from invoices.services import (
     issue_credit_note,
     record_payment,
     run_test_clock,
+    send_credit_note,
     send_invoice,
     set_auto_recharge,
     start_subscription,
@@ -411,7 +412,8 @@ def _settle_another(world: World) -> None:
     record_payment(invoice=invoice, amount=300, reference=f"{world.company} payment", now=NOW)
     note = issue_credit_note(invoice=invoice, total=100, refund_amount=100, now=NOW)
     verify_invoice(invoice=invoice, now=NOW)
-    send_invoice(invoice=invoice, now=NOW, wall=NOW)
+    send_invoice(invoice=invoice, now=NOW)
+    send_credit_note(note=note, now=NOW)
     of_note = {"environment": environment, "line": note.lines.get(), "position": 0, "amount": 1}
     CreditNoteLineDiscount.objects.create(discount=line.discounts.get().discount, **of_note)
     CreditNoteLineTax.objects.create(tax_rate=line.taxes.get().tax_rate, taxable_amount=9, **of_note)
