@@ -93,10 +93,6 @@ NO_ROOM = "ALTER TABLE invoices_invoiceline RESET (fillfactor)"
 
 
 class Migration(migrations.Migration):
-<<<<<<<< HEAD:invoices/migrations/0026_lines_are_kept_by_a_key.py
     dependencies = [("invoices", "0025_index_reminders")]
-========
-    dependencies = [("invoices", "0025_index_reminders")]
->>>>>>>> e65f61b (Print and show credit notes, and mail what became final where the company has it so):invoices/migrations/0023_lines_are_kept_by_a_key.py
 
     operations = [migrations.RunSQL(BY_KEY, BY_ALL), migrations.RunSQL(ROOM, NO_ROOM)]

@@ -1,17 +1,14 @@
 """The billing run as a command: what it does, foretells, and leaves when it is killed."""
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +19,7 @@ from django.utils import timezone
 
 from accounts.models import Environment
 from accounts.tests.factories import CustomerFactory, EnvironmentFactory
+from core.tests.processes import manage
 from invoices import services
 from invoices.models import BillingFailure, Invoice, InvoiceLine
 from invoices.tests.factories import subscribe
@@ -30,7 +28,6 @@ from subscriptions.tests.factories import MeteredPriceFactory, PriceFactory
 from usage.tests.factories import report
 from webhooks.models import Event
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
 STARTED = timezone.now() - timedelta(days=45)
 BOOK = 40
 
@@ -133,18 +130,7 @@ def test_given_one_that_cannot_be_billed_then_the_others_are_and_both_ways_name_
 
 
 def process(*options: str) -> "subprocess.Popen[str]":
-    """The command in a process of its own, on the tests' database."""
-    connection.ensure_connection()
-    info = connection.connection.info
-    url = f"postgres://{info.user}:{info.password}@/{info.dbname}?host={info.host}&port={info.port}"
-    return subprocess.Popen(
-        [sys.executable, "manage.py", "run_billing", *options],
-        cwd=PROJECT,
-        env={**os.environ, "DATABASE_URL": url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return manage("run_billing", *options)
 
 
 def assert_billed_once(subscriptions: list[Subscription]) -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from tests.stack import RunningStack
 from tests.system.clients import client_of, new_company, new_key
-from tests.worked import changes, endings, periods, pricing, reductions
+from tests.worked import changes, endings, periods, pricing, reductions, settling
 from tests.worked.book import Case, Lived, at, live
 
 # They share one life: whichever is asked for first waits for all.
 pytestmark = pytest.mark.timeout(300)
 
-CASES = [*pricing.CASES, *periods.CASES, *changes.CASES, *endings.CASES, *reductions.CASES]
+CASES = [*pricing.CASES, *periods.CASES, *changes.CASES, *endings.CASES, *reductions.CASES, *settling.CASES]
 
 
 @pytest.fixture(scope="module")
