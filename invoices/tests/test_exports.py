@@ -22,8 +22,9 @@ from credits.tests.factories import grant_credit
 from invoices import services
 from invoices.exports import TABLES, Selection, table_of
 from invoices.models import Invoice
-from invoices.tests.factories import THIRD_END, draft_invoice, open_invoice
+from invoices.tests.factories import SECOND_END, THIRD_END, draft_invoice, open_invoice, subscribe, use
 from invoices.tests.test_documents import rich_invoice
+from subscriptions.tests.factories import MeteredPriceFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +49,9 @@ def of(customer: Customer) -> Selection:
 def test_every_table_says_as_many_cells_as_columns(customer: Customer) -> None:
     rich_invoice(customer)
     grant_credit(customer, 100)
+    metered = MeteredPriceFactory.create(environment=customer.environment)
+    subscribe(customer, metered, now=SECOND_END)
+    use(metered, customer, 3, SECOND_END)
     for name in TABLES:
         table = table_of(name, Selection(customer.environment, now=THIRD_END))
         assert {len(row) for row in table.rows} == {len(table.columns)}, name
