@@ -73,7 +73,7 @@ def test_the_page_ends_at_the_wall(worlds: Worlds, client: Client) -> None:
         status, text = ask(client, name, **span(worlds.theirs))
         assert (status, "Select a valid choice" in text) == (200, True)
         assert "Theirs" not in text
-        assert "tb-rows" not in text
+        assert "tb-list" not in text
         status, text = ask(client, name)
         assert (status, "Theirs" in text) == (200, False)
     nobody = User.objects.create_user("nobody", password="x", is_staff=True)
