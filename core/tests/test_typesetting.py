@@ -24,6 +24,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "headline": "1.00 USD due",
         "paper": "a4",
         "seller": party,
+        "addressed": "Bill to",
         "buyer": party,
         "facts": [["Date", "1 Mar 2026"]],
         "lines": [],

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 
 from accounts.console.base import ConsoleAdmin
 from core.console import cells
-from invoices.models import InvoiceDiscount, LineDiscount, LineTax
+from invoices.models import InvoiceDiscount, InvoiceTaxRate, ItemDiscount, ItemTaxRate, LineDiscount, LineTax
 
 
 @admin.register(InvoiceDiscount)
@@ -20,6 +20,45 @@ class InvoiceDiscountAdmin(ConsoleAdmin):
     search_help_text = "The id of an invoice (in_…) or a discount (di_…)."
     ordering = ["-pk"]
     fields = ["discount", "invoice", "environment", "position"]
+
+
+@admin.register(InvoiceTaxRate)
+class InvoiceTaxRateAdmin(ConsoleAdmin):
+    wire_parents = {"in": "invoice", "txr": "tax_rate"}
+    searches_text = False
+    list_display = ["tax_rate", "invoice", "environment", "position"]
+    list_filter = ["environment", "environment__mode", "tax_rate__inclusive"]
+    list_select_related = ["environment__company", "tax_rate", "invoice"]
+    search_fields = ["tax_rate__display_name"]
+    search_help_text = "The id of an invoice (in_…) or a tax rate (txr_…)."
+    ordering = ["-pk"]
+    fields = ["tax_rate", "invoice", "environment", "position"]
+
+
+@admin.register(ItemDiscount)
+class ItemDiscountAdmin(ConsoleAdmin):
+    wire_parents = {"ii": "item", "di": "discount"}
+    searches_text = False
+    list_display = ["discount", "item", "environment", "position"]
+    list_filter = ["environment", "environment__mode"]
+    list_select_related = ["environment__company", "discount__coupon", "item"]
+    search_fields = ["discount__coupon__name"]
+    search_help_text = "The id of an invoice item (ii_…) or a discount (di_…)."
+    ordering = ["-pk"]
+    fields = ["discount", "item", "environment", "position"]
+
+
+@admin.register(ItemTaxRate)
+class ItemTaxRateAdmin(ConsoleAdmin):
+    wire_parents = {"ii": "item", "txr": "tax_rate"}
+    searches_text = False
+    list_display = ["tax_rate", "item", "environment", "position"]
+    list_filter = ["environment", "environment__mode", "tax_rate__inclusive"]
+    list_select_related = ["environment__company", "tax_rate", "item"]
+    search_fields = ["tax_rate__display_name"]
+    search_help_text = "The id of an invoice item (ii_…) or a tax rate (txr_…)."
+    ordering = ["-pk"]
+    fields = ["tax_rate", "item", "environment", "position"]
 
 
 @admin.register(LineDiscount)

@@ -37,6 +37,9 @@ from invoices.models import (
     InvoiceDiscount,
     InvoiceItem,
     InvoiceNumbering,
+    InvoiceTaxRate,
+    ItemDiscount,
+    ItemTaxRate,
     LineDiscount,
     LineTax,
     Recharge,
@@ -250,7 +253,7 @@ def add_rows(world: World) -> None:
     # In a currency that pays none of the invoices here, either.
     create_grant(environment=environment, customer=world.customer, currency="chf", amount=300, now=NOW)
     reserve_credit(environment=environment, customer=world.customer, currency="chf", amount=100, now=NOW)
-    InvoiceItem.objects.create(
+    item = InvoiceItem.objects.create(
         environment=environment,
         customer=world.customer,
         subscription=world.subscription,
@@ -263,6 +266,9 @@ def add_rows(world: World) -> None:
         period_end=NOW,
         created_at=NOW,
     )
+    of_item = {"environment": environment, "item": item, "position": 0}
+    ItemDiscount.objects.create(discount=world.invoice.discounts.get().discount, **of_item)
+    ItemTaxRate.objects.create(tax_rate=world.invoice.default_tax_rates.get().tax_rate, **of_item)
     _settle_another(world)
     HostedLink.objects.create(environment=environment, invoice=world.invoice, changed_at=NOW)
     CompanyLogo.objects.get_or_create(company=world.company, defaults={"image": b"", "format": "png", "set_at": NOW})
@@ -435,6 +441,7 @@ def _take_off_and_tax(world: World) -> None:
     )
     set_tax_rates(subscription=world.subscription, tax_rates=[tax_rate])
     InvoiceDiscount.objects.create(environment=environment, invoice=world.invoice, discount=discount, position=0)
+    InvoiceTaxRate.objects.create(environment=environment, invoice=world.invoice, tax_rate=tax_rate, position=0)
     LineDiscount.objects.create(environment=environment, line=line, discount=discount, position=0, amount=1)
     LineTax.objects.create(
         environment=environment, line=line, tax_rate=tax_rate, position=0, taxable_amount=9, amount=1
