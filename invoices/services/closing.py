@@ -11,6 +11,7 @@ from django.db.models import F, Prefetch, prefetch_related_objects
 from accounts.models import Company, Customer
 from core.bulk import insert_rows
 from core.periods import Period
+from core.related import bringing
 from invoices.drafting import cycle_charges, make_invoice, make_lines
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
@@ -136,6 +137,8 @@ def _store(drafts: Sequence[_Draft], *, billing_reason: str, now: datetime) -> N
     reduced = reduce_all(of_invoice, terms)
     insert_rows(invoices)
     put_onto_invoices(taken)
-    insert_rows(list(chain.from_iterable(draft.lines for draft in drafts)))
+    lines = list(chain.from_iterable(draft.lines for draft in drafts))
+    insert_rows(lines)
     store_reduced(reduced, now=now)
-    record(Kind.INVOICE_CREATED, rows=invoices, now=now)
+    with bringing(invoices, "lines", lines, by="invoice_id"):
+        record(Kind.INVOICE_CREATED, rows=invoices, now=now, in_hand=True)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
+from operator import attrgetter
 from types import MappingProxyType
 from uuid import UUID
 
@@ -12,6 +14,7 @@ from accounts.clocks import hold_clock
 from accounts.models import Environment
 from core.bulk import update_rows
 from core.ids import new_id, spell
+from core.related import bringing
 from invoices.drafting import Charge, make_lines
 from invoices.errors import InvoiceNotDraft
 from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
@@ -24,8 +27,8 @@ from invoices.services.crediting import pay_by_credit
 from invoices.services.reminding import first_reminder
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
 from subscriptions.models import Subscription, TaxRate
+from webhooks import services as outbox
 from webhooks.kinds import Kind
-from webhooks.services import record
 
 _ISSUED = [
     *TOTALS,
@@ -63,16 +66,16 @@ def finalize_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     invoice = lock_invoice(invoice)
     if invoice.status != Invoice.Status.DRAFT:
         raise InvoiceNotDraft(invoice.status)
-    count_again([invoice], read_at=now)
-    issue([invoice], now=now)
+    finalize_drafts([invoice], now=now)
     return invoice
 
 
-def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
+def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> dict[Invoice, list[InvoiceLine]]:
     """Rate the metered lines of drafts by the usage that is there now, and add up. The caller holds their locks.
 
     A true-up that comes to nothing by now is taken off its draft.
 
+    :returns: the lines as they are stored now
     :raises AmountTooLarge: if an amount is beyond what an invoice can hold
     """
     lines: dict[UUID, list[InvoiceLine]] = {draft.pk: [] for draft in drafts}
@@ -109,6 +112,7 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> None:
     if gone:
         InvoiceLine.objects.filter(pk__in=[line.pk for line in gone]).delete()
     reduce_again(left)
+    return left
 
 
 def add_up_again(draft: Invoice, *, asked: Mapping[UUID, Sequence[TaxRate]] = MappingProxyType({})) -> None:
@@ -120,10 +124,14 @@ def add_up_again(draft: Invoice, *, asked: Mapping[UUID, Sequence[TaxRate]] = Ma
     draft.save(update_fields=[*TOTALS, "amount_due"])
 
 
-def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
+def issue(
+    drafts: Sequence[Invoice], *, now: datetime, lines: Mapping[Invoice, Iterable[InvoiceLine]] | None = None
+) -> None:
     """Number drafts of one environment and make them final. Their lines are as they shall stay.
 
     The caller holds their locks. Those that were made while collection was paused are void or uncollectible at once.
+
+    :param lines: all of the drafts' lines, where the caller has them in hand as they are stored
     """
     marker = new_id()
     for invoice in drafts:
@@ -145,18 +153,24 @@ def issue(drafts: Sequence[Invoice], *, now: datetime) -> None:
         _settle(invoice, now)
     numbering.save(update_fields=["last_number"])
     update_rows(drafts, _ISSUED)
-    _tell(drafts, now)
+    if lines is None:
+        _tell(drafts, now, in_hand=False)
+    else:
+        in_order = sorted(chain.from_iterable(lines.values()), key=attrgetter("position"))
+        with bringing(drafts, "lines", in_order, by="invoice_id"):
+            _tell(drafts, now, in_hand=True)
     if environment.company.mails_documents:
         announce_invoices(drafts, now=now)
 
 
-def _tell(issued: Sequence[Invoice], now: datetime) -> None:
+def _tell(issued: Sequence[Invoice], now: datetime, *, in_hand: bool) -> None:
+    record = partial(outbox.record, now=now, in_hand=in_hand)
     by_status = {status: [one for one in issued if one.status == status] for status in Invoice.Status}
-    record(Kind.INVOICE_FINALIZED, rows=issued, now=now)
+    record(Kind.INVOICE_FINALIZED, rows=issued)
     # With nothing to pay, the payment has succeeded; what is paid elsewhere is no payment that anybody saw succeed.
-    record(Kind.INVOICE_PAID, Kind.INVOICE_PAYMENT_SUCCEEDED, rows=by_status[Invoice.Status.PAID], now=now)
-    record(Kind.INVOICE_VOIDED, rows=by_status[Invoice.Status.VOID], now=now)
-    record(Kind.INVOICE_MARKED_UNCOLLECTIBLE, rows=by_status[Invoice.Status.UNCOLLECTIBLE], now=now)
+    record(Kind.INVOICE_PAID, Kind.INVOICE_PAYMENT_SUCCEEDED, rows=by_status[Invoice.Status.PAID])
+    record(Kind.INVOICE_VOIDED, rows=by_status[Invoice.Status.VOID])
+    record(Kind.INVOICE_MARKED_UNCOLLECTIBLE, rows=by_status[Invoice.Status.UNCOLLECTIBLE])
 
 
 def _settle(invoice: Invoice, now: datetime) -> None:
@@ -175,8 +189,7 @@ def _settle(invoice: Invoice, now: datetime) -> None:
 
 def finalize_drafts(drafts: Sequence[Invoice], *, now: datetime) -> None:
     """Count the usage of drafts once more and make them final. The caller holds their locks, in one environment."""
-    count_again(drafts, read_at=now)
-    issue(drafts, now=now)
+    issue(drafts, now=now, lines=count_again(drafts, read_at=now))
 
 
 def invoices_to_finalize() -> InvoiceQuerySet:

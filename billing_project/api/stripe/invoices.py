@@ -1,6 +1,7 @@
 """/v1/invoices and their lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Scope
+from accounts.models import Environment, Scope
 from billing_project.api.stripe.customers import customer_reference, shape_of_address, test_clock_of
 from billing_project.api.stripe.discounts import DiscountParams
 from billing_project.api.stripe.fields import (
@@ -43,10 +44,16 @@ from billing_project.api.stripe.kinds import (
 )
 from billing_project.api.stripe.objects import Hidden, Reference, Sublist, write, write_all
 from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range, page_of
-from billing_project.api.stripe.pretax_credits import bring_credit, shape_of_pretax_credits, with_credit
+from billing_project.api.stripe.pretax_credits import (
+    bring_credit,
+    bring_credit_of,
+    shape_of_pretax_credits,
+    with_credit,
+)
 from billing_project.api.stripe.previews import PreviewParams, preview_of
 from billing_project.api.stripe.reductions import (
     bring_reductions,
+    bring_reductions_of,
     shape_of_default_tax_rates,
     shape_of_discount_amounts,
     shape_of_discounts,
@@ -61,7 +68,7 @@ from core.ids import spell
 from core.money import plain
 from invoices import services
 from invoices.links import page_address, pdf_address
-from invoices.models import CustomerBalance, Invoice, InvoiceItem, InvoiceLine, Payment
+from invoices.models import CustomerBalance, HostedLink, Invoice, InvoiceItem, InvoiceLine, Payment
 from invoices.parties import parties_of
 from subscriptions.models import Subscription
 from subscriptions.services.discounts import MAX_DISCOUNTS
@@ -71,6 +78,8 @@ _FIRST_LINES = 10
 _FIRST_PAYMENTS = 10
 _LINE_ORDER = ("position",)
 _PREVIEW_PREFIX = "upcoming_in"
+# What lines show of the invoice items that they bill. Hardly any line does.
+_ITEMS_OF_LINES = ("invoice_item__credits_line", "invoice_item__credits_item__lines", "invoice_item__discounts")
 
 
 @INVOICE.completed
@@ -88,6 +97,38 @@ def complete(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
         .prefetch_related("environment__company", Prefetch("lines", first, to_attr="first_lines"))
         .annotate(present_balance=Subquery(balance.values("amount")[:1]), revision=Subquery(revisions.values("pk")[:1]))
     )
+
+
+@INVOICE.brought
+@contextmanager
+def bring_parts(environment: Environment, invoices: Sequence[Invoice]) -> Iterator[None]:
+    """What stands beside invoices that have their lines, customers and subscriptions, as billing makes and reads them."""
+    bring_reductions_of(environment, invoices)
+    bring_credit_of(environment, invoices)
+    ids = [invoice.pk for invoice in invoices]
+    links = {link.pk: link for link in HostedLink.objects.filter(environment=environment, pk__in=ids)}
+    balances = CustomerBalance.objects.filter(
+        environment=environment, customer__in={invoice.customer_id for invoice in invoices}
+    )
+    amounts = {(row.customer_id, row.currency): row.amount for row in balances}
+    revisions = Invoice.objects.filter(environment=environment, revises__in=ids).exclude(status=Invoice.Status.DRAFT)
+    revised = dict(revisions.order_by("created_at", "pk").values_list("revises", "pk"))
+    hosted_link: Any = Invoice._meta.get_field("hosted_link")  # noqa: SLF001 (Django documents it)
+    for invoice in invoices:
+        invoice.environment = environment
+        hosted_link.set_cached_value(invoice, links.get(invoice.pk))
+        own: Any = invoice
+        own.first_lines = list(invoice.lines.all())[: _FIRST_LINES + 1]
+        own.present_balance = amounts.get((invoice.customer_id, invoice.currency))
+        own.revision = revised.get(invoice.pk)
+    prefetch_related_objects(
+        [line for invoice in invoices for line in invoice.lines.all() if line.invoice_item_id is not None],
+        *_ITEMS_OF_LINES,
+    )
+    yield
+    for invoice in invoices:
+        # There may be one later.
+        hosted_link.delete_cached_value(invoice)
 
 
 @INVOICE.shaped
@@ -328,12 +369,7 @@ def _credited_items(item: InvoiceItem) -> Wire | None:
 
 def _with_prices(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
     # A chunk of a billing run has many lines and few prices, and hardly ever an invoice item.
-    return lines.select_related("subscription_item").prefetch_related(
-        "price__product",
-        "invoice_item__credits_line",
-        "invoice_item__credits_item__lines",
-        "invoice_item__discounts",
-    )
+    return lines.select_related("subscription_item").prefetch_related("price__product", *_ITEMS_OF_LINES)
 
 
 _UNSERVED = (

@@ -8,6 +8,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, QuerySet
 from django.db.models.functions import JSONObject
 
+from accounts.models import Environment
 from billing_project.api.stripe.kinds import CREDIT_TRANSACTION
 from billing_project.api.stripe.objects import Reference
 from billing_project.api.stripe.wire import Wire
@@ -21,6 +22,18 @@ def with_credit(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
     entries = LedgerEntry.objects.filter(environment=OuterRef("environment"), invoice_id=OuterRef("pk"), kind="applied")
     brief = JSONObject(id="pk", line="invoice_line_id", amount="amount")
     return invoices.annotate(credit=ArraySubquery(entries.order_by("pk").values_list(brief)))
+
+
+def bring_credit_of(environment: Environment, invoices: Sequence[Invoice]) -> None:
+    """The same for invoices in memory."""
+    brought: dict[UUID | None, list[dict[str, Any]]] = {invoice.pk: [] for invoice in invoices}
+    paid = LedgerEntry.objects.filter(environment=environment, invoice_id__in=list(brought), kind="applied")
+    for pk, invoice_id, line_id, amount in paid.order_by("pk").values_list(
+        "pk", "invoice_id", "invoice_line_id", "amount"
+    ):
+        brought[invoice_id].append({"id": str(pk), "line": str(line_id), "amount": int(amount)})
+    for invoice in invoices:
+        invoice.credit = brought[invoice.pk]  # type: ignore[attr-defined]
 
 
 def bring_credit(invoice: Invoice, shares: Sequence[Share]) -> None:

@@ -8,6 +8,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, Prefetch, QuerySet
 from django.db.models.functions import JSONObject
 
+from accounts.models import Environment
 from billing_project.api.stripe.discounts import discount_reference, reference_to_discount
 from billing_project.api.stripe.kinds import TAX_RATE
 from billing_project.api.stripe.objects import Embedded, Reference, References
@@ -49,26 +50,45 @@ def bring_reductions(invoice: Any, lines: Sequence[InvoiceLine], reduced: Reduce
     own = [row for line in lines if line.invoice_item is not None for row in line.invoice_item.discounts.all()]
     rows: list[ItemDiscount | InvoiceDiscount | LineDiscount] = [*own, *reduced.discounts, *reduced.line_discounts]
     invoice.known_discounts = {row.discount_id: row.discount for row in rows}
-    invoice.given = [
-        {
-            "key": str(row.discount_id),
-            "item": None if row.discount.subscription_item_id is None else str(row.discount.subscription_item_id),
-        }
-        for row in reduced.discounts
-    ]
-    invoice.taken = [
-        {"line": str(row.line_id), "key": str(row.discount_id), "amount": row.amount} for row in reduced.line_discounts
-    ]
-    invoice.taxed = [
-        {
-            "line": str(row.line_id),
-            "key": str(row.tax_rate_id),
-            "amount": row.amount,
-            "taxable": row.taxable_amount,
-            "inclusive": row.tax_rate.inclusive,
-        }
-        for row in reduced.line_taxes
-    ]
+    invoice.given = [_given(row) for row in reduced.discounts]
+    invoice.taken = [_taken(row) for row in reduced.line_discounts]
+    invoice.taxed = [_taxed(row) for row in reduced.line_taxes]
+
+
+def bring_reductions_of(environment: Environment, invoices: Sequence[Invoice]) -> None:
+    """Have invoices in memory bring what is stored of theirs. Most have none, so four small questions are the least."""
+    by_pk: dict[UUID, Any] = {invoice.pk: invoice for invoice in invoices}
+    for own in by_pk.values():
+        own.asked_by_default, own.given, own.taken, own.taxed = [], [], [], []
+    here = {"environment": environment, "invoice__in": list(by_pk)}
+    for rate in InvoiceTaxRate.objects.filter(**here).select_related("tax_rate"):
+        by_pk[rate.invoice_id].asked_by_default.append(rate)
+    for given in InvoiceDiscount.objects.filter(**here).select_related("discount").order_by("position"):
+        by_pk[given.invoice_id].given.append(_given(given))
+    of_lines = {"environment": environment, "line__invoice__in": list(by_pk)}
+    for taken in LineDiscount.objects.filter(**of_lines).select_related("line").order_by(*_IN_ORDER):
+        by_pk[taken.line.invoice_id].taken.append(_taken(taken))
+    for taxed in LineTax.objects.filter(**of_lines).select_related("line", "tax_rate").order_by(*_IN_ORDER):
+        by_pk[taxed.line.invoice_id].taxed.append(_taxed(taxed))
+
+
+def _given(row: InvoiceDiscount) -> dict[str, Any]:
+    item = row.discount.subscription_item_id
+    return {"key": str(row.discount_id), "item": None if item is None else str(item)}
+
+
+def _taken(row: LineDiscount) -> dict[str, Any]:
+    return {"line": str(row.line_id), "key": str(row.discount_id), "amount": row.amount}
+
+
+def _taxed(row: LineTax) -> dict[str, Any]:
+    return {
+        "line": str(row.line_id),
+        "key": str(row.tax_rate_id),
+        "amount": row.amount,
+        "taxable": row.taxable_amount,
+        "inclusive": row.tax_rate.inclusive,
+    }
 
 
 def shape_of_discounts(invoice: Any) -> References:
