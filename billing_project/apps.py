@@ -2,6 +2,8 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from core import lookups
+
 # Those that say what happened, by webhooks and lists of events.
 _TELLING_DIALECTS = ("billing_project.api.stripe.snapshots",)
 
@@ -11,6 +13,7 @@ class BillingProjectConfig(AppConfig):
 
     def ready(self) -> None:
         """Let every process that changes something, the workers too, tell of it as the dialects would."""
+        lookups.install()
         for name in _TELLING_DIALECTS:
             # Not at the top, for models cannot be imported before all apps are there.
             import_module(name).tell_all()

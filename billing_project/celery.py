@@ -11,7 +11,7 @@ from celery import Celery
 from celery.schedules import crontab
 from celery.signals import after_setup_logger, worker_process_init
 
-from core.processes import die_with_server
+from core.processes import die_with_server, settle_memory
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
 
@@ -116,8 +116,9 @@ app.conf.beat_schedule = {
 
 
 @worker_process_init.connect
-def _follow_the_worker(**_: object) -> None:
+def _begin_to_work(**_: object) -> None:
     die_with_server()
+    settle_memory()
 
 
 @after_setup_logger.connect

@@ -1,15 +1,20 @@
 """Small helpers around PostgreSQL that any app may use."""
 
 import select
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import psycopg
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.operations import RunSQL
 
 from core.errors import BillingError
+
+_encode = msgspec.json.Encoder().encode
 
 
 @contextmanager
@@ -25,6 +30,15 @@ def binding_cursor() -> Iterator[psycopg.Cursor[Any]]:
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         yield cursor
+
+
+def array(values: Iterable[UUID | datetime | int | bool]) -> str:
+    """An array as PostgreSQL reads it, to be cast where it is used: ``%s::uuid[]``.
+
+    For what needs no escaping, which JSON and PostgreSQL write alike but for the brackets. The driver would write each
+    element by itself, in Python.
+    """
+    return f"{{{_encode(list(values))[1:-1].decode()}}}"
 
 
 def spare_the_health_check() -> None:

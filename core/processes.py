@@ -1,6 +1,7 @@
-"""Processes that do not outlive the one that started them (Linux)."""
+"""Processes that do not outlive the one that started them (Linux), and how they keep what they have loaded."""
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -39,6 +40,16 @@ def die_with_server() -> None:
         # Adopted already: the main process died between its fork and this line.
         os.kill(os.getpid(), signal.SIGKILL)
     die_with_parent(parent=parent)
+
+
+def settle_memory() -> None:
+    """Let the garbage collector leave alone what is there by now. Call it before long work, when all modules are loaded.
+
+    They are some hundred thousand objects that stay for as long as the process does, and looking through them again and
+    again was a fifth of a billing run.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def adopt_orphans() -> None:

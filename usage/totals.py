@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from core.db import array
 from core.periods import Period, ceil_day, ceil_hour, floor_day, floor_hour
 from meters.models import Formula, Meter
 from usage.aggregation import ZERO, Totals
@@ -130,17 +131,17 @@ def _columns(spans: Sequence[tuple[int, Span]], dimensions: Dimensions) -> dict[
     hours = [_whole_hours(span, dimensions) for _, span in spans]
     days = [_whole_days(period) for period in hours]
     return {
-        "numbers": [number for number, _ in spans],
-        "meters": [span.meter.pk for _, span in spans],
-        "customers": [span.customer_id for _, span in spans],
-        "starts": [span.period.start for _, span in spans],
-        "ends": [span.period.end for _, span in spans],
-        "hour_starts": [period.start for period in hours],
-        "hour_ends": [period.end for period in hours],
-        "day_starts": [period.start for period in days],
-        "day_ends": [period.end for period in days],
+        "numbers": array(number for number, _ in spans),
+        "meters": array(span.meter.pk for _, span in spans),
+        "customers": array(span.customer_id for _, span in spans),
+        "starts": array(span.period.start for _, span in spans),
+        "ends": array(span.period.end for _, span in spans),
+        "hour_starts": array(period.start for period in hours),
+        "hour_ends": array(period.end for period in hours),
+        "day_starts": array(period.start for period in days),
+        "day_ends": array(period.end for period in days),
         "windows": [span.meter.event_time_window for _, span in spans],
-        "lasts": [span.meter.formula == Formula.LAST for _, span in spans],
+        "lasts": array(span.meter.formula == Formula.LAST for _, span in spans),
         "first": min(span.period.start for _, span in spans),
         "last": max(span.period.end for _, span in spans),
     }

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from django.db import connections
 
-from core.processes import die_with_parent
+from core.processes import die_with_parent, settle_memory
 from invoices.services.running import BillingRun, run_billing
 from invoices.services.sweeping import CHUNK, quietly
 
@@ -60,6 +60,7 @@ def run_billing_side_by_side(
 def _work(parent: int, now: datetime, until: datetime | None, chunk: int, said: "Queue[_Said]") -> None:
     # Nobody would hear what it does, and what it holds would be left out by the next run.
     die_with_parent(parent=parent)
+    settle_memory()
     said.put(run_billing(now=now, until=until, chunk=chunk, on_progress=said.put))
 
 

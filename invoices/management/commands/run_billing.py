@@ -12,6 +12,7 @@ from tqdm import tqdm
 from accounts.models import Environment
 from core.commands import instant
 from core.money import format_amount
+from core.processes import settle_memory
 from invoices import services
 from invoices.services import BillingRun, Forecast
 
@@ -34,6 +35,7 @@ class Command(BaseCommand):
             raise CommandError("--until must not lie ahead: usage that is still to come would be missed.")
         if processes < 1 or chunk < 1:
             raise CommandError("--processes and --chunk must be 1 or more.")
+        settle_memory()
         total = services.count_due(now=now, until=until)
         with tqdm(total=total, unit=" due", file=self.stderr, disable=None) as bar:
             done: BillingRun | dict[UUID, Forecast]
