@@ -6,6 +6,7 @@ Unit prices and everything computed from them are ``Decimal`` minor units with t
 
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 
 # For everything between a quantity and a line's amount. Wide enough for any usage (30 digits before the point, 98
 # behind) times any unit price, and a result that would not fit is an error, never a rounded one.
@@ -75,6 +76,7 @@ def format_amount(amount: int, currency: str) -> str:
     return f"{value:,.{places}f} {currency.upper()}"
 
 
+@lru_cache(maxsize=1024)
 def format_unit_amount(unit_amount: Decimal, currency: str) -> str:
     """Write a unit price for a reader, all of it: ``0.00025, "usd"`` becomes ``0.0000025 USD``."""
     value = EXACT.normalize(EXACT.scaleb(unit_amount, -exponent(currency)))

@@ -1,7 +1,7 @@
 """From prices and usage to invoice lines. It reads usage and stores nothing: previews and the billing run share it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from core.money import plain, share, to_minor_units
 from core.periods import Period
+from core.related import rows_of
 from invoices.errors import AmountTooLarge
 from invoices.explaining import described, price_basis, rated_words, units_at_price
 from invoices.models import Invoice, InvoiceLine
@@ -37,6 +38,7 @@ class Charge:
     """One line to be: an item's price over a period.
 
     :ivar is_trial: nothing is asked for it
+    :ivar question: what has to be known of usage before a metered price can be rated; None for a licensed one
     """
 
     subscription: Subscription
@@ -44,13 +46,13 @@ class Charge:
     price: Price
     period: Period
     is_trial: bool = False
+    question: UsageQuestion | None = field(init=False)
 
-    @property
-    def question(self) -> UsageQuestion | None:
-        """What has to be known of usage before a metered price can be rated; None for a licensed one."""
-        if self.price.meter_id is None:
-            return None
-        return UsageQuestion(self.price.meter_id, self.subscription.customer_id, self.period)
+    def __post_init__(self) -> None:
+        meter_id = self.price.meter_id
+        question = None if meter_id is None else UsageQuestion(meter_id, self.subscription.customer_id, self.period)
+        # The way to set a field of what is frozen.
+        object.__setattr__(self, "question", question)
 
 
 def first_charges(subscription: Subscription) -> list[Charge]:
@@ -83,7 +85,7 @@ def usage_charges(subscription: Subscription, until: datetime) -> list[Charge]:
     start = current_period(subscription).start
     charges = [
         Charge(subscription, term.item, term.price, Period(max(start, term.starts_at), min(until, term.ends_at)))
-        for term in subscription.terms.all()
+        for term in rows_of(subscription, "terms")
         if term.price.is_metered and max(start, term.starts_at) < min(until, term.ends_at)
     ]
     charges += [
@@ -203,8 +205,8 @@ def check_amount(amount: int) -> int:
     return amount
 
 
-def _items(subscription: Subscription) -> Iterable[SubscriptionItem]:
-    return subscription.items.all()
+def _items(subscription: Subscription) -> Sequence[SubscriptionItem]:
+    return rows_of(subscription, "items")
 
 
 def _is_metered(item: SubscriptionItem) -> bool:

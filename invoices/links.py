@@ -37,7 +37,11 @@ def page_address(invoice: Invoice) -> str | None:
 
 
 def pdf_address(invoice: Invoice) -> str | None:
-    page = page_address(invoice)
+    return pdf_below(page_address(invoice))
+
+
+def pdf_below(page: str | None) -> str | None:
+    """Where the document of an invoice or a credit note is, by the address of its page."""
     return f"{page}/pdf" if page else None
 
 
@@ -48,8 +52,7 @@ def note_page_address(note: CreditNote) -> str | None:
 
 
 def note_pdf_address(note: CreditNote) -> str | None:
-    page = note_page_address(note)
-    return f"{page}/pdf" if page else None
+    return pdf_below(note_page_address(note))
 
 
 def invoice_of(token: str) -> Invoice | None:

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from core.related import rows_of
 from invoices.drafting import check_amount
 from invoices.models import (
     Invoice,
@@ -56,7 +57,7 @@ class Terms:
 
     def discounts_of(self, subscription: Subscription, at: datetime) -> list[Discount]:
         """What runs at an instant: those of items, then the subscription's own, or else its customer's."""
-        of_items = [discount for item in subscription.items.all() for discount in self._running(item.pk, at)]
+        of_items = [discount for item in rows_of(subscription, "items") for discount in self._running(item.pk, at)]
         own = self._running(subscription.pk, at)
         return of_items + (own or self._running(subscription.customer_id, at))
 
@@ -121,7 +122,7 @@ def read_terms(
     :param lock: hold discounts that can be used up until the transaction's end, so that each is used by one invoice
     """
     customers = {subscription.customer_id for subscription in subscriptions} | ({customer_id} - {None})
-    parts = [item.pk for subscription in subscriptions for item in subscription.items.all()]
+    parts = [item.pk for subscription in subscriptions for item in rows_of(subscription, "items")]
     owned = Q(customer__in=customers) & (
         Q(subscription__isnull=True, subscription_item__isnull=True)
         | Q(subscription__in=subscriptions)

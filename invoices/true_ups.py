@@ -15,6 +15,7 @@ from uuid import UUID
 
 from core.money import EXACT, plain
 from core.periods import Period, boundary
+from core.related import rows_of
 from invoices.drafting import Answers, Charge, rated_usage, read_usage, usage_basis, whole_amount
 from invoices.explaining import described, units_at_price
 from invoices.models import InvoiceLine, InvoiceLineQuerySet
@@ -83,9 +84,9 @@ def due_true_ups(subscriptions: Sequence[Subscription], *, until: datetime | Non
     since, owners = {}, {}
     for subscription in subscriptions:
         period = current_period(subscription)
-        metered = {item.pk for item in subscription.items.all() if item.price.is_metered}
+        metered = {item.pk for item in rows_of(subscription, "items") if item.price.is_metered}
         # What an item was before it was changed or removed may have been metered.
-        for item_id in metered | {term.item_id for term in subscription.terms.all() if term.price.is_metered}:
+        for item_id in metered | {term.item_id for term in rows_of(subscription, "terms") if term.price.is_metered}:
             since[item_id] = min(period.start, (period.end if until is None else until) - REACH)
             owners[item_id] = subscription
     found: dict[UUID, list[TrueUp]] = defaultdict(list)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from accounts.models import Company
 from core.bulk import update_rows
 from core.periods import Period
+from core.related import rows_of
 from subscriptions.errors import StatusMoveRefused
 from subscriptions.models import Subscription, SubscriptionItem
 from subscriptions.services.schedules import end_schedules_of
@@ -44,7 +45,7 @@ _FIELDS = [
 
 def current_period(subscription: Subscription) -> Period:
     """The billing period that the subscription is in. All its items are in the same one."""
-    return subscription.items.all()[0].current_period
+    return _items(subscription)[0].current_period
 
 
 def become(subscription: Subscription, status: Status) -> None:
@@ -98,7 +99,7 @@ def take_step(subscription: Subscription) -> bool:
     if subscription.status == Status.TRIALING and not canceled and _trial_ends_otherwise(subscription, at):
         return False
     if subscription.cancel_at is not None and canceled:
-        for item in subscription.items.all():
+        for item in _items(subscription):
             item.current_period_end = min(item.current_period_end, subscription.cancel_at)
     return current_period(subscription).end <= at
 
@@ -125,7 +126,7 @@ def advance_subscriptions(*, subscriptions: Iterable[Subscription]) -> None:
     """
     for subscription in subscriptions:
         period = current_period(subscription)
-        following = next_period(subscription.items.all()[0], subscription)
+        following = next_period(_items(subscription)[0], subscription)
         if following is None:
             conclude(subscription, period.end)
             continue
@@ -136,7 +137,7 @@ def advance_subscriptions(*, subscriptions: Iterable[Subscription]) -> None:
 
 def begin_period(subscription: Subscription, period: Period) -> None:
     """Let a period be the current one of all items."""
-    for item in subscription.items.all():
+    for item in _items(subscription):
         item.current_period_start, item.current_period_end = period.start, period.end
 
 
@@ -149,7 +150,7 @@ def store(subscriptions: Sequence[Subscription]) -> None:
     for subscription in subscriptions:
         subscription.wakes_at = next_wake(subscription, current_period(subscription).end)
     update_rows(subscriptions, _FIELDS)
-    items = [item for subscription in subscriptions for item in subscription.items.all()]
+    items = [item for subscription in subscriptions for item in _items(subscription)]
     update_rows(items, ["current_period_start", "current_period_end"])
 
 
@@ -171,6 +172,10 @@ def _foresee_new_periods(subscriptions: Sequence[Subscription]) -> None:
     days = Company.objects.values_list("upcoming_days", flat=True).get(environments=fresh[0].environment_id)
     for subscription in fresh:
         foresee(subscription, current_period(subscription), days=days)
+
+
+def _items(subscription: Subscription) -> Sequence[SubscriptionItem]:
+    return rows_of(subscription, "items")
 
 
 def _trial_ends_otherwise(subscription: Subscription, at: datetime) -> bool:

@@ -58,7 +58,7 @@ def _spelled(kind: Kind[Any], discount: Discount, name: str) -> str | None:
     return None if pk is None else kind.spell(pk)
 
 
-def running(discounts: "QuerySet[Discount]") -> References:
+def running(discounts: Iterable[Discount]) -> References:
     """Those of a thing's discounts that take something off now, by its customer's clock."""
     wall = timezone.now()
     return References([discount_reference(one) for one in discounts if one.is_running(one.customer.now(wall))])

@@ -81,7 +81,7 @@ def shape_of_invoice_item(item: InvoiceItem) -> Wire:
         "proration_details": {"discount_amounts": []} if item.is_proration else None,
         "quantity": int(item.quantity),
         "quantity_decimal": plain(item.quantity),
-        "tax_rates": tax_rates_of(item.tax_rates),
+        "tax_rates": tax_rates_of(item),
         "test_clock": test_clock_of(item.customer),
     }
 

@@ -66,8 +66,9 @@ from billing_project.api.stripe.subscriptions import subscription_reference
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from core.ids import spell
 from core.money import plain
+from core.related import rows_of
 from invoices import services
-from invoices.links import page_address, pdf_address
+from invoices.links import page_address, pdf_below
 from invoices.models import CustomerBalance, HostedLink, Invoice, InvoiceItem, InvoiceLine, Payment
 from invoices.parties import parties_of
 from subscriptions.models import Subscription
@@ -118,11 +119,11 @@ def bring_parts(environment: Environment, invoices: Sequence[Invoice]) -> Iterat
         invoice.environment = environment
         hosted_link.set_cached_value(invoice, links.get(invoice.pk))
         own: Any = invoice
-        own.first_lines = list(invoice.lines.all())[: _FIRST_LINES + 1]
+        own.first_lines = list(rows_of(invoice, "lines")[: _FIRST_LINES + 1])
         own.present_balance = amounts.get((invoice.customer_id, invoice.currency))
         own.revision = revised.get(invoice.pk)
     prefetch_related_objects(
-        [line for invoice in invoices for line in invoice.lines.all() if line.invoice_item_id is not None],
+        [line for invoice in invoices for line in rows_of(invoice, "lines") if line.invoice_item_id is not None],
         *_ITEMS_OF_LINES,
     )
     yield
@@ -157,6 +158,7 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
     identifier = _id_of(invoice)
     customer, buyer = invoice.customer, parties_of(invoice)["buyer"]
     final = invoice.status != Invoice.Status.DRAFT
+    page = page_address(invoice)
     return {
         "id": identifier,
         "object": "invoice",
@@ -206,8 +208,8 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "ending_balance": invoice.ending_balance,
         "footer": invoice.footer or None,
         "from_invoice": _shape_of_origin(invoice),
-        "hosted_invoice_url": page_address(invoice),
-        "invoice_pdf": pdf_address(invoice),
+        "hosted_invoice_url": page,
+        "invoice_pdf": pdf_below(page),
         "issuer": {"type": "self"},
         "last_finalization_error": None,
         "latest_revision": Reference.to(INVOICE, getattr(invoice, "revision", None), invoice.environment),

@@ -144,12 +144,7 @@ class _Writer:
             if name not in shape:
                 raise not_expandable(path, name)
         if not expansion:
-            # Most calls, and all that billing runs record: nothing below can be refused, so no path is needed.
-            return {
-                name: value if type(value) in _LEAVES else self._value(value, None, path)
-                for name, value in shape.items()
-                if type(value) is not Hidden
-            }
+            return self._plain(shape)
         written = {}
         for name, value in shape.items():
             if not isinstance(value, Hidden):
@@ -157,6 +152,26 @@ class _Writer:
             elif name in expansion:
                 written[name] = self._asked_for(value, expansion[name], f"{path}.{name}")
         return written
+
+    def _plain(self, shape: Wire) -> Wire:
+        """Write a hash of which nothing is to be expanded, as most are, and all that billing runs record: nothing below can
+        be refused, so no path is needed.
+        """
+        return {
+            name: value if type(value) in _LEAVES else self._plain_value(value)
+            for name, value in shape.items()
+            if type(value) is not Hidden
+        }
+
+    def _plain_value(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is Reference:
+            return value.id
+        if kind is dict:
+            return self._plain(value)
+        if kind is list:
+            return [self._plain_value(element) for element in value] if value else value
+        return value if kind in _LEAVES else self._value(value, None, "")
 
     @staticmethod
     def _asked_for(value: Hidden, expansion: Expansion, path: str) -> Any:

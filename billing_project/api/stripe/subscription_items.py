@@ -36,6 +36,7 @@ from billing_project.api.stripe.prices import shape_of_plan, shape_of_price
 from billing_project.api.stripe.tax_rates import tax_rates_of
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp
+from core.related import rows_of
 from invoices import services
 from subscriptions.models import AppliedTaxRate, Discount, Subscription, SubscriptionItem
 from subscriptions.services import ItemChange
@@ -52,12 +53,12 @@ def shape_of_item(item: SubscriptionItem) -> Wire:
         "created": timestamp(item.created_at),
         "current_period_end": timestamp(item.current_period_end),
         "current_period_start": timestamp(item.current_period_start),
-        "discounts": running(item.discounts.all()),
+        "discounts": running(rows_of(item, "discounts")),
         "metadata": item.metadata,
         "plan": Embedded(shape_of_plan, item.price),
         "price": Embedded(shape_of_price, item.price),
         "subscription": SUBSCRIPTION.spell(item.subscription_id),
-        "tax_rates": tax_rates_of(item.tax_rates),
+        "tax_rates": tax_rates_of(item),
     }
     # Metered items have no quantity at all, not even null.
     return shape if item.quantity is None else {**shape, "quantity": item.quantity}

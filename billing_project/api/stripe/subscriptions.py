@@ -68,7 +68,7 @@ from billing_project.api.stripe.subscription_times import (
 )
 from billing_project.api.stripe.tax_rates import tax_rates_of
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
-from core.related import bringing
+from core.related import bringing, rows_of
 from invoices import services
 from invoices.models import Invoice
 from subscriptions.models import AppliedTaxRate, Discount, Subscription, SubscriptionItem
@@ -119,7 +119,7 @@ _FEEDBACK = (
 
 @SUBSCRIPTION.shaped
 def shape_of_subscription(subscription: Subscription) -> Wire:
-    items = list(subscription.items.all())
+    items = rows_of(subscription, "items")
     identifier = SUBSCRIPTION.id_of(subscription)
     return {
         "id": identifier,
@@ -148,9 +148,9 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "days_until_due": subscription.days_until_due,
         "default_payment_method": None,
         "default_source": None,
-        "default_tax_rates": tax_rates_of(subscription.tax_rates),
+        "default_tax_rates": tax_rates_of(subscription),
         "description": subscription.description or None,
-        "discounts": running(subscription.discounts.all()),
+        "discounts": running(rows_of(subscription, "discounts")),
         "ended_at": timestamp_or_none(subscription.ended_at),
         "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
         "items": Sublist(
@@ -227,7 +227,7 @@ def complete(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
 @contextmanager
 def bring_parts(environment: Environment, subscriptions: Sequence[Subscription]) -> Iterator[None]:
     """What stands beside subscriptions that have their items, as billing reads them."""
-    items = [item for subscription in subscriptions for item in subscription.items.all()]
+    items = [item for subscription in subscriptions for item in rows_of(subscription, "items")]
     ids = [subscription.pk for subscription in subscriptions]
     owned = Q(subscription__in=ids) | Q(subscription_item__in=[item.pk for item in items])
     discounts = list(with_all(Discount.objects.in_place().filter(owned, environment=environment)))

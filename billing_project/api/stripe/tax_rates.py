@@ -1,7 +1,6 @@
 """/v1/tax_rates."""
 
-from typing import Any
-
+from django.db.models import Model
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,6 +19,7 @@ from billing_project.api.stripe.objects import Embedded
 from billing_project.api.stripe.pagination import in_range
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, number, timestamp
+from core.related import rows_of
 from subscriptions import services
 from subscriptions.models import TaxRate
 
@@ -78,9 +78,9 @@ def shape_of_tax_rate(tax_rate: TaxRate) -> Wire:
     }
 
 
-def tax_rates_of(applied: Any) -> list[Embedded]:
-    """The rates that are asked for something, written out, by the related manager of the rows that say so."""
-    return [Embedded(shape_of_tax_rate, one.tax_rate) for one in applied.all()]
+def tax_rates_of(owner: Model) -> list[Embedded]:
+    """The rates that are asked for something that has ``tax_rates``, written out."""
+    return [Embedded(shape_of_tax_rate, one.tax_rate) for one in rows_of(owner, "tax_rates")]
 
 
 class TaxRateUpdateParams(RetrieveParams):
