@@ -46,10 +46,19 @@ class Invoice(models.Model):
         MANUAL = "manual"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="invoices")
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="invoices")
+    # A wall refers to each of these together with the environment; the same without it would be checked once more for each
+    # row. And each index begins with the environment.
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="invoices", db_constraint=False, db_index=False
+    )
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="invoices", db_constraint=False)
     subscription = models.ForeignKey(
-        Subscription, on_delete=models.PROTECT, null=True, blank=True, related_name="invoices"
+        Subscription,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="invoices",
+        db_constraint=False,
     )
     revises = models.ForeignKey(
         "self",
@@ -248,13 +257,23 @@ class InvoiceLine(models.Model):
     """One price over one period: quantity, exact amount, and the one rounding between them."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="invoice_lines")
-    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
+    # Walls refer to these, as with invoices.
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="invoice_lines", db_constraint=False, db_index=False
+    )
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines", db_constraint=False)
     position = models.PositiveSmallIntegerField()
     subscription_item = models.ForeignKey(
-        SubscriptionItem, on_delete=models.PROTECT, null=True, blank=True, related_name="invoice_lines"
+        SubscriptionItem,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="invoice_lines",
+        db_constraint=False,
     )
-    price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, blank=True, related_name="invoice_lines")
+    price = models.ForeignKey(
+        Price, on_delete=models.PROTECT, null=True, blank=True, related_name="invoice_lines", db_constraint=False
+    )
     trues_up = models.ForeignKey(
         "self",
         on_delete=models.PROTECT,

@@ -50,8 +50,12 @@ class Subscription(models.Model):
         VOID = "void"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="subscriptions")
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="subscriptions")
+    # A wall refers to the customer together with the environment; the same without it would be checked once more for each
+    # row. And each index begins with the environment.
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="subscriptions", db_constraint=False, db_index=False
+    )
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="subscriptions", db_constraint=False)
     status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
     currency = models.CharField(max_length=3)
     collection_method = models.CharField(
@@ -242,9 +246,12 @@ class SubscriptionItem(models.Model):
     """One price within a subscription, with the billing period it is in. Once removed, it stays for what was billed."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="subscription_items")
-    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="items")
-    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="subscription_items")
+    # Walls refer to these, as with subscriptions.
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="subscription_items", db_constraint=False, db_index=False
+    )
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="items", db_constraint=False)
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="subscription_items", db_constraint=False)
     quantity = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="Units of a licensed price; empty for a metered one."
     )
