@@ -6,6 +6,7 @@ LedgerBee spells the UUID.
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -43,6 +44,8 @@ def made_at(identifier: UUID) -> datetime:
     return _EPOCH + (identifier.int >> _BITS_BELOW_THE_TIME) * _MILLISECOND
 
 
+# Each answer and each event says the same few ids again and again.
+@lru_cache(maxsize=4096)
 def spell(prefix: str, identifier: UUID) -> str:
     """Write an id as ``prefix_`` and 26 characters of base 32."""
     number = identifier.int

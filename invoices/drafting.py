@@ -111,6 +111,19 @@ def make_lines(charges: Sequence[Charge], answers: Answers, *, read_at: datetime
     return [_make_line(charge, position, answers, read_at) for position, charge in enumerate(charges)]
 
 
+def count_line(line: InvoiceLine, charge: Charge, answers: Answers, *, read_at: datetime) -> InvoiceLine:
+    """Rate a metered charge into the line that it had before, by what was used by now. The caller stores it.
+
+    :raises AmountTooLarge: if the amount is beyond what an invoice can hold
+    """
+    usage = answers[cast("UsageQuestion", charge.question)]
+    rating = rated_usage(charge.price, usage)
+    line.description = _describe(charge.price, rating, Fraction(1))
+    line.basis = usage_basis(charge, usage, rating, read_at)
+    line.quantity, line.exact_amount, line.amount = rating.quantity, rating.amount, whole_amount(rating.amount)
+    return line
+
+
 def make_invoice(
     subscription: Subscription,
     lines: Sequence[InvoiceLine],

@@ -15,7 +15,7 @@ from accounts.models import Environment
 from core.bulk import update_rows
 from core.ids import new_id, spell
 from core.related import bringing
-from invoices.drafting import Charge, make_lines
+from invoices.drafting import Charge, count_line
 from invoices.errors import InvoiceNotDraft
 from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
 from invoices.parties import present_parties
@@ -96,8 +96,7 @@ def count_again(drafts: Sequence[Invoice], *, read_at: datetime) -> dict[Invoice
     gone: list[InvoiceLine] = []
     left: dict[Invoice, list[InvoiceLine]] = {}
     for draft in drafts:
-        fresh = make_lines(charges[draft.pk], answers, read_at=read_at)
-        counted += [_as_counted(line, now) for line, now in zip(metered[draft.pk], fresh, strict=True)]
+        counted += [count_line(line, charge, answers, read_at=read_at) for line, charge in metered[draft.pk].items()]
         kept = [line for line in lines[draft.pk] if line.trues_up_id is None]
         made = make_true_up_lines(true_ups.get(draft.pk, ()), answers, others=kept, read_at=read_at)
         by_original = {line.trues_up_id: line for line in made}
@@ -225,6 +224,7 @@ def _metered_charges(lines: Iterable[InvoiceLine], invoice: Invoice) -> dict[Inv
 
 
 def _as_counted(line: InvoiceLine, fresh: InvoiceLine) -> InvoiceLine:
+    """A line that trues up an earlier period, as it is by now."""
     line.description, line.basis = fresh.description, fresh.basis
     line.quantity, line.exact_amount, line.amount = fresh.quantity, fresh.exact_amount, fresh.amount
     return line
