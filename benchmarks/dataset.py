@@ -67,8 +67,13 @@ def load_history(instance: Instance, *, events: int) -> None:
 def settle_tables(instance: Instance) -> None:
     """Wait until all is rolled up, and do what autovacuum would do a little later."""
     instance.wait_until_rolled_up()
+    analyze(instance, *_TABLES)
+
+
+def analyze(instance: Instance, *tables: str) -> None:
+    """Do for tables that were filled at once what autovacuum would do a little later."""
     with instance.connect() as connection:
-        for table in _TABLES:
+        for table in tables:
             connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(table)))
 
 

@@ -72,6 +72,8 @@ def begin_subscription(
     """
     created = create_subscription(environment=environment, customer=customer, items=items, now=now, **terms)
     subscription = subscriptions_with_items().get(pk=created.pk)
+    # With its company, as the caller has it.
+    subscription.environment = environment
     give_terms(subscription, items=items, discounts=discounts, tax_rates=tax_rates, now=now)
     add_items(subscription, added, now=now)
     # Between the start and the second of creation: what the invoice is of, as its lines are of the whole first period.
@@ -88,5 +90,5 @@ def begin_subscription(
         become(subscription, Status.ACTIVE)
         store([subscription])
     # Told with its first invoice on it, and so after that.
-    record(Kind.SUBSCRIPTION_CREATED, rows=[subscription], now=now)
+    record(Kind.SUBSCRIPTION_CREATED, rows=[subscription], now=now, in_hand=True)
     return subscription
