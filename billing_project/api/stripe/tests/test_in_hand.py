@@ -16,7 +16,7 @@ from invoices.services import GRACE
 from invoices.tests.factories import FIRST_END, SECOND_END, open_invoice, subscribe, use
 from invoices.tests.test_documents import rich_draft
 from subscriptions.models import Subscription
-from subscriptions.services import NewDiscount, create_coupon, set_discounts
+from subscriptions.services import AddedItem, NewDiscount, NewItem, create_coupon, create_tax_rate, set_discounts
 from subscriptions.tests.factories import MeteredPriceFactory, PriceFactory
 from webhooks import snapshots
 from webhooks.models import Event
@@ -77,3 +77,34 @@ def test_a_rich_book_is_told_from_memory_as_it_is_stored(compared: list[str]) ->
         "invoice_item", flat=True
     )
     assert Event.objects.filter(type="invoice.finalized").count() >= 6
+
+
+def test_a_subscription_that_begins_with_terms_of_its_own_is_told_from_memory_as_it_is_stored(
+    compared: list[str],
+) -> None:
+    customer = CustomerFactory.create()
+    environment = customer.environment
+    metered = MeteredPriceFactory.create(environment=environment, unit_amount=Decimal("2.5"))
+    licensed = PriceFactory.create(environment=environment, metadata={"tier": "gold"})
+    half = create_coupon(environment=environment, now=FIRST_END, percent_off=Decimal(50), duration="once")
+    rest = create_coupon(environment=environment, now=FIRST_END, percent_off=Decimal(5), duration="forever")
+    vat = create_tax_rate(
+        environment=environment, display_name="VAT", percentage=Decimal(19), inclusive=False, now=FIRST_END
+    )
+
+    begun = subscribe(
+        customer,
+        NewItem(licensed, 3, discounts=[NewDiscount(coupon=rest)], tax_rates=[vat]),
+        metered,
+        now=FIRST_END,
+        discounts=[NewDiscount(coupon=half)],
+        tax_rates=[vat],
+        added=[AddedItem(PriceFactory.create(environment=environment, interval=""))],
+        collection_method="send_invoice",
+        days_until_due=14,
+    )
+    waiting = subscribe(customer, licensed, now=FIRST_END, incomplete=True)
+    trying = subscribe(customer, licensed, now=FIRST_END, trial_days=5, cancel_at_period_end=True)
+
+    assert compared.count("customer.subscription") >= 3
+    assert [one.status for one in (begun, waiting, trying)] == ["active", "incomplete", "trialing"]
