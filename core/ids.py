@@ -44,13 +44,15 @@ def made_at(identifier: UUID) -> datetime:
     return _EPOCH + (identifier.int >> _BITS_BELOW_THE_TIME) * _MILLISECOND
 
 
-# Each answer and each event says the same few ids again and again.
-@lru_cache(maxsize=4096)
 def spell(prefix: str, identifier: UUID) -> str:
     """Write an id as ``prefix_`` and 26 characters of base 32."""
-    number = identifier.int
-    pairs = [_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS]
-    return f"{prefix}_{''.join(pairs)}"
+    return f"{prefix}_{_in_base_32(identifier.int)}"
+
+
+# Each answer and each event says the same few ids again and again.
+@lru_cache(maxsize=4096)
+def _in_base_32(number: int) -> str:
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
 
 
 def unspell(prefix: str, text: str) -> UUID | None:

@@ -6,7 +6,7 @@ from django.db.backends.postgresql.psycopg_any import BaseTzLoader, get_adapters
 from psycopg.abc import Buffer
 
 
-class _UtcLoader(BaseTzLoader):
+class _UtcLoader(BaseTzLoader):  # type: ignore[misc]  # the stubs do not know it
     """For sessions in UTC, as all of Django's are: what they answer with is ISO 8601 but for infinity and what came before
     Christ, which are left to the driver.
     """
@@ -17,8 +17,12 @@ class _UtcLoader(BaseTzLoader):
         try:
             instant = datetime.fromisoformat(bytes(data).decode())
         except ValueError:
-            return super().load(data)
-        return instant if instant.tzinfo is UTC else super().load(data)
+            return self._as_the_driver_does(data)
+        return instant if instant.tzinfo is UTC else self._as_the_driver_does(data)
+
+    def _as_the_driver_does(self, data: Buffer) -> datetime:
+        instant: datetime = super().load(data)
+        return instant
 
 
 def install() -> None:

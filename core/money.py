@@ -76,9 +76,14 @@ def format_amount(amount: int, currency: str) -> str:
     return f"{value:,.{places}f} {currency.upper()}"
 
 
-@lru_cache(maxsize=1024)
 def format_unit_amount(unit_amount: Decimal, currency: str) -> str:
     """Write a unit price for a reader, all of it: ``0.00025, "usd"`` becomes ``0.0000025 USD``."""
+    return _unit_amount_in_full(unit_amount, currency)
+
+
+# A billing run says few prices on many lines.
+@lru_cache(maxsize=1024)
+def _unit_amount_in_full(unit_amount: Decimal, currency: str) -> str:
     value = EXACT.normalize(EXACT.scaleb(unit_amount, -exponent(currency)))
     places = max(exponent(currency), -int(value.as_tuple().exponent))
     return f"{value:,.{places}f} {currency.upper()}"
