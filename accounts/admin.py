@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from accounts import logos, services
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
+from accounts.console.environments import EnvironmentChoice
 from accounts.console.walls import companies_granting, permits, person_of
 from accounts.models import (
     ApiKey,
@@ -206,7 +207,7 @@ class CompanyLogoAdmin(ConsoleAdmin):
 
 
 @admin.register(Environment)
-class EnvironmentAdmin(ConsoleAdmin):
+class EnvironmentAdmin(EnvironmentChoice):
     wall = "company"
     list_display = ["__str__", "mode"]
     list_display_links = ["__str__"]

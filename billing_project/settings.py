@@ -54,6 +54,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "billing_project.middleware.HeadLikeGet",
+    "billing_project.middleware.BrowserPolicies",
     # Before all others, so that whatever happens at a dialect's addresses is answered in its shape.
     "billing_project.api.stripe.middleware.StripeMiddleware",
     "billing_project.api.ledgerbee.middleware.LedgerBeeMiddleware",
@@ -83,7 +84,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "libraries": {"cells": "core.console.tags"},
+            "libraries": {"cells": "core.console.tags", "frame": "billing_project.console.tags"},
         },
     },
 ]

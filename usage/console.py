@@ -7,7 +7,7 @@ from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from accounts.console.base import ConsoleAdmin
-from accounts.console.walls import environments_granting, person_of
+from accounts.console.walls import chosen_environment, environments_granting, person_of
 from accounts.models import Customer, Environment
 from meters.models import Meter
 
@@ -54,7 +54,7 @@ class UsageAdmin(ConsoleAdmin):
         return rows
 
     def _first_environment(self, request: HttpRequest) -> HttpResponseBase | None:
-        if self.narrowing & set(request.GET) or not self.has_view_permission(request):
+        if self.narrowing & set(request.GET) or chosen_environment(request) or not self.has_view_permission(request):
             return None
         environments = environments_granting(person_of(request), self.permission_to("view"))
         first = environments_with_rows(self.model, environments, self.ordering or ()).first()

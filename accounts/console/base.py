@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.console.commands import Command
-from accounts.console.walls import Walled, person_of, walled_filter
+from accounts.console.walls import Walled, choice_of, person_of, walled_filter
 from accounts.models import Customer
 from core.console import cells
 from core.console.paging import BoundedChangeList, BoundedPaginator
@@ -65,7 +65,11 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
         return BoundedChangeList
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        return [self._behind_walls(entry) for entry in super().get_list_filter(request)]
+        entries = super().get_list_filter(request)
+        if choice_of(request) is not None:
+            # At the head of the page it is chosen already.
+            entries = [entry for entry in entries if entry not in ("environment", "environment__mode")]
+        return [self._behind_walls(entry) for entry in entries]
 
     def _behind_walls(self, entry: Any) -> Any:
         if not isinstance(entry, str):

@@ -106,6 +106,10 @@ class Walled(BaseModelAdmin[Any]):
         permission = self.permission_to(action)
         if self.names_environment:
             return rows.filter(environment__in=self._environment_ids(request, permission))
+        chosen = chosen_environment(request)
+        if chosen is not None and self.wall.endswith("environment"):
+            # By value, since behind a subquery no index could bring the rows in their order.
+            rows = rows.filter(**{self.wall: chosen})
         if user.is_superuser:
             return rows
         if self.wall.endswith("environment"):
@@ -176,12 +180,40 @@ class WalledRelatedFilter(RelatedFieldListFilter):
         return [(str(row.pk), str(row)) for row in rows[: self.MOST]]
 
 
-def chosen_environment(request: HttpRequest) -> UUID | None:
-    """The environment that the list is filtered by; None if by none, or by what is no id."""
+def identifier(text: str) -> UUID | None:
+    """The id that a parameter spells; None if it is none."""
     try:
-        return UUID(request.GET.get("environment__id__exact", ""))
+        return UUID(text)
     except ValueError:
         return None
+
+
+# The session's name for what the person has chosen to look at.
+_CHOICE = "environment"
+
+
+def choice_of(request: HttpRequest) -> UUID | None:
+    """The environment that the person has chosen to look at, on all lists; None for all that they may see."""
+    return identifier(request.session.get(_CHOICE, ""))
+
+
+def remember_choice(request: HttpRequest, environment: Environment | None) -> None:
+    """Look at one environment from now on, or at all."""
+    request.session[_CHOICE] = str(environment.pk) if environment else ""
+
+
+def chosen_environment(request: HttpRequest) -> UUID | None:
+    """The environment that the list is narrowed to, by its filter or by the person's choice; None if by none.
+
+    A list that was opened by a row, such as the invoices of a customer, shows what belongs to that row, whatever is
+    chosen. The choice is for lists alone: a row's own page opens in any case.
+    """
+    filtered = request.GET.get("environment__id__exact")
+    if filtered is not None:
+        return identifier(filtered)
+    is_list = request.resolver_match is not None and str(request.resolver_match.url_name).endswith("_changelist")
+    of_row = any(name.endswith("__id__exact") for name in request.GET)
+    return choice_of(request) if is_list and not of_row else None
 
 
 def walled_filter(field: Field[Any, Any]) -> type[WalledRelatedFilter] | None:

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.console.environments import environments_in_view
 from accounts.console.walls import companies_granting, person_of, roles_of
 from accounts.models import Environment, License, LicenseNotice, Mode
 from accounts.roles import GRANTS
@@ -42,8 +43,7 @@ class Viewer:
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Viewer":
-        visible = Environment.objects.visible_to(person_of(request)).select_related("company")
-        return cls(request, list(visible))
+        return cls(request, list(environments_in_view(request)))
 
     def may_see(self, permission: str) -> list[UUID]:
         if person_of(self.request).is_superuser:

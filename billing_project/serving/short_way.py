@@ -21,6 +21,7 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.utils.log import log_response
 
+from billing_project.middleware import BrowserPolicies
 from billing_project.serving.messages import Answer, body_message, start_message
 
 View: TypeAlias = Callable[[HttpRequest], HttpResponse]
@@ -120,7 +121,7 @@ class ShortWay:
             del response.headers["Content-Type"]
             return response
 
-        chain = XFrameOptionsMiddleware(SecurityMiddleware(answer))
+        chain = BrowserPolicies(XFrameOptionsMiddleware(SecurityMiddleware(answer)))
         # The stubs hold it for something that may have to be awaited.
         response: Any = chain(request)
         headers = self._headers[request.is_secure()] = list(response.items())

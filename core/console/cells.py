@@ -98,8 +98,7 @@ def picture(image: bytes, format: str) -> SafeString:  # noqa: A002 (its name)
     """A small picture, within the page."""
     kind = "jpeg" if format == "jpg" else format
     return format_html(
-        '<img alt="" style="max-height: 4.5rem; max-width: 16rem; background: #fff; padding: .25rem" '
-        'src="data:image/{};base64,{}">',
+        '<img alt="" class="tb-picture" src="data:image/{};base64,{}">',
         kind,
         base64.b64encode(image).decode(),
     )
