@@ -1,6 +1,5 @@
 """The console's pages of companies, people, keys, licenses and customers."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -9,8 +8,7 @@ from django.contrib.admin import display
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -19,6 +17,7 @@ from accounts import logos, services
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
 from accounts.console.environments import EnvironmentChoice
+from accounts.console.keys import ApiKeyAdmin
 from accounts.console.walls import companies_granting, permits, person_of
 from accounts.models import (
     ApiKey,
@@ -30,7 +29,6 @@ from accounts.models import (
     License,
     LicenseNotice,
     Membership,
-    Scope,
     TestClock,
     User,
 )
@@ -39,6 +37,7 @@ from core.console.theme import AdminPasswordChangeForm, CheckboxList, UserChange
 
 # Django's groups know no companies. What people may do follows from their role in each company (accounts/roles.py).
 admin.site.unregister(Group)
+admin.site.register(ApiKey, ApiKeyAdmin)
 
 
 class EnvironmentInline(ConsoleInline):
@@ -216,111 +215,6 @@ class EnvironmentAdmin(EnvironmentChoice):
     search_fields = ["company__name"]
     fields = ["company", "mode"]
     inlines = [ApiKeyInline]
-
-
-class ApiKeyForm(forms.ModelForm[ApiKey]):
-    scopes = forms.MultipleChoiceField(choices=[(scope, scope) for scope in Scope.values], widget=CheckboxList)
-
-    class Meta:
-        model = ApiKey
-        fields = ["environment", "name", "expires_at"]
-
-
-def _end_of_keys(keys: Sequence[ApiKey]) -> str:
-    return (
-        f"{len(keys)} key{'s' if len(keys) > 1 else ''} will open nothing from this moment on. Programs that use "
-        f"{'them' if len(keys) > 1 else 'it'} get 401. This cannot be undone; a new key can be made."
-    )
-
-
-@admin.register(ApiKey)
-class ApiKeyAdmin(ConsoleAdmin):
-    """The hash of the secret is on no page; the secret is on one page, once."""
-
-    can_add = can_change = True
-    list_display = ["__str__", "name", "environment", "state", "last_used_at", "expires_at", "created_at"]
-    list_filter = ["environment", ("revoked_at", admin.EmptyFieldListFilter)]
-    list_select_related = ["environment__company"]
-    # A whole secret that is pasted here finds its key by its first characters.
-    search_fields = ["prefix__startswith", "name__icontains"]
-    fields = [
-        "prefix",
-        "name",
-        "environment",
-        "state",
-        "scopes_held",
-        "allowed_ips",
-        "created_at",
-        "last_used_at",
-        "expires_at",
-        "revoked_at",
-    ]
-    editable = ("name", "allowed_ips")
-    add_fieldsets = ((None, {"fields": ("environment", "name", "scopes", "expires_at")}),)
-    commands = [
-        Command[ApiKey](
-            name="revoke",
-            title="Revoke",
-            icon="key_off",
-            applies=lambda key: key.revoked_at is None,
-            consequence=_end_of_keys,
-            run=lambda key, now: services.revoke_api_key(key=key, now=now),
-            done="revoked; it opens nothing any more.",
-            warns=True,
-        )
-    ]
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
-        return super().get_form(request, obj, change, **kwargs if change else {**kwargs, "form": ApiKeyForm})
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        if search_term.strip().startswith("sk_"):
-            return queryset.with_secret(search_term.strip()) | queryset.filter(prefix=search_term.strip("… ")), False  # type: ignore[attr-defined]
-        return super().get_search_results(request, queryset, search_term)
-
-    def create(self, form: Any) -> ApiKey:
-        data = form.cleaned_data
-        key, secret = services.create_api_key(
-            company=data["environment"].company,
-            mode=data["environment"].mode,
-            scopes=data["scopes"],
-            name=data["name"],
-            expires_at=data["expires_at"],
-        )
-        # For the answer to this very request; it is stored nowhere, neither in the session nor in a message.
-        form.instance.prefix = key.prefix
-        form.instance.shown_once = secret
-        return key
-
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        # The page that follows is the one with the secret, and no other.
-        context.update(show_save_and_add_another=False, show_save_and_continue=bool(context.get("original")))
-        return super().render_change_form(request, context, *args, **kwargs)
-
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:  # noqa: ARG002
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Copy the secret now",
-            "opts": self.opts,
-            "key": obj,
-            "secret": obj.shown_once,
-            "page": self._url("change", obj.pk),
-        }
-        response = TemplateResponse(request, "console/secret.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
-
-    @display(description="state")
-    def state(self, row: ApiKey) -> str:
-        if row.revoked_at is not None:
-            return "revoked"
-        return "in use" if row.is_usable(timezone.now()) else "expired"
-
-    @display(description="scopes")
-    def scopes_held(self, row: ApiKey) -> str:
-        return ", ".join(row.scopes)
 
 
 @admin.register(License)

@@ -71,6 +71,7 @@ _INVOICES = (
     "invoices.billingfailure",
     "invoices.invoiceverification",
     "invoices.invoicemail",
+    "invoices.export",
 )
 _CREDIT = (
     "credits.creditgrant",

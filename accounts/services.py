@@ -182,9 +182,42 @@ def create_api_key(
     return key, secret
 
 
+@transaction.atomic
+def roll_api_key(*, key: ApiKey, overlap: timedelta, now: datetime) -> tuple[ApiKey, str]:
+    """Put a new key in the place of one, which still opens for a while, so that programs can change over.
+
+    :param overlap: how long; zero, and the old one opens nothing from now on. An earlier end of its own stands
+    :returns: the new key, with the same name, scopes, addresses and end, and its secret, which cannot be read again
+    :raises ApiKeyUnknown: if the key was revoked, by another person at the same moment, perhaps
+    :raises ApiKeyExpired: if its time is over
+    """
+    key = ApiKey.objects.select_for_update(of=("self",)).select_related("environment__company").get(pk=key.pk)
+    if key.revoked_at is not None:
+        raise ApiKeyUnknown(key.prefix)
+    if not key.is_usable(now):
+        raise ApiKeyExpired(key.prefix)
+    environment = key.environment
+    successor, secret = create_api_key(
+        company=environment.company, mode=environment.mode, scopes=key.scopes, name=key.name, expires_at=key.expires_at
+    )
+    successor.allowed_ips = key.allowed_ips
+    successor.save(update_fields=["allowed_ips"])
+    if not overlap:
+        revoke_api_key(key=key, now=now)
+    else:
+        ApiKey.objects.filter(pk=key.pk).update(expires_at=min(filter(None, (key.expires_at, now + overlap))))
+        _forget_on_commit(key)
+    return successor, secret
+
+
 def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
     """Have a key open nothing from now on. Twice is as good as once: the first instant stands."""
     ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now)
+    _forget_on_commit(key)
+
+
+def _forget_on_commit(key: ApiKey) -> None:
+    """Have what this process remembers of a key looked up anew; other processes do so within a second."""
 
     def forget() -> None:
         known.api_keys.forget(key.digest)

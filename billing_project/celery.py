@@ -82,6 +82,13 @@ app.conf.beat_schedule = {
         "options": {"expires": 3000},
     },
     "send mails": {"task": "invoices.tasks.send_mails", "schedule": 10.0, "options": {"expires": 10}},
+    # Whoever asks for one wakes a worker at once; this is for what was left on its way, and for what a dead worker left.
+    "write exports": {"task": "invoices.tasks.write_exports", "schedule": 10.0, "options": {"expires": 10}},
+    "delete expired exports": {
+        "task": "invoices.tasks.delete_expired_exports",
+        "schedule": crontab(minute="50"),
+        "options": {"expires": 3000},
+    },
     "verify invoices": {
         "task": "invoices.tasks.verify_invoices",
         "schedule": crontab(minute="55", hour="2"),

@@ -147,6 +147,13 @@ REJECTION_RETENTION_DAYS = env.int("REJECTION_RETENTION_DAYS", default=90)
 if REJECTION_RETENTION_DAYS == 1 or REJECTION_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("REJECTION_RETENTION_DAYS is 0 (keep for good) or at least 2.")
 
+# Where exports are written, by workers, and read, by web processes: where these are several machines, a folder that all
+# of them see. A file is kept for so many hours.
+EXPORTS_DIR = env.path("TOLLBOOK_EXPORTS_DIR", default=str(DATA_DIR / "exports"))
+EXPORT_HOURS = env.int("EXPORT_HOURS", default=24)
+if EXPORT_HOURS < 1:
+    raise ImproperlyConfigured("EXPORT_HOURS is at least 1.")
+
 # Webhooks go to public addresses only, and in live mode by HTTPS. Where a company's own network is meant, this lets
 # them go anywhere: whoever may name an endpoint can then reach what this machine can reach.
 WEBHOOKS_ALLOW_PRIVATE = env.bool("WEBHOOKS_ALLOW_PRIVATE", default=False)

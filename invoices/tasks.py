@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from invoices import services
+from invoices.exports import writing
 
 
 @shared_task(acks_late=True, ignore_result=True)
@@ -43,6 +44,18 @@ def drop_expired_usage() -> None:
 def send_mails() -> None:
     """Send the mails with invoices that wait."""
     services.send_mails(now=timezone.now())
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def write_exports() -> None:
+    """Write the exports that wait. Lost or doubled, it does no harm: one worker writes, and the next call finds the rest."""
+    writing.write_exports(clock=timezone.now)
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def delete_expired_exports() -> None:
+    """Delete the files of exports whose time is over."""
+    writing.delete_expired_exports(now=timezone.now())
 
 
 @shared_task(acks_late=True, ignore_result=True)

@@ -16,7 +16,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from accounts.console.base import ConsoleAdmin
-from accounts.console.walls import chosen_environment, choice_of, identifier, person_of, remember_choice
+from accounts.console.walls import choice_of, chosen_environment, identifier, person_of, remember_choice
 from accounts.models import Environment, EnvironmentQuerySet
 
 # So many are offered at the head of a page; more on a page of their own, which has a search.

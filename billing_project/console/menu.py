@@ -92,6 +92,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("subscriptions.ItemTerm", "history"),
             ("invoices.InvoiceNumbering", "tag"),
             ("invoices.HostedLink", "link"),
+            ("invoices.Export", "download"),
             ("accounts.CompanyLogo", "image"),
             ("accounts.LicenseNotice", "notifications"),
             ("accounts.Environment", "lan"),

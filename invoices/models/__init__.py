@@ -19,6 +19,7 @@ from invoices.models.documents import (
     InvoiceNumbering,
     InvoiceQuerySet,
 )
+from invoices.models.exports import Export, ExportQuerySet
 from invoices.models.failures import BillingFailure, BillingFailureQuerySet
 from invoices.models.items import InvoiceItem, InvoiceItemQuerySet
 from invoices.models.links import HostedLink
@@ -48,6 +49,8 @@ __all__ = [
     "CustomerBalance",
     "CustomerBalanceTransaction",
     "CustomerBalanceTransactionQuerySet",
+    "Export",
+    "ExportQuerySet",
     "HostedLink",
     "Invoice",
     "InvoiceDiscount",

@@ -1,7 +1,7 @@
 // Times are written in UTC. A reader in another zone sees their own, and UTC on hover.
-document.addEventListener("DOMContentLoaded", () => {
+const tellTimes = (part) => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  for (const time of document.querySelectorAll("time[datetime]")) {
+  for (const time of part.querySelectorAll("time[datetime]")) {
     const instant = new Date(time.dateTime);
     if (Number.isNaN(instant.getTime()) || instant.getTimezoneOffset() === 0) continue;
     const part = Object.fromEntries(
@@ -13,4 +13,7 @@ document.addEventListener("DOMContentLoaded", () => {
     time.title = time.title || time.textContent.trim();
     time.textContent = `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
   }
-});
+};
+document.addEventListener("DOMContentLoaded", () => tellTimes(document));
+// What a page has fetched anew.
+document.addEventListener("tollbook:drawn", (event) => tellTimes(event.detail));
