@@ -10,6 +10,7 @@ from billing_project.api.ledgerbee.urls import hot_views as ledgerbee_hot_views
 from billing_project.api.paymentkit import openapi as paymentkit
 from billing_project.api.stripe import openapi as stripe
 from billing_project.api.stripe.urls import hot_views as stripe_hot_views
+from billing_project.console.import_page import import_page
 from billing_project.health import healthz
 from billing_project.serving.short_way import HotViews
 
@@ -17,6 +18,7 @@ urlpatterns = [
     # Whoever opens the bare address, or types the console's without its slash, is a person.
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/import/", admin.site.admin_view(import_page), name="console-import"),
     path("admin/", admin.site.urls),
     path("healthz", healthz),
     path("i/", include("billing_project.hosted.urls")),

@@ -22,7 +22,8 @@ Cell: TypeAlias = str | int | Decimal | datetime | date | UUID | bool | None
 MOST_ROWS = 2**20 - 1
 # Spreadsheets compute with binary floating point, which holds every decimal of so many digits and no longer ones.
 _MOST_DIGITS = 15
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+# What a spreadsheet would take for the beginning of a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 _AT_ONCE = 500
 
 
@@ -89,7 +90,7 @@ def _with_head(table: Table) -> Iterator[Sequence[Cell] | None]:
 
 def _in_csv(cell: Cell) -> str:
     if isinstance(cell, str):
-        return f"'{cell}" if cell.startswith(_FORMULA) else cell
+        return f"'{cell}" if cell.startswith(FORMULA) else cell
     return _text(cell)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.contrib.admin import display
+from django.contrib.admin import EmptyFieldListFilter, display
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
@@ -61,7 +61,7 @@ class ApiKeyAdmin(ConsoleAdmin):
 
     can_add = can_change = True
     list_display = ["__str__", "name", "environment", "state", "last_used_at", "expires_at", "created_at"]
-    list_filter = ["environment", ("revoked_at", admin.EmptyFieldListFilter)]
+    list_filter = ["environment", ("revoked_at", EmptyFieldListFilter)]
     list_select_related = ["environment__company"]
     # A whole secret that is pasted here finds its key by its first characters.
     search_fields = ["prefix__startswith", "name__icontains"]

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.console.walls import permits
+from billing_project.console.import_page import may_import
 from invoices.console.exports import PERMISSION
 
 GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
@@ -119,6 +120,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     if permits(request, PERMISSION):
         first.append({"title": "Revenue", "icon": "monitoring", "link": reverse("admin:invoices_invoice_revenue")})
         first.append({"title": "Exports", "icon": "download", "link": reverse("admin:invoices_invoice_export")})
+    if may_import(request):
+        first.append({"title": "Import", "icon": "upload", "link": reverse("console-import")})
     if permits(request, "usage.view_meterevent"):
         link = reverse("admin:usage_meterevent_debugger")
         first.append({"title": "Event debugger", "icon": "troubleshoot", "link": link})

@@ -16,6 +16,7 @@ from core.ids import spell
 from core.spreadsheets import Cell, Table, main_units
 from credits.models import LedgerEntry
 from invoices.exports.bookings import journal_rows
+from invoices.exports.catalog import customer_rows, price_rows, product_rows
 from invoices.exports.figures import ageing_rows, liability_rows, movement_rows, mrr_rows, usage_rows
 from invoices.exports.unbilled import unbilled_rows
 from invoices.models import CreditNote, CreditNoteLineTax, Invoice, InvoiceLine, LineDiscount, LineTax
@@ -314,6 +315,21 @@ TABLES: Mapping[str, Kind] = MappingProxyType({
          "quantity", "currency", "amount"),
         lambda selection: unbilled_rows(selection.environment, selection.at),
         Sums("amount", ("state",), "What usage that took place comes to under its prices, and was on no final invoice, before discounts, credit and taxes."),
+    ),
+    "customers": Kind(
+        "Customers", "those that are not deleted, with the columns that can be imported, whatever the days",
+        ("id", "email", "name", "phone", "description"),
+        lambda selection: customer_rows(selection.environment),
+    ),
+    "products": Kind(
+        "Products", "all, with the columns that can be imported, whatever the days",
+        ("id", "name", "description", "unit_label", "active"),
+        lambda selection: product_rows(selection.environment),
+    ),
+    "prices": Kind(
+        "Prices", "those of one amount and with a lookup key, with the columns that can be imported, whatever the days",
+        ("lookup_key", "product", "currency", "unit_price", "interval", "interval_count", "meter", "nickname", "active"),
+        lambda selection: price_rows(selection.environment),
     ),
 })
 # fmt: on

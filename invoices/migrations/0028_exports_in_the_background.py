@@ -1,4 +1,3 @@
-
 import core.ids
 import django.db.models.deletion
 from django.conf import settings
