@@ -6,7 +6,8 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from itertools import islice
+from typing import IO, Any
 
 from openpyxl import load_workbook
 
@@ -86,19 +87,25 @@ def _of_csv(content: bytes) -> Iterator[Sequence[str]]:
 def _of_workbook(content: bytes) -> Iterator[Sequence[str]]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(part.file_size for part in archive.infolist()) > _MOST_UNPACKED:
-                raise TableUnreadable("The workbook is too large. Bring it in parts.")
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        sheet: Any = book.worksheets[0]
-        # What the file says of its size may be wrong, and then rows would be padded to it.
-        sheet.reset_dimensions()
-        for line in sheet.iter_rows(values_only=True, max_col=_MOST_COLUMNS + 1):
-            yield _bounded([_text(cell) for cell in line])
-    except TableUnreadable:
-        raise
+            unpacked = sum(part.file_size for part in archive.infolist())
+        # Beyond it nothing is unpacked at all.
+        lines = _lines(io.BytesIO(content)) if unpacked <= _MOST_UNPACKED else None
+        # The library has no error of its own for a file that is not what it says, and reads as rows are asked for.
+        whole = None if lines is None else list(islice(lines, MOST_ROWS + 2))
     except Exception as error:
-        # The library has no error of its own for a file that is not what it says.
         raise TableUnreadable("The workbook cannot be read. Save it as XLSX again, or as CSV.") from error
+    if whole is None:
+        raise TableUnreadable("The workbook is too large. Bring it in parts.")
+    for line in whole:
+        yield _bounded(line)
+
+
+def _lines(file: IO[bytes]) -> Iterator[Sequence[str]]:
+    sheet: Any = load_workbook(file, read_only=True, data_only=True).worksheets[0]
+    # What the file says of its size may be wrong, and then rows would be padded to it.
+    sheet.reset_dimensions()
+    for line in sheet.iter_rows(values_only=True, max_col=_MOST_COLUMNS + 1):
+        yield [_text(cell) for cell in line]
 
 
 def _bounded(line: Sequence[str]) -> Sequence[str]:

@@ -245,3 +245,40 @@ def test_a_deleted_customer_stays_as_it_was() -> None:
     customer.refresh_from_db()
     assert (customer.name, customer.deleted_at) == ("Ada", NOW)
     assert not Customer.objects.of(customer.environment).present().exists()
+
+
+@pytest.mark.parametrize("overlap", [timedelta(0), timedelta(hours=1), timedelta(days=7)])
+def test_a_rolled_key_has_a_successor_and_opens_for_the_time_that_was_given(overlap: timedelta) -> None:
+    environment = EnvironmentFactory.create()
+    ends_at = NOW + timedelta(days=1)
+    key, secret = services.create_api_key(
+        company=environment.company, mode=environment.mode, scopes=["meter-report"], name="shop", expires_at=ends_at
+    )
+    ApiKey.objects.filter(pk=key.pk).update(allowed_ips=["10.0.0.1"])
+
+    def opens(secret: str, at: datetime) -> bool:
+        try:
+            services.open_with_key(secret=secret, address="10.0.0.1", now=at)
+        except (ApiKeyUnknown, ApiKeyExpired):
+            return False
+        return True
+
+    successor, new = services.roll_api_key(key=key, overlap=overlap, now=NOW)
+    key.refresh_from_db()
+
+    assert successor.environment == environment
+    assert (successor.name, successor.scopes, successor.expires_at) == ("shop", ["meter-report"], ends_at)
+    assert successor.allowed_ips == ["10.0.0.1"]
+    assert new != secret
+    moment = timedelta(microseconds=1)
+    until = min(NOW + overlap, ends_at)
+    if overlap:
+        assert opens(secret, until - moment)
+    # Its own end stands where it comes before.
+    assert not opens(secret, until)
+    assert opens(new, ends_at - moment)
+
+    count = ApiKey.objects.count()
+    with pytest.raises((ApiKeyUnknown, ApiKeyExpired)):
+        services.roll_api_key(key=key, overlap=overlap, now=until)
+    assert ApiKey.objects.count() == count

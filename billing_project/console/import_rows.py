@@ -65,10 +65,6 @@ class Kind:
     carry_out: Callable[[Environment, Row, datetime], tuple[Fate, str]]
 
 
-class _NotDoneError(Exception):
-    """Takes back what a trial has done."""
-
-
 class _RefusedError(Exception):
     """A row that cannot be carried out, in words for whoever brought it."""
 
@@ -96,19 +92,14 @@ def run(
 def _one(
     kind: Kind, environment: Environment, row: Row, number: int, called: str, now: datetime, *, is_trial: bool
 ) -> Outcome:
-    outcome = Outcome(number, called, Fate.LEFT)
     try:
         # Each its own: a long transaction that writes would hold up the roll-up of usage.
         with transaction.atomic():
             fate, words = kind.carry_out(environment, row, now)
-            outcome = Outcome(number, called, fate, words)
-            if is_trial:
-                raise _NotDoneError
-    except _NotDoneError:
-        pass
+            transaction.set_rollback(is_trial)
     except (BillingError, _RefusedError) as refusal:
-        return Outcome(number, called, Fate.REFUSED, str(refusal))
-    return outcome
+        fate, words = Fate.REFUSED, str(refusal)
+    return Outcome(number, called, fate, words)
 
 
 def _said(row: Row, model: type[models.Model], names: Sequence[str]) -> dict[str, Any]:

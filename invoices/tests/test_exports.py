@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 
-from accounts.models import Customer, Environment, Membership, User
+from accounts.models import Customer
 from accounts.tests.factories import NOW, CustomerFactory
 from core.spreadsheets import csv_chunks
 from credits.tests.factories import grant_credit
@@ -142,25 +139,3 @@ def test_the_command_writes_files(customer: Customer, tmp_path: Path) -> None:
         "export_billing", "invoices", company, "--mode", "test", "--since", "2030-01-01", "--output", str(file)
     )
     assert len(file.read_text().splitlines()) == 1
-
-
-def ask(client: Client, environment: Environment, **more: str) -> tuple[int, bytes]:
-    query = {"table": "invoices", "environment": str(environment.pk), "format": "csv", **more}
-    answer = client.get(f"{reverse('admin:invoices_invoice_export')}?{urlencode(query)}")
-    return answer.status_code, answer.getvalue()
-
-
-def test_the_console_exports_what_a_person_may_see(customer: Customer, client: Client) -> None:
-    mine, theirs = open_invoice(customer), open_invoice()
-    person = User.objects.create_user("fiona", password="x", is_staff=True)
-    Membership.objects.create(user=person, company=mine.environment.company, role=Membership.Role.ANALYST)
-    client.force_login(person)
-
-    status, body = ask(client, mine.environment, since="2026-06-10", until="2026-06-10")
-    assert status == 200
-    assert [row["number"] for row in read(iter([body]))] == [mine.number]
-    assert ask(client, mine.environment, format="xlsx")[1].startswith(b"PK")
-    status, body = ask(client, theirs.environment)
-    assert status == 200
-    assert theirs.number.encode() not in body
-    assert b"Select a valid choice" in body

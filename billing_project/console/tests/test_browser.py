@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
@@ -75,6 +76,16 @@ class Visit:
         page.click("[type=submit]")
         page.wait_for_url(re.compile(r"/admin/$"))
         return page
+
+    def hindrances(self) -> list[str]:
+        """What axe finds that would keep somebody from using the page, and where."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{one['id']}: {node['html'][:200]}"
+            for one in found
+            if one["impact"] in {"serious", "critical"}
+            for node in one["nodes"]
+        ]
 
     def fits(self) -> bool:
         """Whether nothing makes the whole page scroll sideways."""
@@ -196,7 +207,7 @@ def test_why_a_customer_s_bill_rose_is_found(browser: Browser, live_server: Live
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_main_pages_fit_and_ask_no_stranger(
+def test_main_pages_fit_ask_no_stranger_and_can_be_used_by_everybody(
     browser: Browser, live_server: LiveServer, ours: World, size: tuple[int, int], scheme: str, tmp_path: Path
 ) -> None:
     window = visit(browser, live_server, size, scheme)
@@ -216,10 +227,17 @@ def test_main_pages_fit_and_ask_no_stranger(
         "/admin/usage/usagesummary/",
         f"/admin/meters/meter/{ours.meter.pk}/change/",
         f"/admin/accounts/company/{ours.company.pk}/change/",
+        "/admin/accounts/apikey/",
         "/admin/accounts/apikey/add/",
+        "/admin/accounts/environment/choose/",
+        "/admin/invoices/invoice/revenue/",
+        "/admin/invoices/invoice/export/",
+        "/admin/import/",
     ):
         window.open(path)
         assert window.fits(), path
+        assert window.hindrances() == [], path
         dark = page.evaluate("document.documentElement.classList.contains('dark')")
         assert dark is (scheme == "dark"), path
+    # A browser complains in its console of whatever a page's policy has stopped.
     assert window.trouble == []

@@ -368,3 +368,30 @@ def test_a_customer_that_was_closed_cannot_be_changed(worlds: Worlds, client: Cl
 
     assert client.post(address(Customer, "change", worlds.ours.customer.pk), {"name": "x"}).status_code == 403
     assert client.get(address(Customer, "change", worlds.ours.customer.pk)).status_code == 200
+
+
+def test_a_rolled_key_shows_its_successor_s_secret_once(worlds: Worlds, client: Client) -> None:
+    key = ApiKey.objects.get(environment=worlds.ours.environment)
+
+    asking = client.get(button(key, "roll")).content.decode()
+    assert "takes the place of" in asking
+    assert ApiKey.objects.filter(environment=worlds.ours.environment).count() == 1
+
+    answer = client.post(button(key, "roll"), {"overlap": "24"})
+    secret = answer.context["secret"]
+    successor = ApiKey.objects.with_secret(secret).get()
+    key.refresh_from_db()
+    assert secret in answer.content.decode()
+    assert answer["Cache-Control"] == "no-store"
+    assert (successor.environment, successor.scopes) == (key.environment, key.scopes)
+    assert key.expires_at is not None
+    for path in (address(ApiKey, "changelist"), address(ApiKey, "change", successor.pk), "/admin/"):
+        assert secret not in client.get(path).content.decode()
+    # A list would make several at once, and a page shows one.
+    listed = client.post(address(ApiKey, "changelist"), {"action": "roll", "_selected_action": [str(key.pk)]})
+    assert listed.status_code in (200, 302)
+    assert ApiKey.objects.filter(environment=worlds.ours.environment).count() == 2
+
+    client.post(button(successor, "revoke"))
+    assert client.post(button(successor, "roll"), {"overlap": "0"}).status_code == 302
+    assert ApiKey.objects.filter(environment=worlds.ours.environment).count() == 2

@@ -32,6 +32,7 @@ from invoices.models import (
     BillingFailure,
     CreditNoteLineDiscount,
     CreditNoteLineTax,
+    Export,
     HostedLink,
     Invoice,
     InvoiceDiscount,
@@ -420,6 +421,8 @@ def _settle_another(world: World) -> None:
     verify_invoice(invoice=invoice, now=NOW)
     send_invoice(invoice=invoice, now=NOW)
     send_credit_note(note=note, now=NOW)
+    whose = User.objects.get_or_create(username=f"{world.company} clerk")[0]
+    Export.objects.create(environment=environment, requested_by=whose, table="invoices", format="csv", requested_at=NOW)
     of_note = {"environment": environment, "line": note.lines.get(), "position": 0, "amount": 1}
     CreditNoteLineDiscount.objects.create(discount=line.discounts.get().discount, **of_note)
     CreditNoteLineTax.objects.create(tax_rate=line.taxes.get().tax_rate, taxable_amount=9, **of_note)
