@@ -1,7 +1,7 @@
 """Make the demo company by the same services that the doors call.
 
-Its customer lives on a test clock of November 2023, when the usage was recorded, so that the month can be billed as it
-would have been.
+One customer lives on a test clock of November 2023, when the usage was recorded, so that the month can be billed as it
+would have been. Four more have three months behind them that end now (:mod:`billing_project.demo.months`).
 """
 
 import csv
@@ -18,8 +18,10 @@ from django.db import transaction
 
 from accounts.models import Company, Customer, Environment, License, Membership, Mode, Scope, TestClock, User
 from accounts.services import create_api_key, create_company, create_customer
+from billing_project.demo.clock import KEPT_UNTIL, advance
+from billing_project.demo.months import bill_three_months
 from core.ids import spell
-from invoices.services import advance_test_clock, run_test_clock, start_subscription
+from invoices.services import start_subscription
 from meters.models import Formula, Meter
 from meters.services import create_meter
 from subscriptions.services import NewItem, create_price, create_product
@@ -32,8 +34,6 @@ TRACE = Path(__file__).parent / "AzureLLMInferenceTrace_code.csv"
 # The usage lies between 18:17 and 19:15 on that day.
 STARTED_AT = datetime(2023, 11, 16, 18, tzinfo=UTC)
 ENDED_AT = datetime(2023, 12, 16, 18, tzinfo=UTC)
-# The demo stays until somebody removes it.
-KEPT_UNTIL = datetime(2123, 11, 16, tzinfo=UTC)
 # event name: (display name, column of the trace, cents for one token)
 METERS = {
     "context_tokens": ("Context tokens", "ContextTokens", Decimal("0.00025")),
@@ -72,7 +72,9 @@ def load(*, wall: datetime, on_progress: Callable[[int], object]) -> Access:
         company = Company.objects.filter(name=COMPANY).first()
         if company is None:
             company = create_company(name=COMPANY, licenses=License.Product.values, now=wall)
-            _sell_tokens(Environment.objects.get(company=company, mode=Mode.TEST), on_progress)
+            environment = Environment.objects.get(company=company, mode=Mode.TEST)
+            _sell_tokens(environment, on_progress)
+            bill_three_months(environment, wall=wall)
         access = _open_doors(company)
     # The summaries would follow by themselves within a second; whoever reads the greeting finds them there.
     roll_up()
@@ -118,14 +120,9 @@ def _sell_tokens(environment: Environment, on_progress: Callable[[int], object])
         items.append(NewItem(price))
     start_subscription(environment=environment, customer=customer, items=items, now=STARTED_AT)
     # Usage cannot lie in its customer's future, and is there before its month ends.
-    _advance(clock, ENDED_AT - timedelta(seconds=1))
+    advance(clock, ENDED_AT - timedelta(seconds=1))
     _import_trace(environment, customer, on_progress)
-    _advance(clock, ENDED_AT)
-
-
-def _advance(clock: TestClock, to: datetime) -> None:
-    advance_test_clock(clock=clock, target_at=to)
-    run_test_clock(clock_id=clock.pk)
+    advance(clock, ENDED_AT)
 
 
 def _import_trace(environment: Environment, customer: Customer, on_progress: Callable[[int], object]) -> None:
