@@ -98,7 +98,8 @@ def test_a_file_opens_for_signed_in_people_of_the_company_until_it_expires(custo
 
     answer = signed_in(person).get(file_of(export))
     assert invoice.number.encode() in answer.getvalue()
-    assert (answer["Cache-Control"], answer["Content-Type"]) == ("no-store", "text/csv; charset=utf-8")
+    assert "no-store" in answer["Cache-Control"]
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
     assert "attachment" in answer["Content-Disposition"]
     assert "'=cmd()" in signed_in(analyst("colleague", customer.environment)).get(file_of(export)).getvalue().decode()
     for client in (Client(), signed_in(stranger), signed_in(User.objects.create_user("nobody", is_staff=True))):

@@ -213,6 +213,7 @@ def test_main_pages_fit_ask_no_stranger_and_can_be_used_by_everybody(
     window = visit(browser, live_server, size, scheme)
     page = window.sign_in("root")
 
+    hindrances: dict[str, list[str]] = {}
     for path in (
         "/admin/",
         "/admin/invoices/invoice/",
@@ -236,8 +237,9 @@ def test_main_pages_fit_ask_no_stranger_and_can_be_used_by_everybody(
     ):
         window.open(path)
         assert window.fits(), path
-        assert window.hindrances() == [], path
+        hindrances[path] = window.hindrances()
         dark = page.evaluate("document.documentElement.classList.contains('dark')")
         assert dark is (scheme == "dark"), path
     # A browser complains in its console of whatever a page's policy has stopped.
     assert window.trouble == []
+    assert [f"{path}: {one}" for path, found in hindrances.items() for one in found] == []
