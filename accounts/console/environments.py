@@ -41,6 +41,14 @@ class EnvironmentHead:
 
     @classmethod
     def of(cls, request: HttpRequest) -> "EnvironmentHead":
+        """Read once per request: the page's title asks for it, too."""
+        known: dict[str, EnvironmentHead] = request.__dict__
+        if "_environment_head" not in known:
+            known["_environment_head"] = cls._read(request)
+        return known["_environment_head"]
+
+    @classmethod
+    def _read(cls, request: HttpRequest) -> "EnvironmentHead":
         first = list(_visible(request)[: OFFERED + 1])
         wanted = {choice_of(request), chosen_environment(request)} - {None}
         known = {environment.pk: environment for environment in first}

@@ -1,7 +1,7 @@
 """Make the demo company by the same services that the doors call.
 
 One customer lives on a test clock of November 2023, when the usage was recorded, so that the month can be billed as it
-would have been. Four more have three months behind them that end now (:mod:`billing_project.demo.months`).
+would have been. Three more have three months behind them that end now (:mod:`billing_project.demo.months`).
 """
 
 import csv

@@ -46,7 +46,7 @@ def of(customer: Customer) -> Selection:
 def test_every_table_says_as_many_cells_as_columns(customer: Customer) -> None:
     rich_invoice(customer)
     grant_credit(customer, 100)
-    metered = MeteredPriceFactory.create(environment=customer.environment)
+    metered = MeteredPriceFactory.create(environment=customer.environment, lookup_key="calls")
     subscribe(customer, metered, now=SECOND_END)
     use(metered, customer, 3, SECOND_END)
     for name in TABLES:
