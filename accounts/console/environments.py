@@ -50,7 +50,7 @@ class EnvironmentHead:
     @classmethod
     def _read(cls, request: HttpRequest) -> "EnvironmentHead":
         first = list(_visible(request)[: OFFERED + 1])
-        wanted = {choice_of(request), chosen_environment(request)} - {None}
+        wanted = {pk for pk in (choice_of(request), chosen_environment(request)) if pk is not None}
         known = {environment.pk: environment for environment in first}
         if wanted - set(known):
             known |= {environment.pk: environment for environment in _visible(request).filter(pk__in=wanted)}
@@ -99,7 +99,8 @@ class EnvironmentChoice(ConsoleAdmin):
 
     def _choose(self, request: HttpRequest) -> HttpResponse:
         wanted = request.POST.get("environment", "")
-        chosen = _visible(request).filter(pk=identifier(wanted)).first()
+        pk = identifier(wanted)
+        chosen = _visible(request).filter(pk=pk).first() if pk else None
         if wanted and chosen is None:
             self.message_user(request, _("There is no such environment."), messages.ERROR)
         else:

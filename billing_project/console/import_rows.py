@@ -151,7 +151,8 @@ def _customer(environment: Environment, row: Row, now: datetime) -> tuple[Fate, 
         raise _RefusedError(f"email: “{said['email']}” is no address.")
     mine = Customer.objects.of(environment).filter(deleted_at=None)
     if row.get("id"):
-        found = mine.filter(pk=unspell("cus", row["id"])).first()
+        pk = unspell("cus", row["id"])
+        found = mine.filter(pk=pk).first() if pk else None
         if found is None:
             raise _RefusedError("No customer of this environment has this id. Leave it empty to make one.")
     else:
@@ -163,7 +164,7 @@ def _customer(environment: Environment, row: Row, now: datetime) -> tuple[Fate, 
     if not changes:
         return Fate.LEFT, ""
     told = _told(found, changes)
-    update_customer(customer=found, now=found.now(now), **changes)  # type: ignore[arg-type]  # columns are its fields
+    update_customer(customer=found, now=found.now(now), **changes)
     return Fate.CHANGED, told
 
 
@@ -198,7 +199,7 @@ def _product(environment: Environment, row: Row, now: datetime) -> tuple[Fate, s
     if not changes:
         return Fate.LEFT, ""
     told = _told(found, changes)
-    update_product(product=found, now=now, **changes)  # type: ignore[arg-type]  # columns are its fields
+    update_product(product=found, now=now, **changes)
     return Fate.CHANGED, told
 
 
@@ -222,7 +223,7 @@ def _price(environment: Environment, row: Row, now: datetime) -> tuple[Fate, str
     if not changes:
         return Fate.LEFT, ""
     told = _told(found, changes)
-    update_price(price=found, now=now, **changes)  # type: ignore[arg-type]  # columns are its labels
+    update_price(price=found, now=now, **changes)
     return Fate.CHANGED, told
 
 

@@ -12,5 +12,5 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def environment_of_page(context: template.Context) -> Environment | None:
-    told: dict[str, Any] = context.flatten()
+    told: Any = context.flatten()
     return frame.environment_of_page(told)

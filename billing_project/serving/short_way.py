@@ -121,8 +121,8 @@ class ShortWay:
             del response.headers["Content-Type"]
             return response
 
-        chain = BrowserPolicies(XFrameOptionsMiddleware(SecurityMiddleware(answer)))
         # The stubs hold it for something that may have to be awaited.
-        response: Any = chain(request)
+        chain: Any = XFrameOptionsMiddleware(SecurityMiddleware(answer))
+        response = BrowserPolicies(chain)(request)
         headers = self._headers[request.is_secure()] = list(response.items())
         return headers

@@ -18,10 +18,9 @@ def customer_rows(environment: Environment) -> Iterator[Sequence[Cell]]:
 
 def product_rows(environment: Environment) -> Iterator[Sequence[Cell]]:
     rows = Product.objects.of(environment).order_by("created_at", "pk")
-    for pk, slug, *rest in rows.values_list("pk", "slug", "name", "description", "unit_label", "active").iterator(
-        chunk_size=_CHUNK
-    ):
-        yield slug or spell("prod", pk), *rest
+    names = ("pk", "slug", "name", "description", "unit_label", "active")
+    for pk, slug, name, description, unit_label, active in rows.values_list(*names).iterator(chunk_size=_CHUNK):
+        yield slug or spell("prod", pk), name, description, unit_label, active
 
 
 def price_rows(environment: Environment) -> Iterator[Sequence[Cell]]:

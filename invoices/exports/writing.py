@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -205,7 +205,7 @@ class _Count:
         self._export = export
         self._told_at = time.monotonic()
 
-    def of(self, rows: "Iterator[Sequence[Cell]]") -> Iterator[Sequence[Cell]]:
+    def of(self, rows: Iterable[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
         for row in rows:
             yield row
             self.rows += 1

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0017_companies_mail_documents"),
-        ("invoices", "0027_credit_notes_are_mailed"),
+        ("invoices", "0028_walls_refer_by_themselves"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
