@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef
 
 from accounts.clocks import hold_clock
 from accounts.models import Customer, Environment, TestClock
-from core.bulk import update_rows
+from core.bulk import insert_rows
 from core.errors import NotFound
 from core.metadata import MetadataChange
 from core.money import format_amount
@@ -27,7 +27,7 @@ from credits.errors import (
 from credits.models import CreditAccount, CreditGrant, CreditHold, CreditReservation, LedgerEntry
 from credits.services.burning import settle
 from credits.services.granting import check_amount
-from credits.services.holding import let_go, let_lapse
+from credits.services.holding import give_back, holds_of, let_go, let_lapse, write_down
 from credits.services.journal import Journal, as_spendable, lock_accounts
 from meters.models import Currency
 
@@ -37,6 +37,15 @@ DEFAULT_DURATION = timedelta(minutes=15)
 LONGEST_DURATION = timedelta(days=7)
 _SHORTEST = timedelta(seconds=1)
 _CHUNK = 200
+
+# A program waits for each of these calls before it begins its work, and composing such statements takes longer than
+# running them.
+_GRANTS = f"""
+    SELECT * FROM {CreditGrant._meta.db_table}
+     WHERE environment_id = %s AND customer_id = %s AND scope = %s AND balance > 0
+       AND currency = %s AND own_currency_id IS NOT DISTINCT FROM %s::uuid
+"""  # noqa: S608, SLF001 (a name of ours)
+_RESERVATION = f"SELECT * FROM {CreditReservation._meta.db_table} WHERE id = %s"  # noqa: S608, SLF001
 
 
 @transaction.atomic
@@ -75,14 +84,16 @@ def reserve_credit(
     if lock_accounts(environment.pk, [customer.pk]):
         let_lapse(environment.pk, {customer.pk: now})
     own = currency if isinstance(currency, Currency) else None
-    named = {"own_currency": own} if own else {"currency": currency, "own_currency": None}
-    grants = CreditGrant.objects.filter(environment=environment, customer=customer, **named)
-    usable = grants.usable(now).filter(scope=CreditGrant.Scope.METERED)
-    parts = take(map(as_spendable, usable), amount)
+    grants = CreditGrant.objects.raw(
+        _GRANTS,
+        [environment.pk, customer.pk, CreditGrant.Scope.METERED, "" if own else currency, own.pk if own else None],
+    )
+    usable = [as_spendable(grant) for grant in grants if grant.state(now) == CreditGrant.State.GRANTED]
+    parts = take(usable, amount)
     found = sum(part.amount for part in parts)
     if found < amount:
         raise CreditInsufficient(own.text(found) if own else format_amount(found, str(currency)))
-    reservation = CreditReservation.objects.create(
+    reservation = CreditReservation(
         environment=environment,
         customer=customer,
         currency="" if own else str(currency),
@@ -94,15 +105,18 @@ def reserve_credit(
         created_at=now,
         updated_at=now,
     )
-    CreditHold.objects.bulk_create(
-        CreditHold(
-            environment=environment,
-            customer=customer,
-            reservation=reservation,
-            grant_id=part.grant_id,
-            amount=part.amount,
-        )
-        for part in parts
+    insert_rows([reservation])
+    insert_rows(
+        [
+            CreditHold(
+                environment=environment,
+                customer=customer,
+                reservation=reservation,
+                grant_id=part.grant_id,
+                amount=part.amount,
+            )
+            for part in parts
+        ]
     )
     return reservation
 
@@ -125,12 +139,7 @@ def commit_reservation(
     wanted = reservation.reserved if amount is None else amount
     if not 0 < wanted <= reservation.reserved:
         raise CreditReservationExceeded(reservation.text(reservation.reserved))
-    holds = {
-        hold.grant_id: hold
-        for hold in CreditHold.objects.filter(
-            environment=reservation.environment_id, reservation=reservation, amount__gt=0
-        ).select_related("grant__environment")
-    }
+    holds = {hold.grant_id: hold for hold in holds_of([reservation])}
     held = [replace(as_spendable(hold.grant), balance=hold.amount) for hold in holds.values()]
     journal = Journal()
     for part in take(held, wanted):
@@ -140,15 +149,13 @@ def commit_reservation(
     reservation.committed += wanted
     reservation.reserved -= wanted
     reservation.updated_at = now
-    if not reservation.reserved:
-        reservation.status = Status.COMMITTED
-        reservation.ended_at = now
-    # The holds first: with them in place, the database lets nothing be taken that they hold.
-    update_rows(list(holds.values()), ["amount"])
-    update_rows([reservation], ["committed", "reserved", "status", "updated_at", "ended_at"])
-    journal.write()
-    if reservation.reserved and not keeps_rest:
-        let_go([reservation], Status.COMMITTED, {reservation.customer_id: now})
+    gives_back = bool(reservation.reserved) and not keeps_rest
+    if gives_back:
+        give_back([reservation], list(holds.values()), Status.COMMITTED, {reservation.customer_id: now}, journal)
+    elif not reservation.reserved:
+        reservation.status, reservation.ended_at = Status.COMMITTED, now
+    write_down([reservation], list(holds.values()), journal)
+    if gives_back:
         _pay_what_waits(reservation, now)
     return reservation
 
@@ -219,9 +226,9 @@ def _locked(reservation: CreditReservation, now: datetime) -> CreditReservation:
     """
     hold_clock(reservation.customer, now=now)
     lock_accounts(reservation.environment_id, [reservation.customer_id])
-    found = CreditReservation.objects.select_related("environment", "customer__test_clock", "own_currency").get(
-        pk=reservation.pk
-    )
+    [found] = CreditReservation.objects.raw(_RESERVATION, [reservation.pk])
+    # What it is of never changes.
+    found.customer, found.own_currency = reservation.customer, reservation.own_currency
     state = found.state(now)
     if state != Status.ACTIVE:
         raise CreditReservationEnded(found.pk, state)
