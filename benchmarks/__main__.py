@@ -6,7 +6,7 @@ A bar that is missed is printed and fails nothing: it is for people to judge, on
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks import billing, dataset, reads, rollup, writes, wrk
+from benchmarks import billing, credit, dataset, reads, rollup, writes, wrk
 from benchmarks.delay import Probe
 from benchmarks.instance import Instance, running_instance
 from benchmarks.options import BenchOptions
@@ -37,6 +37,9 @@ def main() -> None:
         if "delay" in options.only:
             _say("From event to summary ...")
             measure_delay(instance, options, report)
+        if "credit" in options.only:
+            _say("Credit ...")
+            credit.measure(instance, options, report)
         if "reads" in options.only:
             _say("Reads ...")
             reads.measure(instance, options, report)

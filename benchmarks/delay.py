@@ -1,4 +1,4 @@
-"""From an event's acceptance to its being in a summary."""
+"""From an event's acceptance to its being in a summary, and to its having burned credit."""
 
 import statistics
 import threading
@@ -10,6 +10,7 @@ import psycopg
 
 from benchmarks.client import succeed
 from benchmarks.instance import PROBE, Instance
+from core.ids import unspell
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -26,10 +27,13 @@ class Probe:
     They are committed one after the other, and the roll-up takes transactions in their order: a summary of n events
     holds the first n of them.
 
+    :param customer: whose events they are; the first of the instance's unless said
     :param delays: seconds from the moment before the request to the summary's commit being seen, per event
     """
 
     instance: Instance
+    event_name: str = PROBE
+    customer: str = ""
     delays: list[float] = field(default_factory=list)
     _sent: list[float] = field(default_factory=list)
 
@@ -65,8 +69,8 @@ class Probe:
 
     def _post(self, stop: threading.Event) -> None:
         event = {
-            "event_name": PROBE,
-            "payload[stripe_customer_id]": self.instance.customers[0],
+            "event_name": self.event_name,
+            "payload[stripe_customer_id]": self.customer or self.instance.customers[0],
             "payload[value]": "1",
             # One hour for all of them, so that one summary row counts them.
             "timestamp": str(int(time.time()) // 3600 * 3600),
@@ -93,13 +97,25 @@ class Probe:
                 if len(self.delays) >= len(self._sent):
                     return
                 if now >= deadline + PATIENCE:
-                    raise RuntimeError(f"{len(self._sent) - len(self.delays)} events are in no summary")
+                    raise RuntimeError(f"{len(self._sent) - len(self.delays)} events did not arrive")
             time.sleep(POLL_INTERVAL)
 
     def _counted(self, connection: Connection) -> int:
         row = connection.execute(
             "SELECT coalesce(sum(event_count), 0)::bigint FROM usage_usagesummary WHERE environment_id = %s"
             " AND meter_id = %s",
-            [self.instance.environment_id, self.instance.meter_id(PROBE)],
+            [self.instance.environment_id, self.instance.meter_id(self.event_name)],
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+
+@dataclass
+class BurnProbe(Probe):
+    """The same, up to the moment at which credit has paid for each: charges are made and paid in the events' order."""
+
+    def _counted(self, connection: Connection) -> int:
+        row = connection.execute(
+            "SELECT count(*) FROM credits_eventcharge WHERE environment_id = %s AND customer_id = %s AND pending = 0",
+            [self.instance.environment_id, unspell("cus", self.customer)],
         ).fetchone()
         return int(row[0]) if row else 0

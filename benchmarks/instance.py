@@ -21,6 +21,8 @@ CUSTOMERS = 1000
 # Loaded history and live traffic have a meter each, so that what one adds does not change what the other reads.
 HISTORY, LIVE, PROBE = "bench_history", "bench_live", "bench_probe"
 BILLED = ("bench_calls", "bench_seconds", "bench_bytes")
+# Its events burn credit; made by those who measure that.
+BURNED = "bench_burned"
 # The roll-up runs every second; a backlog after a burst takes a little longer.
 ROLL_UP_PATIENCE = 120.0
 # Longer than a transaction of a bulk request takes.

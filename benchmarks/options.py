@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-WORKLOADS = ("single", "report", "stream", "bulk", "rollup", "delay", "reads", "billing")
+WORKLOADS = ("single", "report", "stream", "bulk", "rollup", "delay", "credit", "reads", "billing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import Case, CheckConstraint, F, OuterRef, Q, Subquery, Sum, UniqueConstraint, Value, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from accounts.models import Customer, Environment, TestClock
@@ -67,8 +68,11 @@ class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
         """Grants that something is left of, and that may be used at an instant. Dates decide, whatever was booked."""
         return self.filter(_usable(at))
 
-    def with_held(self, at: datetime) -> Self:
-        """Annotate ``held``: what is reserved of each at an instant. A reservation whose time is over holds nothing."""
+    def with_held(self, at: datetime | Combinable) -> Self:
+        """Annotate ``held``: what is reserved of each at an instant. A reservation whose time is over holds nothing.
+
+        :param at: an outer reference to a column of the grants' own where each has its time
+        """
         holds = CreditHold.objects.filter(grant=OuterRef("pk"), amount__gt=0, reservation__expires_at__gt=at)
         held = holds.order_by().values("grant").annotate(total=Sum("amount")).values("total")
         # Most grants have nothing reserved, and are not asked further.

@@ -76,6 +76,8 @@ class Kind(TextChoices):
 
     CREDIT_GRANT_CREATED = "credit_grant.created", "credit granted"
     CREDIT_GRANT_UPDATED = "credit_grant.updated", "credit grant updated"
+    AUTO_RECHARGE_CREATED = "auto_recharge.created", "automatic recharge set up"
+    AUTO_RECHARGE_UPDATED = "auto_recharge.updated", "automatic recharge changed"
     CREDIT_TRANSACTION_CREATED = "credit_transaction.created", "credit balance changed"
 
     @property

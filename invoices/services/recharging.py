@@ -25,6 +25,8 @@ from invoices.services.paying import pay_invoice_out_of_band
 from meters.models import Currency
 from subscriptions.models import Price
 from subscriptions.pricing import rate
+from webhooks.kinds import Kind
+from webhooks.services import record, take_snapshots
 
 logger = logging.getLogger(__name__)
 
@@ -62,17 +64,15 @@ class DayLimits:
     amount: int = 0
 
 
+@transaction.atomic
 def find_or_create_auto_recharge(*, customer: Customer, currency: Currency, now: datetime) -> AutoRecharge:
     """A customer's settings for a currency. Where there are none yet, nothing is recharged.
 
     :param now: the customer's time
     """
-    found, _ = AutoRecharge.objects.get_or_create(
-        environment_id=customer.environment_id,
-        customer=customer,
-        currency=currency,
-        defaults={"created_at": now, "updated_at": now},
-    )
+    found, is_new = _find_or_create(customer, currency, now)
+    if is_new:
+        record(Kind.AUTO_RECHARGE_CREATED, rows=[found], now=now)
     return found
 
 
@@ -108,8 +108,9 @@ def set_auto_recharge(
         raise CustomerDeleted(customer.pk)
     if purchase is not None:
         _check(purchase, environment)
-    config = find_or_create_auto_recharge(customer=customer, currency=currency, now=now)
+    config, is_new = _find_or_create(customer, currency, now)
     config = AutoRecharge.objects.select_for_update(of=("self",), no_key=True).get(pk=config.pk)
+    before = None if is_new else take_snapshots([config])
     if purchase is not None:
         config.price, config.amount = purchase.price, purchase.amount
         config.lifetime, config.lifetime_unit = purchase.lifetime, purchase.lifetime_unit
@@ -123,6 +124,7 @@ def set_auto_recharge(
         raise RechargePriceMissing
     config.rests_until, config.failure, config.updated_at = None, "", now
     config.save()
+    record(Kind.AUTO_RECHARGE_CREATED if is_new else Kind.AUTO_RECHARGE_UPDATED, rows=[config], now=now, before=before)
     return config
 
 
@@ -207,6 +209,16 @@ def recharged_on_day(config: AutoRecharge, at: datetime) -> DayLimits:
         amount=Sum("amount", filter=Q(invoice__currency=config.price.currency if config.price else "")),
     )
     return DayLimits(done["count"], done["amount"] or 0)
+
+
+def _find_or_create(customer: Customer, currency: Currency, now: datetime) -> tuple[AutoRecharge, bool]:
+    """The settings, and whether there were none."""
+    return AutoRecharge.objects.get_or_create(
+        environment_id=customer.environment_id,
+        customer=customer,
+        currency=currency,
+        defaults={"created_at": now, "updated_at": now},
+    )
 
 
 def _check(purchase: Purchase, environment: Environment) -> None:

@@ -7,7 +7,7 @@ from math import ceil
 from typing import Annotated, Any
 
 import msgspec
-from django.db.models import Count, Sum
+from django.db.models import Count, F, OuterRef, Sum
 from django.db.models.functions import TruncDay
 from django.http import HttpResponse
 from msgspec import Meta
@@ -43,6 +43,7 @@ from billing_project.api.paymentkit.wire import (
     seconds,
     seconds_or_none,
 )
+from core.fields import WholeNumberField
 from core.ids import read, spell
 from credits import balances, services
 from credits.models import DEFAULT_PRIORITY, CreditGrant, CreditGrantQuerySet
@@ -207,13 +208,18 @@ class CreditGrantViewSet(PaymentKitViewSet):
         return json_response({"can_continue": False, "reason": "insufficient_credit"})
 
     def holders(self, request: Request) -> HttpResponse:
+        """Who can burn credit of a currency at this moment, and how much: what is reserved is not theirs to burn."""
         said = self.query
         currency = named_currency(self.environment, said.text("currency_id", required=True))
         page = said.whole("page", default=1, least=1, most=1_000_000)
         size = min(said.whole("pageSize", default=_HOLDERS, least=1, most=1_000_000), 100)
         grants = self.within(CreditGrant.objects.of(self.environment)).filter(own_currency=currency)
-        usable = grants.in_states([CreditGrant.State.GRANTED], self.now).order_by()
-        rows = usable.values("customer").annotate(left=Sum("balance"), count=Count("pk")).order_by("-left", "customer")
+        usable = grants.in_states([CreditGrant.State.GRANTED], self.now).with_held(OuterRef("at")).order_by()
+        rows = (
+            usable.values("customer")
+            .annotate(left=Sum(F("balance") - F("held"), output_field=WholeNumberField()), count=Count("pk"))
+            .order_by("-left", "customer")
+        )
         total = rows.count()
         return json_response(
             {

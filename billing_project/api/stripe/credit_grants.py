@@ -1,10 +1,12 @@
 """/v1/billing/credit_grants."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework.decorators import action
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,6 +15,7 @@ from billing_project.api.stripe.customers import customer_reference, test_clock_
 from billing_project.api.stripe.fields import (
     Array,
     Choice,
+    DecimalText,
     Integer,
     ListParams,
     Metadata,
@@ -24,7 +27,7 @@ from billing_project.api.stripe.fields import (
     exclusive,
     required,
 )
-from billing_project.api.stripe.kinds import CREDIT_GRANT, CUSTOMER, PRICE
+from billing_project.api.stripe.kinds import CREDIT_GRANT, CURRENCY, CUSTOMER, PRICE
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from core.ids import spell
@@ -94,11 +97,37 @@ class MonetaryParams(Params):
     value = Integer(least=1, required=True)
 
 
-class AmountParams(Params):
-    type = Choice("monetary", required=True)
-    monetary = MonetaryParams(required=True)
+class UnitAmountParams(Params):
+    custom_pricing_unit = Ref(CURRENCY, required=True)
+    value = DecimalText(places=Currency.MOST_DECIMALS, required=True)
 
-    unserved = ("custom_pricing_unit",)
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        currency: Currency = attrs["custom_pricing_unit"]
+        if currency.smallest_units(attrs["value"]) is None:
+            message = f"Invalid decimal: {currency} has at most {currency.decimals} decimal places"
+            raise ValidationError({"value": [ErrorDetail(message)]})
+        return attrs
+
+
+class AmountParams(Params):
+    """An amount of money, or of a unit of the company's own."""
+
+    type = Choice("monetary", "custom_pricing_unit", required=True)
+    monetary = MonetaryParams()
+    custom_pricing_unit = UnitAmountParams()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        required(attrs, attrs["type"])
+        return attrs
+
+
+def amount_said(amount: Mapping[str, Any]) -> tuple[str | Currency, int]:
+    """Of :class:`AmountParams`: the currency, and the amount in its smallest units."""
+    if amount["type"] == "monetary":
+        return amount["monetary"]["currency"].lower(), amount["monetary"]["value"]
+    currency: Currency = amount["custom_pricing_unit"]["custom_pricing_unit"]
+    value: Decimal = amount["custom_pricing_unit"]["value"]
+    return currency, currency.smallest_units(value) or 0
 
 
 class PriceOfScopeParams(Params):
@@ -160,13 +189,13 @@ class CreditGrantViewSet(StripeViewSet[CreditGrant]):
 
     def create(self, request: Request) -> Response:
         params = self.validated(GrantParams)
-        monetary = params.pop("amount")["monetary"]
+        currency, amount = amount_said(params.pop("amount"))
         named = params.pop("applicability_config")["scope"].get("prices")
         grant = services.create_grant(
             environment=self.environment,
             now=params["customer"].now(self.now),
-            currency=monetary["currency"].lower(),
-            amount=monetary["value"],
+            currency=currency,
+            amount=amount,
             prices=None if named is None else [price["id"] for price in named],
             **params,
         )

@@ -1,39 +1,32 @@
 """/v1/billing/credit_reservations: ours. Credit is put aside before it is used, in Stripe's grammar."""
 
 from datetime import timedelta
-from decimal import Decimal
-from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.decorators import action
-from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
-from billing_project.api.stripe.credit_grants import MonetaryParams, shape_of_amount_of
+from billing_project.api.stripe.credit_grants import AmountParams, amount_said, shape_of_amount_of
 from billing_project.api.stripe.customers import customer_reference, test_clock_of
 from billing_project.api.stripe.fields import (
     Choice,
-    DecimalText,
     Flag,
     Integer,
     ListParams,
     Metadata,
-    Params,
     Ref,
     RetrieveParams,
-    required,
 )
-from billing_project.api.stripe.kinds import CREDIT_RESERVATION, CURRENCY, CUSTOMER
+from billing_project.api.stripe.kinds import CREDIT_RESERVATION, CUSTOMER
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
 from credits import services
 from credits.errors import CreditReservationCurrencyMismatch
 from credits.models import CreditReservation
 from credits.services import DEFAULT_DURATION, LONGEST_DURATION
-from meters.models import Currency
 
 _SECOND = timedelta(seconds=1)
 
@@ -66,39 +59,15 @@ def shape_of_reservation(reservation: CreditReservation) -> Wire:
     }
 
 
-class UnitAmountParams(Params):
-    custom_pricing_unit = Ref(CURRENCY, required=True)
-    value = DecimalText(places=Currency.MOST_DECIMALS, required=True)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        currency: Currency = attrs["custom_pricing_unit"]
-        if currency.smallest_units(attrs["value"]) is None:
-            message = f"Invalid decimal: {currency} has at most {currency.decimals} decimal places"
-            raise ValidationError({"value": [ErrorDetail(message)]})
-        return attrs
-
-
-class ReservedAmountParams(Params):
-    """An amount of money, or of a unit of the company's own."""
-
-    type = Choice("monetary", "custom_pricing_unit", required=True)
-    monetary = MonetaryParams()
-    custom_pricing_unit = UnitAmountParams()
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        required(attrs, attrs["type"])
-        return attrs
-
-
 class ReservationParams(RetrieveParams):
     customer = Ref(CUSTOMER, among=lambda customers: customers.filter(deleted_at=None), required=True)
-    amount = ReservedAmountParams(required=True)
+    amount = AmountParams(required=True)
     expires_after = Integer(least=1, most=LONGEST_DURATION // _SECOND, default=DEFAULT_DURATION // _SECOND)
     metadata = Metadata()
 
 
 class CommitParams(RetrieveParams):
-    amount = ReservedAmountParams()
+    amount = AmountParams()
     keep_remainder = Flag(default=False)
 
 
@@ -123,7 +92,7 @@ class CreditReservationViewSet(StripeViewSet[CreditReservation]):
 
     def create(self, request: Request) -> Response:
         params = self.validated(ReservationParams)
-        currency, amount = _said(params["amount"])
+        currency, amount = amount_said(params["amount"])
         reservation = services.reserve_credit(
             environment=self.environment,
             customer=params["customer"],
@@ -141,7 +110,7 @@ class CreditReservationViewSet(StripeViewSet[CreditReservation]):
         reservation = self.row(pk)
         amount = None
         if "amount" in params:
-            currency, amount = _said(params["amount"])
+            currency, amount = amount_said(params["amount"])
             if currency != (reservation.own_currency or reservation.currency):
                 raise CreditReservationCurrencyMismatch
         return self.respond(
@@ -159,12 +128,3 @@ class CreditReservationViewSet(StripeViewSet[CreditReservation]):
         reservation = self.row(pk)
         now = reservation.customer.now(self.now)
         return self.respond(services.release_reservation(reservation=reservation, now=now))
-
-
-def _said(amount: dict[str, Any]) -> tuple[str | Currency, int]:
-    """Currency, and an amount in its smallest units."""
-    if amount["type"] == "monetary":
-        return amount["monetary"]["currency"].lower(), amount["monetary"]["value"]
-    currency: Currency = amount["custom_pricing_unit"]["custom_pricing_unit"]
-    value: Decimal = amount["custom_pricing_unit"]["value"]
-    return currency, currency.smallest_units(value) or 0

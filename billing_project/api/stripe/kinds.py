@@ -15,6 +15,7 @@ from billing_project.api.stripe.wire import Wire
 from core.ids import spell, unspell
 from credits.models import CreditGrant, CreditReservation, LedgerEntry
 from invoices.models import (
+    AutoRecharge,
     CreditNote,
     CreditNoteLine,
     CustomerBalanceTransaction,
@@ -217,6 +218,8 @@ EVENT: Kind[Event] = Kind("event", "evt", lambda environment: Event.objects.of(e
 CREDIT_GRANT: Kind[CreditGrant] = Kind("credit grant", "credgr", CreditGrant.objects.of)
 CREDIT_TRANSACTION: Kind[LedgerEntry] = Kind("credit balance transaction", "cbtxn", LedgerEntry.objects.of)
 CREDIT_RESERVATION: Kind[CreditReservation] = Kind("credit reservation", "credres", CreditReservation.objects.of)
+# Told of by events alone.
+AUTO_RECHARGE: Kind[AutoRecharge] = Kind("automatic recharge", "arc", AutoRecharge.objects.of)
 # Named in amounts, and nowhere an object of its own.
 CURRENCY: Kind[Currency] = Kind("custom pricing unit", "pcur", Currency.objects.of)
 WEBHOOK_ENDPOINT: Kind[WebhookEndpoint] = Kind(

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import Model, QuerySet
 
 from accounts.models import Customer, Environment, TestClock
+from billing_project.api.stripe.auto_recharges import shape_of_auto_recharge
 from billing_project.api.stripe.clocks import shape_of_test_clock
 from billing_project.api.stripe.coupons import shape_of_coupon
 from billing_project.api.stripe.credit_balance_transactions import shape_of_transaction
@@ -18,6 +19,7 @@ from billing_project.api.stripe.invoice_items import shape_of_invoice_item
 from billing_project.api.stripe.invoice_payments import shape_of_payment
 from billing_project.api.stripe.invoices import shape_of_invoice, shape_of_preview
 from billing_project.api.stripe.kinds import (
+    AUTO_RECHARGE,
     COUPON,
     CREDIT_GRANT,
     CREDIT_NOTE,
@@ -48,7 +50,7 @@ from billing_project.api.stripe.subscriptions import shape_of_subscription
 from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire
 from credits.models import CreditGrant, LedgerEntry
-from invoices.models import CreditNote, Invoice, InvoiceItem, Payment
+from invoices.models import AutoRecharge, CreditNote, Invoice, InvoiceItem, Payment
 from invoices.services import PreviewedInvoice
 from meters.models import Meter
 from subscriptions.models import (
@@ -126,6 +128,7 @@ def tell_all() -> None:
     _tell(SubscriptionSchedule, SUBSCRIPTION_SCHEDULE, "subscription_schedule", shape_of_schedule)
     _tell(CreditGrant, CREDIT_GRANT, "billing.credit_grant", shape_of_grant)
     _tell(LedgerEntry, CREDIT_TRANSACTION, "billing.credit_balance_transaction", shape_of_transaction)
+    _tell(AutoRecharge, AUTO_RECHARGE, "billing.auto_recharge", shape_of_auto_recharge)
     register_viewer(PreviewedInvoice, Viewer("invoice", _upcoming))
     _tell(Invoice, INVOICE, "invoice", shape_of_invoice)
     _tell(Payment, INVOICE_PAYMENT, "invoice_payment", shape_of_payment)

@@ -1,5 +1,6 @@
 """Automatic recharges through Payment Kit's door: stored, shown, and done where the company allows it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from billing_project.api.paymentkit.tests.test_meters import API_CALLS
 from core.ids import spell
 from invoices.models import AutoRecharge
 from invoices.services import recharge_credit
+from webhooks.models import Event
 
 DID = "z1YfCZqwPzLWKWhBvpDPBQgPWAXxJg5nCTs"
 
@@ -72,6 +74,32 @@ def test_what_is_submitted_is_shown_and_the_rest_stays(
     assert (row.amount, row.lifetime, row.lifetime_unit, row.priority) == (10050, 1, "month", 7)
     off = submit(call, currency, enabled=False)
     assert {**config, "enabled": False, "updated_at": off["updated_at"]} == off
+
+
+def test_changes_of_the_settings_are_told(call: Caller, customer: Customer, currency: str, price: Any) -> None:
+    def told() -> list[Event]:
+        return list(Event.objects.filter(type__startswith="billing.auto_recharge").order_by("pk"))
+
+    path, query = f"/auto-recharge-configs/customer/{DID}", f"currency_id={currency}"
+    config = call.get(path, query)
+    call.get(path, query)
+    assert [event.type for event in told()] == ["billing.auto_recharge.created"]
+
+    submit(call, currency, enabled=True, threshold=10.25, price_id="top-up", daily_limits={"max_amount": 30})
+    assert error_of(call("POST", "/auto-recharge-configs/submit", {"customer_id": DID, "currency_id": "x"}))[0] == 400
+    _, updated = told()
+    assert updated.type == "billing.auto_recharge.updated"
+    now, before = json.loads(updated.snapshot), json.loads(updated.previous)
+    assert (now["id"], now["enabled"], before["enabled"]) == (config["id"], True, False)
+    assert now["customer"] == spell("cus", customer.pk)
+    assert (now["price"], before["price"]) == (price["id"], None)
+    assert now["threshold"]["custom_pricing_unit"] == {"custom_pricing_unit": currency, "value": "10.25"}
+    assert now["amount"]["custom_pricing_unit"]["value"] == "100.5"
+    assert now["daily_limits"] == {
+        "amount": {"monetary": {"currency": "usd", "value": 3000}, "type": "monetary"},
+        "attempts": 0,
+    }
+    assert now["lifetime"] == {"count": 1, "unit": "month"}
 
 
 def test_it_recharges_where_the_company_allows_it(call: Caller, customer: Customer, currency: str, price: Any) -> None:

@@ -7,14 +7,15 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from accounts.models import Customer, Mode, Scope
-from accounts.tests.factories import CustomerFactory
+from accounts.models import Customer, Mode, Scope, TestClock
+from accounts.tests.factories import CustomerFactory, TestClockFactory
 from billing_project.api.paymentkit.tests.caller import Caller, error_of
 from billing_project.api.paymentkit.tests.test_meters import API_CALLS
 from core.ids import spell, unspell
 from credits.models import CreditGrant
-from credits.services import create_grant, void_grant
+from credits.services import create_grant, reserve_credit, void_grant
 from credits.tests.factories import burn_all
+from meters.models import Currency
 from subscriptions.tests.factories import MeteredPriceFactory
 
 DID = "z1YfCZqwPzLWKWhBvpDPBQgPWAXxJg5nCTs"
@@ -148,6 +149,31 @@ def test_lists_are_narrowed_by_everything(call: Caller, meter: Any, customer: Cu
     assert found("status=expired,voided") == []
     assert found("q=FIRST") == [first["id"]]
     assert error_of(call("GET", "/credit-grants", query="status=lost"))[0] == 400
+
+
+def test_holders_have_what_is_not_reserved_each_by_their_own_time(call: Caller, meter: Any, customer: Customer) -> None:
+    clock = TestClockFactory.create(environment=call.environment, frozen_at=timezone.now() + timedelta(hours=3))
+    ahead = CustomerFactory.create(environment=call.environment, test_clock=clock)
+    currency = Currency.objects.get()
+    for one in (customer, ahead):
+        call.post("/credit-grants", terms(meter, "9", customer_id=spell("cus", one.pk)))
+        reserve_credit(
+            environment=call.environment,
+            customer=one,
+            currency=currency,
+            amount=600,
+            now=one.now(timezone.now()),
+            duration=timedelta(hours=1),
+        )
+    query = f"currency_id={meter['currency_id']}"
+
+    def holders() -> list[tuple[str, str]]:
+        return [(row["customer_id"], row["balance"]) for row in call.get("/credit-grants/holders", query)["holders"]]
+
+    assert sorted(holders()) == sorted([(spell("cus", one.pk), "300") for one in (customer, ahead)])
+    # Its time is over there, and nothing has booked it.
+    TestClock.objects.update(frozen_at=clock.frozen_at + timedelta(hours=1))
+    assert holders() == [(spell("cus", ahead.pk), "900"), (spell("cus", customer.pk), "300")]
 
 
 def test_holders_and_statistics_of_a_currency(call: Caller, meter: Any, customer: Customer) -> None:

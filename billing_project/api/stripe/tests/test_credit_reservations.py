@@ -2,18 +2,20 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import stripe
+from django.db import connection
 from django.db.models import F
-from django.utils import timezone
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import TestClock
 from billing_project.api.stripe.tests.builders import new_grant
 from billing_project.api.stripe.tests.sdk import Account, new_account
 from core.ids import spell
-from credits.models import CreditReservation
-from credits.tests.factories import grant_credit, paid_meter
+from credits.models import CreditGrant, CreditReservation
+from credits.tests.factories import paid_meter
 
 pytestmark = pytest.mark.django_db
 
@@ -109,13 +111,14 @@ def test_without_an_amount_all_is_committed_and_what_is_released_comes_back(acco
 def test_a_currency_of_the_companys_own(account: Account, customer: str) -> None:
     meter = paid_meter(account.environment, decimals=2)
     assert meter.currency is not None
-    from_row = account.environment.customers.get(name="Ada")
-    grant_credit(from_row, 1000, currency=meter.currency, now=timezone.now())
 
     def tokens(value: str) -> dict[str, Any]:
         unit = {"custom_pricing_unit": spell("pcur", meter.currency_id), "value": value}  # type: ignore[arg-type]
         return {"type": "custom_pricing_unit", "custom_pricing_unit": unit}
 
+    grant = new_grant(account, customer, 1, amount=tokens("10"))
+    assert grant.amount.to_dict() == {**tokens("10"), "monetary": None}
+    assert CreditGrant.objects.get().amount == 1000
     made = call(account, customer=customer, amount=tokens("2.5"))
     assert made["amount"] == {**tokens("2.5"), "monetary": None}
     [balance] = balances(account, customer)
@@ -153,6 +156,22 @@ def test_what_is_not_there_is_refused_and_nothing_is_reserved(account: Account, 
     call(account, customer=customer, amount=usd(105))
     with pytest.raises(stripe.InvalidRequestError, match="reserved"):
         account.v1.billing.credit_grants.void_grant(grant.id)
+
+
+def test_it_takes_few_statements(account: Account, customer: str) -> None:
+    """A program waits for these before each call of a model: what is asked twice is paid by all of them."""
+    new_grant(account, customer, 1000)
+
+    def statements(path: str = "", **params: Any) -> tuple[int, str]:
+        with CaptureQueriesContext(connection) as queries:
+            identifier = call(account, path, idempotency_key=str(uuid4()), **params)["id"]
+        return len(queries), identifier
+
+    statements(customer=customer, amount=usd(1))
+    made, first = statements(customer=customer, amount=usd(10))
+    _, second = statements(customer=customer, amount=usd(10))
+    # As many as outside of a test, where the first savepoint is a transaction.
+    assert (made, statements(f"/{first}/commit", amount=usd(7))[0], statements(f"/{second}/release")[0]) == (14, 14, 14)
 
 
 def test_one_key_reserves_once(account: Account, customer: str) -> None:
