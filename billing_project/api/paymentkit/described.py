@@ -14,20 +14,8 @@ from typing import Any, cast
 
 from rest_framework.viewsets import ViewSetMixin
 
-from billing_project.api.common.openapi.reading import (
-    BOOLEAN,
-    INTEGER,
-    NULL,
-    OBJECT,
-    STRING,
-    Found,
-    Reading,
-    Words,
-    answer_of,
-    body_of,
-    either,
-    function_of,
-)
+from billing_project.api.common.openapi.promises import BOOLEAN, INTEGER, NULL, OBJECT, STRING, Found, either
+from billing_project.api.common.openapi.reading import Reading, Words, answer_of, body_of, function_of
 from billing_project.api.common.openapi.structs import Schema, ViewSchema
 from billing_project.api.paymentkit.wire import json_response
 

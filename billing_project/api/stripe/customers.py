@@ -47,7 +47,7 @@ def shape_of_customer(customer: Customer) -> Wire:
     if customer.deleted_at is not None:
         return {"id": CUSTOMER.id_of(customer), "object": "customer", "deleted": True}
     # Of several currencies, which Stripe's customers do not have, the first.
-    balance = next(iter(customer.balances.all()), None)
+    balance: CustomerBalance | None = next(iter(customer.balances.all()), None)
     return {
         "id": CUSTOMER.id_of(customer),
         "object": "customer",
@@ -113,7 +113,7 @@ def _tax_rates(customer: Customer) -> list[Wire]:
     return [write(shape_of_tax_rate(one.tax_rate), {}, livemode=livemode) for one in customer.tax_rates.all()]
 
 
-def shape_of_address(address: Mapping[str, Any] | None) -> Wire | None:
+def shape_of_address(address: Mapping[str, str | None] | None) -> Wire | None:
     return None if address is None else {name: address.get(name) for name in _ADDRESS}
 
 

@@ -8,32 +8,21 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import msgspec
+from msgspec import Raw
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
 from billing_project.api.common.openapi.operations import answer
-from billing_project.api.common.openapi.reading import (
-    BOOLEAN,
-    INTEGER,
-    NULL,
-    OBJECT,
-    OMITTED,
-    STRING,
-    Found,
-    Reading,
-    Words,
-    answer_of,
-    either,
-    function_of,
-)
+from billing_project.api.common.openapi.promises import BOOLEAN, INTEGER, NULL, OBJECT, STRING, Found, either
+from billing_project.api.common.openapi.reading import Omitted, Reading, Words, answer_of, function_of
 from billing_project.api.common.openapi.structs import Named, Schema, ViewSchema, request_of
 from billing_project.api.stripe import fields
 from billing_project.api.stripe.kinds import Kind
-from billing_project.api.stripe.objects import Embedded, Hidden, Reference, References, Sublist, write
+from billing_project.api.stripe.objects import Embedded, Hidden, Reference, References, Sublist, write, write_all
 from billing_project.api.stripe.v2.errors import ErrorEnvelopeByV2
 from billing_project.api.stripe.v2.wire import answer_once
 from billing_project.api.stripe.wire import encode, json_response, number, timestamp
@@ -69,6 +58,7 @@ _IDEMPOTENCY_KEY: Schema = {
     "description": "Under one key the same call is done once, and its answer given again for a day.",
 }
 _CLEARED: Schema = {"type": "string", "const": ""}
+_TEXTS: Schema = {"type": "object", "additionalProperties": STRING}
 _INDEX = r"\[\d{0,4}\]"
 
 
@@ -202,9 +192,28 @@ def _reference(reading: Reading, node: ast.Call) -> Found:
 def _shape_at(reading: Reading, node: ast.expr) -> Found:
     """What a function that is handed over writes."""
     function = reading.value(node)
+    if function_of(function) is function_of(Kind.shape):
+        kind = getattr(function, "__self__", None)
+        return component_of(kind) if isinstance(kind, Kind) else OBJECT
     if function_of(function) is None:
         return OBJECT
     return _marked(answer_of(function, WORDS))
+
+
+def _loaded(reading: Reading, node: ast.expr) -> Found:
+    """What a function without parameters writes, be it a lambda, a partial or a name."""
+    if isinstance(node, ast.Lambda):
+        return reading.look(node.body)
+    if isinstance(node, ast.Call) and reading.value(node.func) is partial:
+        node = node.args[0]
+    return reading.returned_by(reading.value(node))
+
+
+def _mapped(reading: Reading, node: ast.expr) -> Found:
+    """What ``map(shape, rows)`` makes of each row."""
+    if isinstance(node, ast.Call) and reading.value(node.func) is map:
+        return _shape_at(reading, node.args[0])
+    return OBJECT
 
 
 def _own_kind(reading: Reading, _: ast.Call) -> Found:
@@ -233,11 +242,17 @@ WORDS = Words(
         References: lambda *_: {"type": "array", "items": either(STRING, OBJECT)},
         Embedded: lambda reading, node: _shape_at(reading, node.args[0]),
         Sublist: lambda reading, node: page_of(_kind_at(reading, node.args[0])),
-        Hidden: lambda *_: OMITTED,
+        Hidden: lambda reading, node: Omitted(_loaded(reading, node.args[0])),
         write: _written,
+        write_all: lambda reading, node: {"type": "array", "items": _mapped(reading, node.args[0])},
+        # Of whichever kind it was when it was recorded.
+        Raw: lambda *_: OBJECT,
         timestamp: lambda *_: INTEGER,
         number: lambda *_: {"type": "number"},
     },
+    attributes={"self.request.path": STRING},
+    # Of metadata and payloads every value is a text.
+    hashes={"metadata": _TEXTS, "payload": _TEXTS},
     methods={
         "respond": _own_kind,
         "written": _own_kind,

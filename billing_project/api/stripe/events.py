@@ -33,13 +33,14 @@ def shape_of_event(event: Event) -> Wire:
     data: Wire = {"object": Raw(event.snapshot.encode())}
     if event.previous:
         data["previous_attributes"] = Raw(event.previous.encode())
+    pending: int = event.pending_count  # type: ignore[attr-defined]  # of the query
     return {
         "id": EVENT.id_of(event),
         "object": "event",
         "api_version": VERSION,
         "created": timestamp(event.created_at),
         "data": data,
-        "pending_webhooks": event.pending_count,  # type: ignore[attr-defined]
+        "pending_webhooks": pending,
         "request": {"id": event.request_id or None, "idempotency_key": event.idempotency_key or None},
         "type": event.type,
     }

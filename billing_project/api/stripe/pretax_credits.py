@@ -1,7 +1,7 @@
 """What credit paid of an invoice and its lines: a part of both objects."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -17,6 +17,14 @@ from credits.models import LedgerEntry
 from invoices.models import Invoice, InvoiceLine
 
 
+class _Paid(TypedDict):
+    """What one entry of the ledger paid of a line, negative; a previewed one has no id."""
+
+    id: str | None
+    line: str
+    amount: int
+
+
 def with_credit(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
     """Have each invoice bring what credit paid of it, however many there are, in the same query."""
     entries = LedgerEntry.objects.filter(environment=OuterRef("environment"), invoice_id=OuterRef("pk"), kind="applied")
@@ -26,7 +34,7 @@ def with_credit(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
 
 def bring_credit_of(environment: Environment, invoices: Sequence[Invoice]) -> None:
     """The same for invoices in memory."""
-    brought: dict[UUID | None, list[dict[str, Any]]] = {invoice.pk: [] for invoice in invoices}
+    brought: dict[UUID | None, list[_Paid]] = {invoice.pk: [] for invoice in invoices}
     paid = LedgerEntry.objects.filter(environment=environment, invoice_id__in=list(brought), kind="applied")
     for pk, invoice_id, line_id, amount in paid.order_by("pk").values_list(
         "pk", "invoice_id", "invoice_line_id", "amount"
@@ -45,7 +53,7 @@ def bring_credit(invoice: Invoice, shares: Sequence[Share]) -> None:
 
 def shape_of_pretax_credits(invoice: Invoice, line: InvoiceLine | None = None) -> list[Wire]:
     """All of an invoice's, or those of one of its lines."""
-    brought: list[dict[str, Any]] = invoice.credit  # type: ignore[attr-defined]
+    brought: list[_Paid] = invoice.credit  # type: ignore[attr-defined]
     return [
         {
             "amount": -paid["amount"],

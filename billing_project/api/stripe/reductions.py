@@ -1,7 +1,7 @@
 """What discounts an invoice and its lines have, what they took off, and what taxes came to: a part of both objects."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -72,16 +72,29 @@ def bring_reductions_of(environment: Environment, invoices: Sequence[Invoice]) -
         by_pk[taxed.line.invoice_id].taxed.append(_taxed(taxed))
 
 
+class _Part(TypedDict, total=False):
+    """What a discount or a tax comes to on a line.
+
+    :ivar key: of the discount, or of the tax's rate
+    """
+
+    line: str
+    key: str
+    amount: int
+    taxable: int
+    inclusive: bool
+
+
 def _given(row: InvoiceDiscount) -> dict[str, Any]:
     item = row.discount.subscription_item_id
     return {"key": str(row.discount_id), "item": None if item is None else str(item)}
 
 
-def _taken(row: LineDiscount) -> dict[str, Any]:
+def _taken(row: LineDiscount) -> _Part:
     return {"line": str(row.line_id), "key": str(row.discount_id), "amount": row.amount}
 
 
-def _taxed(row: LineTax) -> dict[str, Any]:
+def _taxed(row: LineTax) -> _Part:
     return {
         "line": str(row.line_id),
         "key": str(row.tax_rate_id),
@@ -136,13 +149,13 @@ def _reference(invoice: Any, pk: UUID) -> Reference:
     return discount_reference(known[pk]) if pk in known else reference_to_discount(invoice.environment, pk)
 
 
-def _of(rows: Sequence[dict[str, Any]], line: InvoiceLine | None) -> list[dict[str, Any]]:
+def _of(rows: Sequence[_Part], line: InvoiceLine | None) -> list[_Part]:
     return [row for row in rows if line is None or row["line"] == str(line.pk)]
 
 
-def _summed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _summed(rows: Sequence[_Part]) -> list[_Part]:
     """One row for each discount or rate, in the order in which they first come."""
-    summed: dict[str, dict[str, Any]] = {}
+    summed: dict[str, _Part] = {}
     for row in rows:
         one = summed.setdefault(row["key"], {**row, "amount": 0, "taxable": 0})
         one["amount"] += row["amount"]

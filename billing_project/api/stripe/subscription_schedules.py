@@ -130,7 +130,7 @@ def _current(schedule: SubscriptionSchedule, phases: list[SchedulePhase]) -> Wir
 
 
 def _shape_of_phase(phase: SchedulePhase) -> Wire:
-    items = list(phase.items.all())
+    items: list[PhaseItem] = list(phase.items.all())
     discounts = list(phase.discounts.all())
     rates = list(phase.tax_rates.all())
     return {

@@ -1,6 +1,6 @@
 """/v1/subscriptions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import UUID
@@ -121,6 +121,8 @@ _FEEDBACK = (
 def shape_of_subscription(subscription: Subscription) -> Wire:
     items = rows_of(subscription, "items")
     identifier = SUBSCRIPTION.id_of(subscription)
+    anchor: Mapping[str, int | None] | None = subscription.anchor_config
+    details: Mapping[str, str | None] = subscription.cancellation_details
     return {
         "id": identifier,
         "object": "subscription",
@@ -128,7 +130,7 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "application_fee_percent": None,
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": timestamp(subscription.anchor_at),
-        "billing_cycle_anchor_config": subscription.anchor_config,
+        "billing_cycle_anchor_config": anchor,
         "billing_mode": {"flexible": None, "type": "flexible"},
         "billing_schedules": [],
         "billing_thresholds": None,
@@ -136,8 +138,8 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "cancel_at_period_end": subscription.cancel_at_period_end,
         "canceled_at": timestamp_or_none(subscription.canceled_at),
         "cancellation_details": {
-            "comment": subscription.cancellation_details.get("comment"),
-            "feedback": subscription.cancellation_details.get("feedback"),
+            "comment": details.get("comment"),
+            "feedback": details.get("feedback"),
             "reason": _reason(subscription),
         },
         "collection_method": subscription.collection_method,

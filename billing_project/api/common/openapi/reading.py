@@ -10,74 +10,71 @@ import builtins
 import inspect
 import textwrap
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
-from types import FunctionType, NoneType, UnionType
+from types import FunctionType, SimpleNamespace
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import msgspec
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
+from billing_project.api.common.openapi.promises import (
+    ANY,
+    ARRAY,
+    BOOLEAN,
+    INTEGER,
+    NOTHING_LISTED,
+    NULL,
+    OBJECT,
+    OF_TYPES,
+    STRING,
+    Found,
+    Instance,
+    Many,
+    OneOf,
+    either,
+    element_of,
+    has_attribute,
+    has_fields,
+    held_by,
+    hints_of,
+    options_of,
+    schema_of_field,
+    schema_of_value,
+)
 from billing_project.api.common.openapi.structs import Schema
-from core.fields import ExactDecimalField, WholeNumberField
 
-ANY: Schema = {}
-NULL: Schema = {"type": "null"}
-STRING: Schema = {"type": "string"}
-INTEGER: Schema = {"type": "integer"}
-BOOLEAN: Schema = {"type": "boolean"}
-OBJECT: Schema = {"type": "object"}
-ARRAY: Schema = {"type": "array"}
-
-# What an object holds only where a caller asks for it.
-OMITTED = object()
-
-# What an expression is: a JSON value by its schema (also a struct, or what stands for a component), or an object of ours.
-Found: TypeAlias = Any
 Special: TypeAlias = Callable[["Reading", ast.Call], Found]
 
-_OF_TYPES: dict[Any, Schema] = {
-    str: STRING,
-    int: INTEGER,
-    bool: BOOLEAN,
-    Decimal: {"type": "number"},
-    UUID: STRING,
-    NoneType: NULL,
-}
 _OF_BUILTINS: dict[Any, Schema] = {
     str: STRING, int: INTEGER, len: INTEGER, bool: BOOLEAN, dict: OBJECT, list: ARRAY, sorted: ARRAY
 }  # fmt: skip
-_TEXT_METHODS = {"isoformat", "lower", "upper", "join", "strip", "hex"}
+_OF_METHODS = {**dict.fromkeys(["isoformat", "lower", "upper", "join", "strip", "hex"], STRING), "count": INTEGER}
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
-    """An object of a class of ours, which no answer holds as it is."""
+class Omitted:
+    """What an object holds only where a caller asks for it."""
 
-    of: type
+    of: Found
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a dialect has of its own: what calls of its functions, and of its views' methods, come to."""
+    """What a dialect has of its own.
+
+    :ivar functions: what calls of its functions come to
+    :ivar methods: what calls of its views' methods come to
+    :ivar attributes: what others' objects hold, as it is spelled: ``self.request.path``
+    :ivar hashes: what objects of the caller's own making hold, by the names of their properties
+    """
 
     functions: Mapping[Any, Special] = field(default_factory=dict)
     methods: Mapping[str, Special] = field(default_factory=dict)
-    package: str = "billing_project"
-
-
-def either(*schemas: Found) -> Found:
-    """One of them."""
-    found: list[Found] = []
-    for schema in schemas:
-        options = schema["anyOf"] if isinstance(schema, dict) and set(schema) == {"anyOf"} else [schema]
-        found += [option for option in options if option not in found]
-    if any(option == ANY for option in found) or not found:
-        return ANY
-    return found[0] if len(found) == 1 else {"anyOf": found}
+    attributes: Mapping[str, Schema] = field(default_factory=dict)
+    hashes: Mapping[str, Schema] = field(default_factory=dict)
 
 
 def function_of(callable_: Any) -> FunctionType | None:
@@ -143,11 +140,9 @@ class Reading:
         return reading.answer() if reading else ANY
 
     def _read_parameters(self) -> None:
-        for name, kind in _hints(self.function).items():
-            if isinstance(kind, type) and issubclass(kind, models.Model):
-                self._names[name] = Instance(kind)
-            elif name != "return":
-                self._names[name] = _of_type(kind)
+        for name, kind in hints_of(self.function).items():
+            if name != "return":
+                self._names[name] = held_by(kind)
         if self.owner is not None and self.tree.args.args:
             self._names[self.tree.args.args[0].arg] = Instance(self.owner)
 
@@ -155,33 +150,49 @@ class Reading:
         seen: dict[str, list[Found]] = {}
         for node in _own(self.tree, ast.Assign, ast.AnnAssign, ast.NamedExpr):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                if isinstance(target, ast.Name) and node.value is not None:
-                    found = self.look(node.value)
-                    seen.setdefault(target.id, []).append(found)
-                    # Of what is said later the next lines may know.
-                    self._names[target.id] = found
+            for target, value in _pairs(targets, node.value):
+                found = self.look(value)
+                if found in (ANY, OBJECT, ARRAY) and isinstance(node, ast.AnnAssign):
+                    found = self._annotated(node)
+                # What begins empty may be filled by the lines below.
+                found = ARRAY if found == NOTHING_LISTED else found
+                seen.setdefault(target, []).append(found)
+                # Of what is said later the next lines may know.
+                self._names[target] = found
         for name, found in seen.items():
             self._names[name] = found[0] if len(found) == 1 else either(*map(_json, found))
         for node in _own(self.tree, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-                    self._names[target.value.id] = _changed(self._names.get(target.value.id, ANY), target.slice)
+                    name = target.value.id
+                    self._names[name] = _changed(self._names.get(name, ANY), target.slice, _json(self.look(node.value)))
+
+    def _annotated(self, node: ast.AnnAssign) -> Found:
+        """What the annotation of a name says."""
+        holder = SimpleNamespace(__annotations__={"name": ast.unparse(node.annotation)})
+        try:
+            return held_by(typing.get_type_hints(holder, self.function.__globals__)["name"])
+        except NameError:
+            return ANY
 
     def _promised(self) -> Found | None:
         """What the annotation says, where it says more than "a dict"."""
-        kind = _hints(self.function).get("return")
-        if isinstance(kind, type) and issubclass(kind, models.Model):
-            return Instance(kind)
-        schema = _of_type(kind)
-        if schema == ANY or OBJECT in _options(schema):
+        held = held_by(hints_of(self.function).get("return"))
+        # It says what is embedded, and not in what.
+        if element_of(held) in self._specials() or held in self._specials():
             return None
-        return schema
+        # A list of dicts says no more than "a dict" does.
+        if held == ANY or any(OBJECT in (option, element_of(option)) for option in options_of(held)):
+            return None
+        return held
+
+    def _specials(self) -> list[Instance]:
+        return [Instance(one) for one in self.words.functions if isinstance(one, type)]
 
     def _look_at_constant(self, node: ast.Constant) -> Found:
         if node.value is None:
             return NULL
-        return {**_OF_TYPES.get(type(node.value), ANY), "const": node.value}
+        return {**OF_TYPES.get(type(node.value), ANY), "const": node.value}
 
     def _look_at_joinedstr(self, _: ast.JoinedStr) -> Found:
         return STRING
@@ -201,12 +212,20 @@ class Reading:
     def _look_at_name(self, node: ast.Name) -> Found:
         if node.id in self._names:
             return self._names[node.id]
-        value = self.value(node)
-        return _OF_TYPES.get(type(value), ANY) if value is not None else ANY
+        return schema_of_value(self.value(node))
 
     def _look_at_attribute(self, node: ast.Attribute) -> Found:
+        known = self.words.attributes.get(ast.unparse(node))
+        if known is not None:
+            return known
         base = self.look(node.value)
-        return self._attribute(base.of, node.attr) if isinstance(base, Instance) else ANY
+        if isinstance(base, OneOf):
+            there = [one for one in base.options if has_attribute(one.of, node.attr)]
+            return either(*[_json(self._attribute(one.of, node.attr)) for one in there])
+        if isinstance(base, Instance | type):
+            return self._attribute(base.of if isinstance(base, Instance) else base, node.attr)
+        # A member of an enumeration is a text already.
+        return base if node.attr == "value" and isinstance(base, dict) and "enum" in base else ANY
 
     def _look_at_dict(self, node: ast.Dict) -> Found:
         properties: dict[str, Found] = {}
@@ -218,8 +237,9 @@ class Reading:
                 properties.update(part.get("properties", {}))
                 required += part.get("required", [])
             elif isinstance(key, ast.Constant) and isinstance(key.value, str):
-                properties[key.value] = ANY if found is OMITTED else found
-                if found is not OMITTED:
+                found = self.words.hashes.get(key.value, found) if found == OBJECT else found
+                properties[key.value] = found.of if isinstance(found, Omitted) else found
+                if not isinstance(found, Omitted):
                     required.append(key.value)
         # A key that only the program knows may be any of them.
         if any(key is not None and not isinstance(key, ast.Constant) for key in node.keys):
@@ -230,6 +250,8 @@ class Reading:
 
     def _look_at_binop(self, node: ast.BinOp) -> Found:
         left, right = self.look(node.left), self.look(node.right)
+        if not isinstance(node.op, ast.BitOr | ast.Div) and _without_value(left) == _without_value(right) == INTEGER:
+            return INTEGER
         if not isinstance(node.op, ast.BitOr) or not isinstance(left, dict) or not isinstance(right, dict):
             return ANY
         if "properties" not in left or "properties" not in right:
@@ -242,18 +264,49 @@ class Reading:
 
     def _look_at_subscript(self, node: ast.Subscript) -> Found:
         base = self.look(node.value)
-        return base.get("items", ANY) if isinstance(base, dict) else ANY
+        if isinstance(base, Instance) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+            return self._attribute(base.of, node.slice.value)
+        return base if isinstance(node.slice, ast.Slice) else element_of(base)
 
     def _look_at_list(self, node: ast.List) -> Found:
-        return (
-            {"type": "array", "items": either(*[_json(self.look(item)) for item in node.elts])} if node.elts else ARRAY
-        )
+        if not node.elts:
+            return NOTHING_LISTED
+        return {"type": "array", "items": either(*[_json(self.look(item)) for item in node.elts])}
 
     def _look_at_listcomp(self, node: ast.ListComp) -> Found:
-        return {"type": "array", "items": _json(self.look(node.elt))}
+        with self._going_through(node.generators):
+            found = self.look(node.elt)
+        return Many(found) if isinstance(found, Instance) else {"type": "array", "items": _json(found)}
+
+    def _gone_through(self, node: ast.expr) -> Found:
+        """An element of what is gone through; of the items of a hash, both parts."""
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "items":
+            base = self.look(node.func.value)
+            return STRING, base.get("additionalProperties", ANY) if isinstance(base, dict) else ANY
+        return element_of(self.look(node))
 
     def _look_at_dictcomp(self, node: ast.DictComp) -> Found:
-        return {"type": "object", "additionalProperties": _json(self.look(node.value))}
+        with self._going_through(node.generators):
+            return {"type": "object", "additionalProperties": _json(self.look(node.value))}
+
+    @contextmanager
+    def _going_through(self, generators: Sequence[ast.comprehension]) -> Iterator[None]:
+        """Know what stands for an element within."""
+        before = dict(self._names)
+        for generator in generators:
+            held = self._gone_through(generator.iter)
+            for name in ast.walk(generator.target):
+                if isinstance(name, ast.Name):
+                    self._names[name.id] = held if name is generator.target else ANY
+            if isinstance(generator.target, ast.Tuple) and isinstance(held, tuple):
+                for one, part in zip(generator.target.elts, held, strict=True):
+                    if isinstance(one, ast.Name):
+                        self._names[one.id] = part
+        yield
+        self._names = before
+
+    def _has_inner(self, name: str) -> bool:
+        return any(isinstance(node, ast.FunctionDef) and node.name == name for node in self.tree.body)
 
     def inner(self, name: str) -> Found:
         """What a function within the function returns."""
@@ -267,13 +320,20 @@ class Reading:
             base = self.look(node.func.value)
             if isinstance(base, Instance):
                 return self._method(base.of, node)
+            values = [option["additionalProperties"] for option in options_of(base) if "additionalProperties" in option]
+            if node.func.attr == "get" and values:
+                return either(*values, NULL)
+        if isinstance(node.func, ast.Name) and self._has_inner(node.func.id):
+            return self.inner(node.func.id)
+        return self._called(node)
+
+    def _called(self, node: ast.Call) -> Found:
         called = self.value(node.func)
-        if isinstance(called, type) and issubclass(called, msgspec.Struct):
-            return called
+        if isinstance(called, type) and called not in {*self.words.functions, *_OF_BUILTINS}:
+            return called if issubclass(called, msgspec.Struct) else Instance(called)
         plain = getattr(called, "__func__", called)
         if plain is None or not callable(plain):
-            is_text = isinstance(node.func, ast.Attribute) and node.func.attr in _TEXT_METHODS
-            return STRING if is_text else ANY
+            return _OF_METHODS.get(node.func.attr, ANY) if isinstance(node.func, ast.Attribute) else ANY
         if plain in self.words.functions:
             return self.words.functions[plain](self, node)
         owner = getattr(called, "__self__", None)
@@ -288,14 +348,13 @@ class Reading:
     def _attribute(self, owner: type, name: str) -> Found:
         if issubclass(owner, models.Model):
             try:
-                return _of_field(owner._meta.get_field(name))  # noqa: SLF001 (Django documents it)
+                return schema_of_field(owner._meta.get_field(name))  # noqa: SLF001 (Django documents it)
             except FieldDoesNotExist:
                 pass
         there = inspect.getattr_static(owner, name, None)
         if isinstance(there, property) and there.fget is not None:
-            kind = _hints(typing.cast("FunctionType", there.fget)).get("return")
-            return Instance(kind) if isinstance(kind, type) and issubclass(kind, models.Model) else _of_type(kind)
-        return ANY
+            return held_by(hints_of(typing.cast("FunctionType", there.fget)).get("return"))
+        return held_by(hints_of(owner).get(name)) if has_fields(owner) else ANY
 
 
 def answer_of(callable_: Any, words: Words, owner: type | None = None) -> Found:
@@ -333,65 +392,29 @@ def _own(tree: ast.FunctionDef, *kinds: type[ast.AST]) -> typing.Iterator[Any]:
             waiting.extend(reversed(list(ast.iter_child_nodes(node))))
 
 
-def _hints(function: FunctionType) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(function)
-    except (NameError, TypeError):
-        # Imported for type checkers alone.
-        return {}
+def _pairs(targets: Iterable[ast.expr], value: ast.expr | None) -> Iterator[tuple[str, ast.expr]]:
+    """The names that an assignment gives something to, with what that is."""
+    for target in targets:
+        if isinstance(target, ast.Name) and value is not None:
+            yield target.id, value
+        elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+            for one, part in zip(target.elts, value.elts, strict=True):
+                yield from _pairs([one], part)
 
 
-def _of_type(kind: Any) -> Found:
-    """What an annotation promises."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin in {typing.Union, UnionType}:
-        return either(*map(_of_type, inner))
-    if origin is list:
-        return {"type": "array", "items": _of_type(inner[0])}
-    if origin is typing.Literal:
-        return {"enum": list(inner)}
-    if origin is typing.Annotated:
-        return _of_type(inner[0])
-    return OBJECT if dict in {origin, kind} else _OF_TYPES.get(kind, ANY)
-
-
-def _of_field(one: Any) -> Found:
-    """What a model's field holds, as an answer would say it."""
-    if isinstance(one, models.ForeignKey | models.OneToOneField):
-        return Instance(typing.cast("type", one.related_model))
-    schema: Found = ANY
-    if isinstance(one, WholeNumberField | models.IntegerField):
-        schema = INTEGER
-    elif isinstance(one, ExactDecimalField):
-        schema = {"type": "number"}
-    elif isinstance(one, models.BooleanField):
-        schema = BOOLEAN
-    elif isinstance(one, models.CharField | models.TextField):
-        values = [value for value, _ in one.flatchoices]
-        schema = {"type": "string", "enum": [*values, ""] if one.blank else values} if values else STRING
-    elif isinstance(one, models.JSONField) and one.default is dict:
-        schema = OBJECT
-    return either(schema, NULL) if one.null and schema != ANY else schema
-
-
-def _changed(found: Found, key: ast.expr) -> Found:
-    """A dict of which a key is set later."""
+def _changed(found: Found, key: ast.expr, value: Found) -> Found:
+    """A dict of which a key is set later, maybe."""
     if not isinstance(found, dict) or "properties" not in found:
         return found
     if not isinstance(key, ast.Constant):
         return OBJECT
-    return {**found, "properties": {**found["properties"], key.value: ANY}}
+    before = [found["properties"][key.value]] if key.value in found["properties"] else []
+    return {**found, "properties": {**found["properties"], key.value: either(value, *before)}}
 
 
 def _json(found: Found) -> Found:
     """As a part of an answer: what is an object of ours there is any value."""
-    return ANY if isinstance(found, Instance) else found
-
-
-def _options(schema: Found) -> list[Found]:
-    return schema.get("anyOf", [schema]) if isinstance(schema, dict) else [schema]
+    return ANY if isinstance(found, Instance | Many | OneOf) else found
 
 
 def _without_value(schema: Found) -> Found:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -112,6 +113,23 @@ def test_it_says_what_is_in_answers() -> None:
         if not operation["responses"]["200"]["content"]["application/json"]["schema"].keys() & {"$ref", "properties", "anyOf"}
     ]  # fmt: skip
     assert silent == ["/v2/billing/meter_event_stream"]
+    assert set(open_properties(DOCUMENT)) == {
+        "/v1/billing/meter_events.event_name",
+        "/v2/billing/meter_event_adjustments.event_name",
+        "/v2/billing/meter_event_adjustments.identifier",
+        "/v2/core/events.type",
+        "/v2/core/events/{pk}.type",
+    }
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas["Invoice"]["properties"]["amount_due"] == {"type": "integer"}
+    assert schemas["Invoice"]["properties"]["customer_email"] == {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    assert schemas["CreditReservation"]["properties"]["status"]["enum"] == [
+        "active",
+        "committed",
+        "released",
+        "expired",
+    ]
+    assert schemas["Price"]["properties"]["metadata"]["additionalProperties"] == {"type": "string"}
     grant = DOCUMENT["components"]["schemas"]["CreditGrant"]
     assert grant["properties"]["category"] == {"type": "string", "enum": ["paid", "promotional"]}
     assert grant["properties"]["expires_at"] == {"anyOf": [{"type": "integer"}, {"type": "null"}]}
@@ -120,6 +138,26 @@ def test_it_says_what_is_in_answers() -> None:
         {"$ref": "#/components/schemas/Customer"},
     ]
     assert {"id", "amount", "livemode"} <= set(grant["required"])
+
+
+def open_properties(whole: dict[str, Any]) -> Iterator[str]:
+    """Properties of answers that may be any value, by their address or object, and their name."""
+
+    def within(place: str, schema: dict[str, Any]) -> Iterator[str]:
+        for name, value in schema.get("properties", {}).items():
+            if not value.keys() - {"description"}:
+                yield f"{place}.{name}"
+            yield from within(place, value)
+        parts = [schema.get("items"), schema.get("additionalProperties"), *schema.get("anyOf", ())]
+        for part in parts:
+            if isinstance(part, dict):
+                yield from within(place, part)
+
+    for name, schema in whole["components"]["schemas"].items():
+        yield from within(name, schema)
+    for path, item in whole["paths"].items():
+        for operation in item.values():
+            yield from within(path, operation["responses"]["200"]["content"]["application/json"]["schema"])
 
 
 @pytest.fixture

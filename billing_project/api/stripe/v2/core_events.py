@@ -1,7 +1,7 @@
 """/v2/core/events: thin events, and what they tell when one is retrieved."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from django.http import HttpRequest, HttpResponse
 from django.http.request import QueryDict
@@ -50,10 +50,29 @@ def shape_of_event(event: Event, environment: Environment) -> Wire:
     }
 
 
+class _Sample(TypedDict):
+    identifier: str | None
+    message: str
+
+
+class _Error(TypedDict):
+    code: str
+    count: int
+    samples: list[_Sample]
+
+
+class _Report(TypedDict):
+    """What :func:`usage.services.report_rejections` records."""
+
+    errors: list[_Error]
+    first_received_at: str
+    last_received_at: str
+
+
 def data_of_event(event: Event) -> Wire:
     """What a report of rejections tells."""
-    told = event.data
-    count = sum(error["count"] for error in told["errors"])
+    told: _Report = event.data
+    count: int = sum(error["count"] for error in told["errors"])
     return {
         "developer_message_summary": "There is 1 invalid event" if count == 1 else f"There are {count} invalid events",
         "reason": {
