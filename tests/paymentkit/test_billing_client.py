@@ -1,6 +1,7 @@
 """The vendor's own client sells, bills and recharges on the running system, beside Stripe's."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -8,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from tests.paymentkit.client import FOLDER, PaymentKit
-from tests.paymentkit.test_client import new_meter, refusal
-from tests.stack import RunningStack
+from tests.paymentkit.test_client import give, new_meter, refusal, settled, use
+from tests.stack import RunningStack, wait_for
 from tests.system.clients import client_of, new_company, new_key
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node to run the client")
@@ -18,8 +19,13 @@ MONTHLY = {"interval": "month", "interval_count": 1}
 
 
 @pytest.fixture(scope="module")
-def key(running_stack: RunningStack) -> str:
-    return new_key(running_stack, new_company(running_stack))
+def company(running_stack: RunningStack) -> str:
+    return new_company(running_stack)
+
+
+@pytest.fixture(scope="module")
+def key(running_stack: RunningStack, company: str) -> str:
+    return new_key(running_stack, company)
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +134,45 @@ def test_auto_recharge_is_set_and_shown(payment: PaymentKit, did: str) -> None:
     assert (stored["id"], stored["threshold"], stored["enabled"]) == (fresh["id"], "1000", True)
     assert payment.call("autoRechargeConfigs.retrieve", stored["id"]) == stored
     assert payment.call("autoRechargeConfigs.getForCustomer", did, asked) == stored
+
+
+def test_what_usage_burns_is_recharged_where_the_company_allows_it(
+    running_stack: RunningStack, company: str, key: str, payment: PaymentKit
+) -> None:
+    did, meter = f"z1{uuid4().hex}", new_meter(payment)
+    payment.call("customers.retrieve", did, {"create": True})
+    config = {"credit_amount": "100", "currency_id": meter["currency_id"], "priority": 7}
+    top_up = {"currency_id": "usd", "unit_amount": "5", "metadata": {"credit_config": config}}
+    [sold] = payment.call("products.create", {"name": "Credit", "type": "credit", "prices": [top_up]})["prices"]
+    give(payment, meter, did, "12")
+    asked = {"customer_id": did, "currency_id": meter["currency_id"]}
+    said = {**asked, "enabled": True, "threshold": 10, "price_id": sold["id"], "quantity": 2}
+    payment.call("autoRechargeConfigs.submit", {**said, "daily_limits": {"max_attempts": 1, "max_amount": 0}})
+
+    def left() -> str:
+        summary = payment.call("creditGrants.summary", {"customer_id": did})
+        return str(summary[meter["currency_id"]]["remainingAmount"])
+
+    # Not for as long as the company has not said so.
+    settled(payment, use(payment, meter, did, "3"))
+    assert (left(), payment.call("invoices.list", {"customer_id": did})["count"]) == ("9", 0)
+
+    allow = "from accounts.models import Company; from accounts.services import update_company; "
+    running_stack.manage(
+        "shell", "-c", f"{allow}update_company(company=Company.objects.get(name={company!r}), recharges=True)"
+    )
+    wait_for(lambda: left() == "209", timeout=20, what="the credit is bought again")
+
+    [invoice] = payment.call("invoices.list", {"customer_id": did})["list"]
+    assert (invoice["status"], invoice["total"], invoice["paid_out_of_band"]) == ("paid", "1000", True)
+    [bought, _] = payment.call("creditGrants.list", {"customer_id": did})["list"]
+    assert (bought["amount"], bought["category"], bought["priority"]) == ("200", "paid", 7)
+    told = [event.type for event in client_of(running_stack, key).v1.events.list({"limit": 100}).data]
+    assert {"invoice.paid", "billing.auto_recharge.created"} <= set(told)
+
+    # Once for the shortfall; and no more on this day.
+    settled(payment, use(payment, meter, did, "205"))
+    stored = payment.call("autoRechargeConfigs.getForCustomer", did, {"currency_id": meter["currency_id"]})
+    assert stored["daily_stats"] == {"attempt_count": 1, "total_amount": "1000"}
+    time.sleep(5)
+    assert (left(), payment.call("invoices.list", {"customer_id": did})["count"]) == ("4", 1)
