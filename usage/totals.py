@@ -85,6 +85,26 @@ def watermark() -> Watermark:
     return stored or Watermark(xid=0, read_at=datetime.fromtimestamp(0, UTC))
 
 
+def horizon() -> int:
+    """The id, as events carry it, before which all storing transactions have ended: nothing of theirs can appear later.
+
+    It is never behind the roll-up's watermark, which rests between two runs. On another server than the watermark's, whose
+    ids mean nothing yet, it is the watermark.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT greatest(mark.xid, CASE
+                       WHEN coalesce(mark.system_identifier, server.system_identifier) = server.system_identifier
+                       THEN pg_snapshot_xmin(pg_current_snapshot())::text::bigint + coalesce(mark.xid_offset, 0) END)
+              FROM pg_control_system() AS server LEFT JOIN usage_watermark AS mark ON mark.id = %s
+            """,
+            [Watermark.SINGLETON],
+        )
+        (xid,) = cursor.fetchone()
+        return int(xid)
+
+
 def _read(
     environment_id: UUID, spans: Sequence[tuple[int, Span]], dimensions: Dimensions, statement: str
 ) -> dict[tuple[int, Group], Totals]:

@@ -2,8 +2,8 @@
 
 Three steps, each safe beside itself and beside all others:
 
-- The log is followed behind the roll-up's watermark: whatever lies before it was stored by transactions that have ended, so
-  each event is seen, once. One process at a time holds the mark.
+- The log is followed up to the transactions that are still open: whatever lies before them is there for good, so each event
+  is seen, once. One process at a time holds the mark.
 - A customer's charges are paid under the lock of their account, in the order in which the events were taken in. What credit
   does not suffice for stays pending.
 - Whoever gives a customer credit pays with it what is pending, in the same transaction.
@@ -25,7 +25,7 @@ from credits.models import BurnMark, CreditGrant, EventCharge, EventChargeQueryS
 from credits.services.holding import let_lapse
 from credits.services.journal import Journal, as_spendable, hold_credit, lock_accounts
 from usage.services import notice_cancellations
-from usage.totals import COUNTS, watermark
+from usage.totals import COUNTS, horizon
 
 # Charges that are paid at once, and customers that are looked up at once.
 _CHUNK = 500
@@ -49,7 +49,7 @@ _CHARGE = f"""
 
 
 def burn_credit(*, now: datetime) -> int:
-    """Charge for all events that the roll-up has seen, and let credit pay for them.
+    """Charge for all events whose transactions have ended, and let credit pay for them.
 
     :param now: the time by the wall
     :returns: how many charges were made
@@ -71,13 +71,13 @@ def follow_events(*, now: datetime) -> int:
     mark = BurnMark.objects.select_for_update(skip_locked=True).filter(pk=BurnMark.SINGLETON).first()
     if mark is None:
         return 0
-    horizon = watermark().xid
+    end = horizon()
     charged = 0
-    if mark.xid < horizon:
+    if mark.xid < end:
         with connection.cursor() as cursor:
-            cursor.execute(_CHARGE, [mark.xid, horizon])
+            cursor.execute(_CHARGE, [mark.xid, end])
             charged = cursor.rowcount
-        mark.xid = horizon
+        mark.xid = end
         mark.save(update_fields=["xid"])
     # Under the mark, too: whether a canceled event has a charge is settled before its cancellation is looked at.
     _give_back(notice_cancellations(now=now), now)

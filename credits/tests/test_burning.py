@@ -63,6 +63,27 @@ def left(customer: Customer, meter: Meter) -> int:
     return found.left if found else 0
 
 
+def test_an_event_burns_before_it_is_rolled_up_and_not_before_all_that_began_earlier_has_ended(
+    customer: Customer, meter: Meter
+) -> None:
+    give(customer, meter, 1000)
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            # A transaction that may yet store an event, with an earlier id than the next one's.
+            cursor.execute("BEGIN; SELECT pg_current_xact_id()")
+            event = report(meter, customer, 3, timestamp=NOW)
+            assert services.burn_credit(now=NOW) == 0
+            cursor.execute("COMMIT")
+    finally:
+        other.close()
+
+    assert services.burn_credit(now=NOW) == 1
+    roll_up_all()
+    assert services.burn_credit(now=NOW) == 0
+    assert state(EventCharge.objects.get(pk=event.event_id)) == ("settled", 300, 0)
+
+
 def test_an_event_burns_its_value_in_smallest_units_once(customer: Customer, meter: Meter) -> None:
     grant = give(customer, meter, 1000)
     charge = used(meter, customer, "1.5")
