@@ -37,31 +37,33 @@ def complete(entries: QuerySet[LedgerEntry]) -> QuerySet[LedgerEntry]:
 
 @CREDIT_TRANSACTION.shaped
 def shape_of_transaction(entry: LedgerEntry) -> Wire:
-    grant = entry.grant
-    side = "credit" if entry.amount > 0 else "debit"
+    grant, is_credit = entry.grant, entry.amount > 0
+    side = _shape_of_side(entry)
     return {
         "id": CREDIT_TRANSACTION.id_of(entry),
         "object": "billing.credit_balance_transaction",
         "created": timestamp(entry.created_at),
-        "credit": None,
+        "credit": side if is_credit else None,
         "credit_grant": Reference(CREDIT_GRANT, CREDIT_GRANT.id_of(grant), lambda: grant),
-        "debit": None,
+        "debit": None if is_credit else side,
         "effective_at": timestamp(entry.effective_at),
         "test_clock": test_clock_of(grant.customer),
-        "type": side,
-        # One of the two above.
-        side: _shape_of_side(entry),
+        "type": "credit" if is_credit else "debit",
     }
 
 
 def _shape_of_side(entry: LedgerEntry) -> Wire:
-    of_invoice = "credits_application_invoice_voided" if entry.amount > 0 else "credits_applied"
-    return {
+    shape: Wire = {
         # Without a sign: the side says it.
         "amount": shape_of_amount_of(entry.grant, abs(entry.amount)),
-        of_invoice: _shape_of_invoice(entry, entry.invoice_id, entry.invoice_line_id),
-        "type": _TYPES[LedgerEntry.Kind(entry.kind)],
+        "type": str(_TYPES[LedgerEntry.Kind(entry.kind)]),
     }
+    of_invoice = _shape_of_invoice(entry, entry.invoice_id, entry.invoice_line_id)
+    if entry.amount > 0:
+        shape["credits_application_invoice_voided"] = of_invoice
+    else:
+        shape["credits_applied"] = of_invoice
+    return shape
 
 
 def _shape_of_invoice(entry: LedgerEntry, invoice_id: UUID | None, line_id: UUID | None) -> Wire | None:

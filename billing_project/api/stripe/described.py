@@ -388,7 +388,7 @@ def _operation_of_action(owner: type, action: str, path: str, method: str) -> Sc
     if handler is None:
         return None
     resource = _words(owner.__name__.removesuffix("ViewSet"))
-    plural = f"{resource}s"
+    plural = f"{resource[:-1]}ies" if resource.endswith("y") else f"{resource}s"
     act, of = _ACTS.get(action, action.replace("_", " ")), resource
     if action == "list":
         of = plural

@@ -42,7 +42,7 @@ class LineBody(Body, frozen=True):
 _LINE = msgspec.json.Decoder(LineBody)
 
 
-def create_bulk(request: HttpRequest) -> HttpResponse:
+def create_meter_events_in_bulk(request: HttpRequest) -> HttpResponse:
     """Store what can be counted. A bad line fails alone, so the answer is a success even if every line is refused.
 
     Whoever may also write usage may report any age back to the year 2000; others are held to the usual window.

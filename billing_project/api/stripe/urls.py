@@ -23,7 +23,7 @@ from billing_project.api.stripe.invoice_items import InvoiceItemViewSet
 from billing_project.api.stripe.invoice_payments import InvoicePaymentViewSet
 from billing_project.api.stripe.invoices import InvoiceViewSet
 from billing_project.api.stripe.meter_event_adjustments import MeterEventAdjustmentViewSet
-from billing_project.api.stripe.meter_event_bulk import create_bulk
+from billing_project.api.stripe.meter_event_bulk import create_meter_events_in_bulk
 from billing_project.api.stripe.meter_event_list import MeterEventViewSet
 from billing_project.api.stripe.meter_events import meter_events
 from billing_project.api.stripe.meters import MeterViewSet
@@ -98,7 +98,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
                     by_method(post=meter_events, get=MeterEventViewSet.as_view({"get": "list"})),
                     name="meter_event-list",
                 ),
-                path("billing/meter_events/bulk", by_method(post=create_bulk), name="meter_event-bulk"),
+                path("billing/meter_events/bulk", by_method(post=create_meter_events_in_bulk), name="meter_event-bulk"),
                 path(
                     "billing/analytics/meter_usage",
                     MeterUsageViewSet.as_view({"get": "show"}),

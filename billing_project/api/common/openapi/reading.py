@@ -161,6 +161,11 @@ class Reading:
                 self._names[target] = found
         for name, found in seen.items():
             self._names[name] = found[0] if len(found) == 1 else either(*map(_json, found))
+        for node in _own(self.tree, ast.AugAssign):
+            if isinstance(node.target, ast.Name):
+                whole = _without_value(self._names.get(node.target.id, ANY))
+                # What is added may make something else of it.
+                self._names[node.target.id] = whole if whole == _without_value(self.look(node.value)) else ANY
         for node in _own(self.tree, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):

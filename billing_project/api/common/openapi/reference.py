@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from billing_project.api.common.openapi.structs import Schema
 
-_DEEPEST = 6
+_DEEPEST = 4
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -47,8 +47,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operation."""
+    """An operation.
 
+    :ivar tag: of what it is a call
+    """
+
+    tag: str
     anchor: str
     method: str
     path: str
@@ -68,6 +72,7 @@ def calls(document: Schema) -> list[Call]:
             body = operation.get("requestBody", {}).get("content", {})
             found.append(
                 Call(
+                    tag=next(iter(operation.get("tags", ())), ""),
                     anchor=operation["operationId"],
                     method=method.upper(),
                     path=path,
@@ -82,6 +87,14 @@ def calls(document: Schema) -> list[Call]:
                 )
             )
     return found
+
+
+def grouped(found: Sequence[Call]) -> dict[str, list[Call]]:
+    """Calls by what they are of, in the order in which these first come."""
+    groups: dict[str, list[Call]] = {}
+    for call in found:
+        groups.setdefault(call.tag, []).append(call)
+    return groups
 
 
 def _example(content: Mapping[str, Schema]) -> str:
@@ -104,6 +117,10 @@ def _answer(status: str, response: Schema, document: Schema) -> Answer:
 
 def _rows(schema: Schema, document: Schema, depth: int = 0) -> Iterator[Row]:
     whole = _resolved(schema, document)
+    for option in whole.get("anyOf", ()):
+        # Of what may be another object, that one's reference says more.
+        if "$ref" not in option:
+            yield from _rows(option, document, depth)
     required = whole.get("required", [])
     for name, inner in whole.get("properties", {}).items():
         described = inner.get("description") or _resolved(inner, document).get("description", "")
@@ -122,7 +139,7 @@ def schema_rows(name: str, document: Schema) -> list[Row]:
 def _kind(schema: Schema, document: Schema) -> str:
     whole = _resolved(schema, document)
     if "anyOf" in whole:
-        return " or ".join(_kind(option, document) for option in whole["anyOf"])
+        return " or ".join(dict.fromkeys(_named_kind(option, document) for option in whole["anyOf"]))
     if "enum" in whole:
         return " or ".join(f'"{value}"' for value in whole["enum"])
     kind = whole.get("type", "any value")
@@ -131,6 +148,12 @@ def _kind(schema: Schema, document: Schema) -> str:
     if kind == "array":
         return f"array of {_kind(whole.get('items', {}), document)}"
     return f"{kind} ({whole['format']})" if "format" in whole else str(kind)
+
+
+def _named_kind(option: Schema, document: Schema) -> str:
+    """Of the several that it may be: objects that have a name are called by it."""
+    name: str = option.get("$ref", "").rpartition("/")[2]
+    return name or _kind(option, document)
 
 
 def _resolved(schema: Schema, document: Schema) -> Schema:

@@ -11,7 +11,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from billing_project.api.common.openapi.document import Dialect, document
-from billing_project.api.common.openapi.reference import calls, prose, schema_rows
+from billing_project.api.common.openapi.reference import calls, grouped, prose, schema_rows
 
 View: TypeAlias = Callable[[HttpRequest], HttpResponse]
 
@@ -50,10 +50,12 @@ def _page_view(dialect: Dialect) -> View:
     @require_safe
     def show(request: HttpRequest) -> HttpResponse:
         whole = document(dialect)
+        found = calls(whole)
         context = {
             "dialect": dialect,
             "description": prose(dialect.description),
-            "calls": calls(whole),
+            "calls": found,
+            "groups": grouped(found).items(),
             "keys": [
                 (scheme.get("name", name), scheme.get("in", scheme["type"]), prose(scheme.get("description", "")))
                 for name, scheme in dialect.security.items()
