@@ -22,6 +22,7 @@ _JSON = "application/json"
 # In the full, as people and programs write token amounts.
 _DECIMAL = re.compile(r"\d{1,30}(\.\d{1,18})?", re.ASCII)
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
+_ELEMENT = re.compile(r"\[\d{0,4}\]$", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Of a caller's objects, as JSON.
 _MOST_BYTES = 16 * 1024
@@ -219,5 +220,14 @@ def read_body_of(request: HttpRequest) -> Fields:
 
 
 def read_query_of(request: HttpRequest) -> Fields:
-    """The values of the request's address. What is empty is not given."""
-    return Fields({name: value for name, value in request.GET.items() if value})
+    """The values of the request's address. What is empty is not given.
+
+    The client writes an array as ``status[0]=granted&status[1]=pending``, which means the same as ``status=granted,pending``.
+    """
+    values: dict[str, Any] = {}
+    for spelled, value in request.GET.items():
+        if not value:
+            continue
+        name = _ELEMENT.sub("", spelled)
+        values[name] = f"{values[name]},{value}" if name != spelled and name in values else value
+    return Fields(values)

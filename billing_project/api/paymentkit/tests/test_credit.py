@@ -145,7 +145,8 @@ def test_lists_are_narrowed_by_everything(call: Caller, meter: Any, customer: Cu
     assert found("customer_id=z1nobody") == []
     assert found("currency_id=pcur_x") == []
     assert found(f"currency_id={meter['currency_id']}&status=granted%2Cdepleted") == [first["id"]]
-    assert found("status=pending") == [second["id"]]
+    assert found("status=pending") == found("status[0]=pending&status[1]=voided") == [second["id"]]
+    assert found("status%5B0%5D=pending&status%5B1%5D=granted") == [second["id"], first["id"]]
     assert found("status=expired,voided") == []
     assert found("q=FIRST") == [first["id"]]
     assert error_of(call("GET", "/credit-grants", query="status=lost"))[0] == 400
