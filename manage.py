@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 from billing_project.embedded import up
+from core.actors import Actor, acting
 from core.instance import adopt_data_dir, data_dir, instance_env_file
 
 
@@ -18,8 +19,10 @@ def main() -> None:
     if sys.argv[1:2] == ["up"]:
         # It makes the instance that the settings read, so it cannot wait for them.
         sys.exit(up.main(sys.argv[2:]))
+    # The billing run is the same work, whoever starts it.
     try:
-        execute_from_command_line(sys.argv)
+        with acting(Actor(kind="command", name=" ".join(sys.argv[1:2]))):
+            execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         if instance_env_file(data_dir()).exists():
             raise

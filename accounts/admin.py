@@ -13,7 +13,9 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+import accounts.console.approvals  # noqa: F401 (pages of its own)
 from accounts import logos, services
+from accounts.approvals.models import ApprovalKind
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
 from accounts.console.environments import EnvironmentChoice
@@ -112,6 +114,7 @@ class CompanyAdmin(ConsoleAdmin):
             },
         ),
         ("Events", {"fields": (("upcoming_days", "due_soon_days"),)}),
+        ("Second person", {"fields": ("approval_days",)}),
         ("Documents", {"fields": ("postal_address", "reply_to", "mails_documents", "paper", "logo_picture")}),
     )
     editable = (
@@ -124,6 +127,7 @@ class CompanyAdmin(ConsoleAdmin):
         "recharges",
         "upcoming_days",
         "due_soon_days",
+        "approval_days",
         "postal_address",
         "reply_to",
         "mails_documents",
@@ -252,6 +256,7 @@ class LicenseNoticeAdmin(ConsoleAdmin):
 class MembershipAdmin(ConsoleAdmin):
     wall = "company"
     can_add = can_change = can_delete = True
+    waits_as = ApprovalKind.ROLE
     list_display = ["user", "company", "role", "created_at"]
     list_filter = ["company", "role"]
     list_select_related = ["user", "company"]

@@ -177,3 +177,51 @@ class DidTaken(BillingError):
     def __init__(self, did: str) -> None:
         self.did = did
         super().__init__(f"another customer has the decentralized identifier {did!r}")
+
+
+class ApprovalRefused(BillingError):
+    """What has to do with a second person, who is met in the console only."""
+
+
+class ApprovalAskedAlready(ApprovalRefused):
+    """The same waits for a second person."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        super().__init__(f"{title}: this waits for a second person already")
+
+
+class ApprovalByAsker(ApprovalRefused):
+    """Nobody lets be done what they asked for themselves."""
+
+    def __init__(self) -> None:
+        super().__init__("you asked for this yourself, so somebody else has to decide")
+
+
+class ApprovalClosed(ApprovalRefused):
+    """There is nothing to decide any more.
+
+    :ivar state: what has become of it
+    """
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+        super().__init__(f"there is nothing to decide any more: {state}")
+
+
+class ApprovalOfAnother(ApprovalRefused):
+    """Only who asked for something withdraws it."""
+
+    def __init__(self) -> None:
+        super().__init__("somebody else asked for this: reject it instead")
+
+
+class ApprovalOvertaken(ApprovalRefused):
+    """What was asked about is not what it was, so nothing was done.
+
+    :ivar changes: then and now
+    """
+
+    def __init__(self, changes: str) -> None:
+        self.changes = changes
+        super().__init__(f"nothing was done, as it has changed since this was asked: {changes}. Ask again.")

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.db.models.functions import Upper
 
+import accounts.approvals.models  # noqa: F401 (Django looks for models here)
 from core.ids import new_id
 
 
@@ -92,6 +93,11 @@ class Company(models.Model):
         "are issued, to customers with an email address.",
     )
     paper = models.CharField(max_length=6, choices=Paper, default=Paper.A4, help_text="What documents are made for.")
+    approval_days = models.PositiveSmallIntegerField(
+        "days to approve",
+        default=7,
+        help_text="For so many days what needs a second person waits for one. After that it has to be asked for again.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -97,6 +97,9 @@ _COMPANY = (
 _ACCESS = ("accounts.apikey",)
 _PEOPLE = ("accounts.membership", "accounts.user")
 _REQUESTS = ("accounts.idempotencyrecord",)
+_TRAIL = ("audit.entry",)
+# What needs a second person, a company's rules say: who is bound by them does not change them.
+_APPROVALS = ("accounts.approvalrequest", "accounts.approvalrule")
 
 _BILLING = (
     *_COMPANY,
@@ -110,13 +113,15 @@ _BILLING = (
     *_CREDIT,
     *_INVOICES,
 )
-_EVERYTHING = (*_BILLING, *_ACCESS, *_PEOPLE, *_REQUESTS)
+_EVERYTHING = (*_BILLING, *_ACCESS, *_PEOPLE, *_REQUESTS, *_TRAIL, *_APPROVALS)
 
 # Recounting is the one thing to be done about summaries, and settling about differences; `change` is its name in
 # Django's words.
 _RECOUNT = ("usage.usagesummary", "usage.recountdifference")
 # Canceling is the one thing to be done about events. It takes away what would be billed.
 _CANCEL = ("usage.meterevent",)
+# Deciding what waits for a second person. Each asks beside that for the permission to do it at once.
+_DECIDE = ("accounts.approvalrequest",)
 # Grants alone are given, expired and voided; what follows from that, nobody writes by hand.
 _GRANT = ("credits.creditgrant",)
 
@@ -140,13 +145,14 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
                 *_CANCEL,
                 *_ACCESS,
                 *_ENDPOINTS,
+                *_DECIDE,
                 "accounts.membership",
             ),
         )
         | _permissions("delete", ("accounts.membership",)),
-        Role.FINANCE_MANAGER: _permissions("view", _BILLING)
+        Role.FINANCE_MANAGER: _permissions("view", (*_BILLING, *_APPROVALS))
         | _permissions("add", (*_CUSTOMERS, *_CATALOGUE, *_GRANT))
-        | _permissions("change", (*_CUSTOMERS, *_CATALOGUE, *_SUBSCRIPTIONS, *_GRANT, *_INVOICES, *_CANCEL)),
+        | _permissions("change", (*_CUSTOMERS, *_CATALOGUE, *_SUBSCRIPTIONS, *_GRANT, *_INVOICES, *_CANCEL, *_DECIDE)),
         Role.ANALYST: _permissions("view", _BILLING),
         Role.SUPPORT: _permissions("view", (*_BILLING, *_REQUESTS)) | _permissions("change", _CUSTOMERS),
         Role.DEVELOPER: _permissions("view", (*_BILLING, *_ACCESS, *_REQUESTS))

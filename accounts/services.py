@@ -45,6 +45,7 @@ from accounts.models import (
     Scope,
     TestClock,
 )
+from core.actors import identify
 from core.db import refusing
 from core.metadata import MetadataChange
 from webhooks.kinds import Kind
@@ -94,6 +95,7 @@ class BillingRules(TypedDict, total=False):
     upcoming_days: int
     due_soon_days: int
     paper: str
+    approval_days: int
 
 
 @transaction.atomic
@@ -240,6 +242,7 @@ def open_with_key(*, secret: str, address: str, now: datetime) -> ApiKey:
     if key is None or key.revoked_at is not None:
         raise ApiKeyUnknown(secret)
     check_usable(key=key, secret=secret, address=address, now=now)
+    identify(kind="key", id=key.pk, name=str(key))
     stale = now - _LAST_USED_PRECISION
     if key.last_used_at is None or key.last_used_at < stale:
         # This process has others look at the same object; the database is asked again for those of other processes. So

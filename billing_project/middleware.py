@@ -4,13 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.auth.models import AbstractUser
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from billing_project.api.common.requests import address_of, request_uuid
+from core.actors import Actor, acting
+from core.ids import spell
+
 # Vendors' addresses begin with the version of their API, or say what they are.
 _PROGRAMS = ("/v1/", "/v2/", "/api/")
+_READING = ("GET", "HEAD", "OPTIONS")
 
 
 class HeadLikeGet:
@@ -95,3 +101,24 @@ class Logins(_ForPages, AuthenticationMiddleware):
 
 class Messages(_ForPages, MessageMiddleware):
     pass
+
+
+class Actors:
+    """Let the audit trail know on whose behalf a request changes something, and from where it came.
+
+    A page's reader is known by now. A program says in its view who it is, which :func:`accounts.services.open_with_key`
+    makes known. What only reads opens no scope, nor do the reports of usage that go the short way.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.method in _READING:
+            return self.get_response(request)
+        person = {}
+        user = getattr(request, "user", None)
+        if isinstance(user, AbstractUser) and user.is_authenticated:
+            person = {"kind": "person", "id": str(user.pk), "name": user.get_username()}
+        with acting(Actor(**person, address=address_of(request), request_id=spell("req", request_uuid(request)))):
+            return self.get_response(request)

@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_filters",
     "billing_project",
+    "audit",
     "accounts",
     "webhooks",
     "meters",
@@ -66,6 +67,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "billing_project.middleware.Logins",
     "billing_project.middleware.Messages",
+    "billing_project.middleware.Actors",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -91,6 +93,8 @@ TEMPLATES = [
 
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"].update(
+    # Django's, whose transactions know for whom they are done.
+    ENGINE="core.postgres",
     CONN_MAX_AGE=600,
     # After a database restart the first request of a thread finds a fresh connection instead of an error.
     CONN_HEALTH_CHECKS=True,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from django.db import connection, models
 
-from core.db import binding_cursor
+from core.db import binding_cursor, tell_actor
 
 # Decimals and instants become texts, which the columns' types read with all their digits.
 _encode = msgspec.json.Encoder().encode
@@ -64,4 +64,5 @@ def _execute(statement: str, rows: Iterable[models.Model], columns: Sequence["mo
     )
     document = _encode([{name: row.__dict__[name] for name in names} for row in rows])
     with binding_cursor() as cursor:
+        tell_actor()
         cursor.execute(statement.format(rows=f"json_to_recordset(%s) AS new ({typed})"), [document.decode()])

@@ -41,6 +41,12 @@ def array(values: Iterable[UUID | datetime | int | bool]) -> str:
     return f"{{{_encode(list(values))[1:-1].decode()}}}"
 
 
+def tell_actor() -> None:
+    """Let the transaction under way know who acts, before a statement that goes past Django's cursors writes."""
+    backend: Any = connection
+    backend.tell_actor()
+
+
 def spare_the_health_check() -> None:
     """Do not ask a server whether it is there, request by request, when the connection can tell.
 

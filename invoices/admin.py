@@ -21,7 +21,7 @@ from accounts.console.commands import Command
 from core.console import cells
 from core.periods import ceil_hour, floor_hour
 from invoices import services
-from invoices.console import mails, settlement
+from invoices.console import guards, mails, settlement
 from invoices.console.documents import LINK_COMMANDS, PrintedPages
 from invoices.console.explanations import ExplainedLines
 from invoices.console.exports import ExportPages
@@ -234,7 +234,9 @@ class InvoiceAdmin(ExportPages, RevenuePages, PrintedPages):
             run=lambda invoice, now: services.void_invoice(invoice=invoice, now=now),
             done="void.",
             warns=True,
+            second_person=guards.VOID,
         ),
+        settlement.WRITE_OFF,
         *LINK_COMMANDS,
     ]
 

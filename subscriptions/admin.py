@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 import subscriptions.console.reductions
 import subscriptions.console.schedules  # noqa: F401 (its pages)
+from accounts.approvals.models import ApprovalKind
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from core.console import cells
 from subscriptions import services
@@ -127,6 +128,7 @@ class PriceAdmin(_Columns, ConsoleAdmin):
     wire_prefix = "price"
     wire_parents = {"prod": "product", "mtr": "meter"}
     can_change = True
+    waits_as = ApprovalKind.PRICE
     list_display = [
         "__str__",
         "product",

@@ -17,10 +17,18 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
+from accounts.approvals.models import ApprovalRequest
+from accounts.approvals.services import Action, State
+from accounts.console import approving
 from accounts.console.commands import Command
+from accounts.console.forms_that_wait import FormsThatWait, MustWait
+from accounts.console.history import HistoryPages
 from accounts.console.walls import Walled, choice_of, person_of, walled_filter
-from accounts.models import Customer
+from accounts.errors import ApprovalOvertaken
+from accounts.models import Customer, User
+from core.actors import giving_reason
 from core.console import cells
 from core.console.paging import BoundedChangeList, BoundedPaginator
 from core.console.theme import Button, ThemedModelAdmin, ThemedTabularInline, add_buttons
@@ -28,7 +36,7 @@ from core.errors import BillingError
 from core.ids import unspell
 
 
-class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
+class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
     """A model's pages in the console.
 
     Pages are read-only by default. ``can_change`` with ``editable`` opens fields, ``can_add`` with ``add_fieldsets``
@@ -137,6 +145,7 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
         # Choices are offered from where the role grants this, and asked about once more.
         if not self.permits(request, "change" if change else "add", obj):
             raise PermissionDenied
+        self.hold_if_it_must_wait(obj, "change" if change else "add", form)
         if change:
             self.update(obj, form)
             return
@@ -154,6 +163,8 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
     ) -> Any:
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
+        except MustWait as held:
+            return self.ask_about_form(request, held)
         except BillingError as refusal:
             # Django's transaction around the view has been rolled back by now.
             self.message_user(request, str(refusal), messages.ERROR)
@@ -224,7 +235,7 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
             self.message_user(request, f"“{command.title}” applies to none of the chosen rows.", messages.WARNING)
             return None
         form = self._form(request, command, is_sent="confirmed" in request.POST)
-        if "confirmed" in request.POST and form.is_valid():
+        if "confirmed" in request.POST and self._is_complete(command, able, form):
             self._carry_out(request, command, able, form.cleaned_data)
             return None
         return self._ask(request, command, able, form, left_out=len(rows) - len(able), from_list=True)
@@ -242,14 +253,28 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
             self.message_user(request, f"“{command.title}” does not apply to {row} any more.", messages.WARNING)
             return back
         form = self._form(request, command, is_sent=request.method == "POST")
-        if not form.is_valid():
+        if not self._is_complete(command, [row], form):
             return self._ask(request, command, [row], form, left_out=0, from_list=False)
         self._carry_out(request, command, [row], form.cleaned_data)
         return back
 
     def _form(self, request: HttpRequest, command: Command[Any], *, is_sent: bool) -> Form:
-        # A form that asks for nothing is valid as soon as it is sent.
-        return (command.form or Form)(*((request.POST, request.FILES) if is_sent else ()))
+        return approving.form_of(command, *((request.POST, request.FILES) if is_sent else ()))
+
+    def _is_complete(self, command: Command[Any], rows: Sequence[Any], form: Form) -> bool:
+        """Whether all was said that has to be: what waits for a second person has to be explained to them."""
+        if not form.is_valid():
+            return False
+        if command.second_person is None or form.cleaned_data.get(approving.WHY):
+            return True
+        try:
+            wait = any(approving.waits(command, row, form.cleaned_data) for row in rows)
+        except BillingError as refusal:
+            form.add_error(None, str(refusal))
+            return False
+        if wait:
+            form.add_error(approving.WHY, _("A second person has to approve this. Tell them why."))
+        return not wait
 
     def _ask(
         self,
@@ -278,17 +303,59 @@ class ConsoleAdmin(Walled, ThemedModelAdmin[Any]):
     def _carry_out(
         self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], answers: Mapping[str, Any]
     ) -> None:
-        signature = {"recorded_by": str(person_of(request))} if command.signed else {}
-        for row in rows:
-            try:
-                command.run(row, self.now_for(row), **answers, **signature)
-            except BillingError as refusal:
-                self.message_user(request, f"{row}: {refusal}", messages.ERROR)
-                continue
+        said = {name: answer for name, answer in answers.items() if name != approving.WHY}
+        why = answers.get(approving.WHY, "")
+        with giving_reason(why):
+            for row in rows:
+                try:
+                    asked = approving.ask_for(request, command, row, said, why)
+                    if asked is None:
+                        self.perform(request, command, row, said, signed_by=person_of(request))
+                except BillingError as refusal:
+                    self.message_user(request, f"{row}: {refusal}", messages.ERROR)
+                    continue
+                if asked is not None:
+                    self.message_user(request, f"{asked} {approving.waits_text()}", messages.WARNING)
+                    continue
+                self.log_change(request, row, command.title)
+                # As the page finds it: by its environment, where that is what an index begins with.
+                row.refresh_from_db(from_queryset=self.get_queryset(request))
+                self.message_user(request, f"{row}: {command.done}", messages.SUCCESS)
+
+    def perform(
+        self, request: HttpRequest, command: Command[Any], row: Any, answers: Mapping[str, Any], *, signed_by: User
+    ) -> None:
+        """Do to a row what a command does.
+
+        :raises BillingError: if the service refuses
+        """
+        signature = {"recorded_by": str(signed_by)} if command.signed else {}
+        command.run(row, self.now_for(row), **answers, **signature)
+
+    def waiting_action(self, request: HttpRequest, name: str) -> Action:
+        """How a command, or a form, is done that waited for a second person.
+
+        :raises LookupError: if there is no such command any more
+        """
+        command = next((known for known in self.commands if known.name == name), None)
+        if command is None or command.second_person is None:
+            return self.waiting_form(request, name)
+        guard = command.second_person
+
+        def state(asked: ApprovalRequest, now: datetime) -> State:  # noqa: ARG001 (the row has a clock of its own)
+            row = approving.row_of(self.get_queryset(request), asked)
+            return guard.state(row) if row is not None else {}
+
+        def run(asked: ApprovalRequest, now: datetime) -> None:  # noqa: ARG001
+            row = approving.row_of(self.get_queryset(request), asked)
+            form = approving.form_of(command, approving.sent_again(asked.answers))
+            if row is None or not form.is_valid() or not command.applies(row):
+                raise ApprovalOvertaken(_("it does not apply any more"))
+            answers = {name: answer for name, answer in form.cleaned_data.items() if name != approving.WHY}
+            self.perform(request, command, row, answers, signed_by=asked.asked_by)
             self.log_change(request, row, command.title)
-            # As the page finds it: by its environment, where that is what an index begins with.
-            row.refresh_from_db(from_queryset=self.get_queryset(request))
-            self.message_user(request, f"{row}: {command.done}", messages.SUCCESS)
+
+        return Action(lambda _asked: self.permission_to(command.permission), state, run)
 
 
 class ConsoleInline(Walled, ThemedTabularInline[Any, Any]):

@@ -5,14 +5,30 @@ says what will happen, and to how much money; only its POST acts. Services refus
 a message.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.db.models import Model
 from django.forms import Form
 
+from accounts.approvals.models import ApprovalKind
+from accounts.approvals.services import State
+
 Row = TypeVar("Row", bound=Model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondPerson(Generic[Row]):
+    """Where its company wants that, a command waits for a second person (:mod:`accounts.approvals`).
+
+    :ivar state: what the row is that it is asked about, read under its lock, in the order in which services take locks
+    :ivar amount: how much it moves by what the form says, in minor units, and of which currency; None where no money moves
+    """
+
+    kind: ApprovalKind
+    state: Callable[[Row], State]
+    amount: Callable[[Row, Mapping[str, Any]], tuple[int, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +41,7 @@ class Command(Generic[Row]):
     :ivar form: what the person must say with it, such as a reason; once for all rows
     :ivar signed: whether the service keeps who did it: it comes by the keyword ``recorded_by``
     :ivar permission: the action of the role's permission on the row's model
+    :ivar second_person: when it waits for one. Such a command asks why, too, for the audit trail
     """
 
     name: str
@@ -38,3 +55,4 @@ class Command(Generic[Row]):
     signed: bool = False
     permission: str = "change"
     warns: bool = False
+    second_person: SecondPerson[Row] | None = None

@@ -15,8 +15,10 @@ from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField
 from django.http import HttpRequest
 
+from accounts.approvals.models import ApprovalRequest, ApprovalRule
 from accounts.models import Company, CompanyLogo, Environment, License, LicenseNotice, Membership, User
 from accounts.roles import GRANTS, roles_granting
+from audit.models import Entry
 
 
 def person_of(request: HttpRequest) -> User:
@@ -68,14 +70,22 @@ def company_ids_of(row: Model) -> set[UUID]:
     """The companies that a row belongs to: one, but for people, who may be members of several."""
     if isinstance(row, Company):
         return {row.pk}
-    if isinstance(row, (CompanyLogo, Environment, License, Membership)):
+    if isinstance(row, (ApprovalRequest, ApprovalRule, CompanyLogo, Environment, License, Membership)):
         return {row.company_id}
+    if isinstance(row, Entry):
+        return {row.company_id} if row.company_id else set()
     if isinstance(row, LicenseNotice):
         return {row.license.company_id}
     if isinstance(row, User):
         return set(row.memberships.values_list("company_id", flat=True))
     environment = getattr(row, "environment", None)
     return {environment.company_id} if isinstance(environment, Environment) else set()
+
+
+def company_of(row: Any) -> Company:
+    """The one company that a row belongs to, which is no person's."""
+    company: Company = row.company if hasattr(row, "company") else row.environment.company
+    return company
 
 
 class Walled(BaseModelAdmin[Any]):

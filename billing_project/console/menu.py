@@ -59,6 +59,9 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("accounts.User", "person"),
             ("accounts.ApiKey", "key"),
             ("accounts.License", "verified"),
+            ("accounts.ApprovalRequest", "how_to_reg"),
+            ("accounts.ApprovalRule", "policy"),
+            ("audit.Entry", "history"),
         ),
     ),
     (

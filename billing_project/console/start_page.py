@@ -16,8 +16,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.console.approvals import waiting_for
 from accounts.console.environments import environments_in_view
-from accounts.console.walls import companies_granting, person_of, roles_of
+from accounts.console.walls import companies_granting, permits, person_of, roles_of
 from accounts.models import Environment, License, LicenseNotice, Mode
 from accounts.roles import GRANTS
 from billing_project.console import chart
@@ -144,6 +145,7 @@ def add_to_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         rejections_link=_list("usage_eventrejection"),
         differences=difference_panel(viewer),
         verifications=verification_panel(viewer),
+        approvals=approval_panel(request),
         failures=failure_lines(viewer),
         failures_link=_list("invoices_billingfailure"),
         failures_most=_MOST_FAILURES,
@@ -334,6 +336,13 @@ def verification_panel(viewer: Viewer) -> DifferencePanel | None:
     alarming = InvoiceVerification.objects.filter(environment__in=environments).alarming()
     link = _list("invoices_invoiceverification", is_equal__exact="0", resolved_at__isempty="1")
     return DifferencePanel(alarming.count(), link)
+
+
+def approval_panel(request: HttpRequest) -> DifferencePanel | None:
+    """What the person may decide, and somebody else asked for. None where they decide nothing."""
+    if not permits(request, "accounts.change_approvalrequest"):
+        return None
+    return DifferencePanel(waiting_for(request).count(), _list("accounts_approvalrequest", waiting="me"))
 
 
 def failure_lines(viewer: Viewer) -> list[BillingFailure] | None:

@@ -86,6 +86,11 @@ def document(value: object) -> str | SafeString:
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True))
 
 
+def compact(value: object) -> str:
+    """A JSON value on one line; nothing for none."""
+    return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
 def facts(pairs: Mapping[str, object]) -> str | SafeString:
     """A flat mapping as lines of "name: value"."""
     if not pairs:

@@ -1,6 +1,6 @@
 """The console's pages of payments and credit notes, and the actions that make them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,12 +10,13 @@ from django.contrib import admin
 from django.contrib.admin import display
 from django.utils.safestring import SafeString
 
+from accounts.approvals.models import ApprovalKind
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
 from core.console import cells
 from core.money import format_amount, in_minor_units
 from invoices import services
-from invoices.console import mails
+from invoices.console import guards, mails
 from invoices.console.documents import PrintedPages
 from invoices.console.wording import money, these
 from invoices.documents import print_credit_note
@@ -74,13 +75,18 @@ def _paid(invoices: Sequence[Invoice]) -> str:
     )
 
 
+def _amount_paid(invoice: Invoice, answers: Mapping[str, Any]) -> int:
+    amount = answers.get("amount")
+    return invoice.amount_remaining if amount is None else _minor_units(amount, invoice.currency)
+
+
 def _pay(
     invoice: Invoice, now: datetime, *, amount: Decimal | None, method: str, reference: str, recorded_by: str
 ) -> None:
     if amount is None and not method and not reference:
         services.pay_invoice_out_of_band(invoice=invoice, now=now, recorded_by=recorded_by)
         return
-    whole = invoice.amount_remaining if amount is None else _minor_units(amount, invoice.currency)
+    whole = _amount_paid(invoice, {"amount": amount})
     services.record_payment(
         invoice=invoice, amount=whole, now=now, method=method, reference=reference, recorded_by=recorded_by
     )
@@ -96,6 +102,11 @@ def _credited(invoices: Sequence[Invoice]) -> str:
     )
 
 
+def _amount_credited(invoice: Invoice, answers: Mapping[str, Any]) -> int:
+    amount = answers.get("amount")
+    return invoice.amount_creditable if amount is None else _minor_units(amount, invoice.currency)
+
+
 def _credit(
     invoice: Invoice,
     now: datetime,
@@ -106,7 +117,7 @@ def _credit(
     memo: str,
     recorded_by: str,
 ) -> None:
-    whole = invoice.amount_creditable if amount is None else _minor_units(amount, invoice.currency)
+    whole = _amount_credited(invoice, {"amount": amount})
     paid_already = max(whole - invoice.amount_remaining, 0)
     terms: Any = {gives_back: paid_already, "reason": reason, "memo": memo}
     if amount is not None:
@@ -125,6 +136,7 @@ COMMANDS = (
         done="payment recorded.",
         form=PaymentForm,
         signed=True,
+        second_person=guards.of_amount(ApprovalKind.PAYMENT, _amount_paid),
     ),
     Command[Invoice](
         name="credit",
@@ -137,7 +149,28 @@ COMMANDS = (
         form=CreditNoteForm,
         signed=True,
         warns=True,
+        second_person=guards.of_amount(ApprovalKind.CREDIT_NOTE, _amount_credited),
     ),
+)
+
+
+def _written_off(invoices: Sequence[Invoice]) -> str:
+    return (
+        f"{money(invoices, 'amount_remaining')} will count as lost, for the books. {these(invoices).capitalize()} may still "
+        "be paid later, or voided."
+    )
+
+
+WRITE_OFF = Command[Invoice](
+    name="write_off",
+    title="Write off",
+    icon="money_off",
+    applies=lambda invoice: invoice.status == Invoice.Status.OPEN,
+    consequence=_written_off,
+    run=lambda invoice, now: services.mark_invoice_uncollectible(invoice=invoice, now=now),
+    done="uncollectible.",
+    warns=True,
+    second_person=guards.WRITE_OFF,
 )
 
 
@@ -160,6 +193,7 @@ REISSUE = Command[Invoice](
     run=lambda invoice, now: services.reissue_invoice(invoice=invoice, now=now),
     done="void; a draft has taken its place.",
     warns=True,
+    second_person=guards.VOID,
 )
 
 
@@ -225,6 +259,7 @@ class PaymentAdmin(_AmountColumn, ConsoleAdmin):
             form=ReversalForm,
             signed=True,
             warns=True,
+            second_person=guards.REVERSAL,
         ),
     ]
 
@@ -309,6 +344,7 @@ class CreditNoteAdmin(PrintedPages):
             run=lambda note, now: services.void_credit_note(note=note, now=now),
             done="void.",
             warns=True,
+            second_person=guards.VOID_NOTE,
         ),
     ]
 

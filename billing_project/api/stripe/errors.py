@@ -160,6 +160,7 @@ TABLE: dict[type[BillingError], Saying] = {
     metadata.TooManyMetadataKeys: _invalid(param="metadata"),
     accounts.CompanyNameInvalid: _refused(param="name"),
     accounts.LogoRefused: _invalid(param="logo"),
+    accounts.ApprovalRefused: _refused(),
     accounts.CompanyNameTaken: _refused("resource_already_exists", "name"),
     accounts.CompanyNotFound: _refused("resource_missing"),
     accounts.TimeZoneUnknown: _invalid(param="billing_zone"),

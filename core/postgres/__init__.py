@@ -1,0 +1,1 @@
+"""Django's database backend for PostgreSQL, whose transactions know for whom they are done."""

@@ -1,0 +1,77 @@
+"""See the package."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.postgresql import base
+
+from core.actors import present_text
+
+_WRITES = ("insert", "update", "delete", "merge", "with", "truncate")
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Tells the database who acts (:mod:`core.actors`), for the triggers that write the audit trail.
+
+    It is a setting of the transaction, never of the session: a pooler may give the next transaction to somebody else.
+    Each transaction costs one more round trip, with its first statement that writes, and only where somebody acts: those
+    that take in events and those that read cost none.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What the transaction under way knows; None where a rollback to a savepoint has made it forget.
+        self._told: str | None = ""
+        self.execute_wrappers.append(self._execute_for_actor)
+
+    def tell_actor(self) -> None:
+        """Let the transaction under way know who acts. For those who write past Django's cursors."""
+        text = present_text()
+        if text == self._told or self.needs_rollback:
+            return
+        with self.wrap_database_errors:
+            self.connection.execute("SELECT set_config('tollbook.actor', %s, true)", [text])
+        self._told = text
+
+    def _execute_for_actor(
+        self,
+        execute: Callable[..., Any],
+        sql: Any,
+        params: Any,
+        many: bool,
+        context: dict[str, Any],  # noqa: FBT001
+    ) -> Any:
+        if present_text() == self._told or not _writes(sql):
+            return execute(sql, params, many, context)
+        # A statement by itself gets a transaction: as one message, two would answer with two results.
+        whole: AbstractContextManager[Any] = nullcontext() if self.in_atomic_block else transaction.atomic(self.alias)
+        with whole:
+            self.tell_actor()
+            return execute(sql, params, many, context)
+
+    def _set_autocommit(self, autocommit: bool) -> None:  # noqa: FBT001
+        self._told = ""
+        super()._set_autocommit(autocommit)  # type: ignore[misc]  # the stubs miss it
+
+    def _commit(self) -> None:
+        self._told = ""
+        super()._commit()  # type: ignore[misc]
+
+    def _rollback(self) -> None:
+        self._told = ""
+        super()._rollback()  # type: ignore[misc]
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        super()._savepoint_rollback(sid)  # type: ignore[misc]
+        if self._told:
+            self._told = None
+
+    def connect(self) -> None:
+        self._told = ""
+        super().connect()
+
+
+def _writes(sql: Any) -> bool:
+    return isinstance(sql, str) and sql.lstrip()[:8].lower().startswith(_WRITES)
