@@ -1,6 +1,7 @@
 """The console's page of the audit trail."""
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from django.contrib import admin
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 from accounts.console.base import ConsoleAdmin
 from accounts.console.history import changes_of, who
 from accounts.console.walls import companies_granting, person_of
-from audit.models import Entry, models_by_table
+from audit.models import Entry, audited_tables, models_by_table
 from core.console import cells
 from core.ids import read
 from core.spreadsheets import Cell, Table, csv_chunks
@@ -37,12 +38,8 @@ class RelationFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:  # noqa: ARG002
         named = models_by_table()
-        nouns = [(table, str(model._meta.verbose_name_plural)) for table, model in named.items()]  # noqa: SLF001
-        ours = {page.opts.db_table for page in self._pages(model_admin)}
-        return sorted(((table, noun) for table, noun in nouns if table in ours), key=lambda choice: choice[1])
-
-    def _pages(self, model_admin: ModelAdmin[Any]) -> Iterator[Any]:
-        yield from model_admin.admin_site._registry.values()  # noqa: SLF001 (Django has no public way to it)
+        nouns = [(table, str(named[table]._meta.verbose_name_plural)) for table in audited_tables() if table in named]  # noqa: SLF001
+        return sorted(nouns, key=itemgetter(1))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         return queryset.filter(relation=self.value()) if self.value() else queryset
@@ -71,7 +68,7 @@ class EntryAdmin(ConsoleAdmin):
         "actor",
         "actor_id",
         "address",
-        "request",
+        "request_link",
         "what",
         "operation",
         "row_link",
@@ -92,9 +89,9 @@ class EntryAdmin(ConsoleAdmin):
 
     def get_search_results(
         self,
-        request: HttpRequest,
+        request: HttpRequest,  # noqa: ARG002
         queryset: QuerySet[Any],
-        search_term: str,  # noqa: ARG002
+        search_term: str,
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
         if not term:
@@ -162,7 +159,7 @@ class EntryAdmin(ConsoleAdmin):
         return format_html('<span class="facts">{}{}</span>', shown, more)
 
     @display(description="request")
-    def request(self, row: Entry) -> str | SafeString:
+    def request_link(self, row: Entry) -> str | SafeString:
         if not row.request_id:
             return cells.EMPTY
         address = f"{self._url('changelist')}?{urlencode({'q': row.request_id})}"

@@ -323,7 +323,13 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
                 self.message_user(request, f"{row}: {command.done}", messages.SUCCESS)
 
     def perform(
-        self, request: HttpRequest, command: Command[Any], row: Any, answers: Mapping[str, Any], *, signed_by: User
+        self,
+        request: HttpRequest,  # noqa: ARG002 (for pages whose commands ask who it is)
+        command: Command[Any],
+        row: Any,
+        answers: Mapping[str, Any],
+        *,
+        signed_by: User,
     ) -> None:
         """Do to a row what a command does.
 

@@ -57,9 +57,13 @@ class FormsThatWait(Walled, ThemedModelAdmin[Any]):
             return _("Will be there: %(row)s.") % {"row": row}
         if does == "delete":
             return _("Will be gone: %(row)s.") % {"row": row}
-        was = self._state(self.model._default_manager.get(pk=row.pk))
+        was = self._state(self._stored(row))
         said = ", ".join(f"{name}: {was.get(name, '')} → {form.cleaned_data[name]}" for name in form.changed_data)
         return _("%(row)s will be changed: %(changes)s.") % {"row": row, "changes": said}
+
+    def _stored(self, row: Any) -> Any:
+        """A row as it is in the database: the form has changed it in memory."""
+        return self.model._default_manager.get(pk=row.pk)  # noqa: SLF001
 
     def _state(self, row: Any) -> dict[str, object]:
         """What a change or deletion is asked about: all that a form may change."""
@@ -87,7 +91,7 @@ class FormsThatWait(Walled, ThemedModelAdmin[Any]):
         why = request.POST.get(approving.WHY, "").strip()[:500]
         title = {"add": _("Add"), "change": _("Change"), "delete": _("Delete")}[held.does]
         sent = {name: request.POST.getlist(name) for name in request.POST if name not in _OF_THE_PAGE}
-        row = None if held.does == "add" else self.model._default_manager.get(pk=held.row.pk)
+        row = None if held.does == "add" else self._stored(held.row)
         if not why:
             return self._ask_why(request, held, f"{title}: {row or held.row}")
         asked: ApprovalRequest | None = None

@@ -87,11 +87,12 @@ BEGIN
         -- A row whose key was changed has no counterpart: one is gone and another is there.
         PERFORM audit_keep(
                     TG_TABLE_NAME, key,
-                    CASE WHEN old.was IS NULL THEN 'insert' WHEN new.is IS NULL THEN 'delete' ELSE 'update' END,
-                    old.was, new.is, secret, unheeded, actor
+                    CASE WHEN gone.image IS NULL THEN 'insert' WHEN come.image IS NULL THEN 'delete' ELSE 'update' END,
+                    gone.image, come.image, secret, unheeded, actor
                 )
-           FROM (SELECT to_jsonb(old_rows) AS was FROM old_rows) AS old
-           FULL JOIN (SELECT to_jsonb(new_rows) AS "is" FROM new_rows) AS new ON old.was ->> key = new.is ->> key;
+           FROM (SELECT to_jsonb(old_rows) AS image FROM old_rows) AS gone
+           FULL JOIN (SELECT to_jsonb(new_rows) AS image FROM new_rows) AS come
+                  ON gone.image ->> key = come.image ->> key;
     WHEN 'DELETE' THEN
         PERFORM audit_keep(TG_TABLE_NAME, key, 'delete', to_jsonb(old_rows), NULL, secret, unheeded, actor)
            FROM old_rows;

@@ -40,8 +40,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         execute: Callable[..., Any],
         sql: Any,
         params: Any,
-        many: bool,
-        context: dict[str, Any],  # noqa: FBT001
+        many: bool,  # noqa: FBT001 (Django's signature)
+        context: dict[str, Any],
     ) -> Any:
         if present_text() == self._told or not _writes(sql):
             return execute(sql, params, many, context)
