@@ -53,6 +53,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION audit_note() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A table may have a column of any name.
+#variable_conflict use_variable
 DECLARE
     key CONSTANT text := TG_ARGV[0];
     left_to_jobs CONSTANT text := TG_ARGV[1];
