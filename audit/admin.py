@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from accounts.console.base import ConsoleAdmin
 from accounts.console.history import changes_of, who
 from accounts.console.walls import companies_granting, person_of
-from audit.models import Entry, audited_tables, models_by_table
+from audit.models import Entry
 from core.console import cells
 from core.ids import read
 from core.spreadsheets import Cell, Table, csv_chunks
@@ -31,15 +31,17 @@ _COLUMNS = (
 
 
 class RelationFilter(SimpleListFilter):
-    """By what was changed. Listed without asking the table, which is large."""
+    """By what was changed. Listed without asking the trail, which is large."""
 
     title = "what"
     parameter_name = "relation"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:  # noqa: ARG002
-        named = models_by_table()
-        nouns = [(table, str(named[table]._meta.verbose_name_plural)) for table in audited_tables() if table in named]  # noqa: SLF001
-        return sorted(nouns, key=itemgetter(1))
+        pages = model_admin.admin_site._registry  # noqa: SLF001 (Django has no public way to it)
+        return sorted(
+            ((model._meta.db_table, str(model._meta.verbose_name_plural)) for model in pages),  # noqa: SLF001
+            key=itemgetter(1),
+        )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         return queryset.filter(relation=self.value()) if self.value() else queryset

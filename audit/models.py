@@ -1,10 +1,9 @@
 """The audit trail: what was changed, by whom, from where, and what stood there before."""
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
-from django.db import connection, models
+from django.db import models
 
 if TYPE_CHECKING:
     # By name alone: the trail lies below all that it tells of.
@@ -106,16 +105,6 @@ class Entry(models.Model):
         """By column: what stood there before, and after."""
         before, after = self.before or {}, self.after or {}
         return {name: (before.get(name), after.get(name)) for name in sorted({*before, *after})}
-
-
-@cache
-def audited_tables() -> frozenset[str]:
-    """The tables that the trail is kept of, as the database says."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE tgname = 'audit_update'"
-        )
-        return frozenset(table for (table,) in cursor.fetchall())
 
 
 def models_by_table() -> dict[str, type[models.Model]]:

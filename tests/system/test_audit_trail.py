@@ -13,7 +13,7 @@ from django.db.models import F
 from accounts.models import ApiKey, Company, Customer, User
 from accounts.services import create_api_key, create_company, create_customer, revoke_api_key, update_customer
 from accounts.tests.factories import EnvironmentFactory
-from audit.models import Entry, audited_tables
+from audit.models import Entry
 from core.actors import Actor, acting, giving_reason, identify
 from core.bulk import update_rows
 from invoices.models import Invoice
@@ -57,8 +57,18 @@ UNTOLD = {
 }
 
 
+def trigger_arguments() -> dict[str, str]:
+    """By table, as the database says."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, encode(tgargs, 'escape') FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+            "WHERE tgname = 'audit_update' AND tgenabled = 'O'"
+        )
+        return dict(cursor.fetchall())
+
+
 def test_every_model_is_told_of_or_says_why_not() -> None:
-    told = audited_tables()
+    told = trigger_arguments()
     for model in apps.get_models(include_auto_created=True):
         if not model._meta.managed:
             continue
@@ -71,12 +81,7 @@ def test_every_model_is_told_of_or_says_why_not() -> None:
 
 def test_no_column_that_is_secret_by_its_name_is_told() -> None:
     """By the triggers' own arguments, so that a column that is added later is asked about, too."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT relname, encode(tgargs, 'escape') FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
-            "WHERE tgname = 'audit_update'"
-        )
-        arguments = dict(cursor.fetchall())
+    arguments = trigger_arguments()
     names = ("password", "digest", "secret", "token")
     for model in apps.get_models():
         table = model._meta.db_table

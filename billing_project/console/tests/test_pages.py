@@ -10,7 +10,9 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.approvals.models import ApprovalRequest, ApprovalRule
 from accounts.models import ApiKey, Company, Customer, License, LicenseNotice, Membership, User
+from audit.models import Entry
 from billing_project.console.tests.conftest import Worlds
 from billing_project.console.tests.world import (
     add_rows,
@@ -46,6 +48,7 @@ from webhooks.models import Event, WebhookEndpoint
 # Whose form may be sent at all, by anyone.
 CHANGED_BY_FORM = {
     ApiKey,
+    ApprovalRule,
     Company,
     Coupon,
     Customer,
@@ -74,6 +77,8 @@ HISTORY: tuple[type[Model], ...] = (
     EventCharge,
     BurnMark,
     Event,
+    Entry,
+    ApprovalRequest,
 )
 
 
@@ -83,7 +88,7 @@ def client(worlds: Worlds) -> Client:
 
 
 def test_every_model_of_ours_has_pages_but_those_with_a_composite_key() -> None:
-    ours = {"accounts", "webhooks", "meters", "usage", "subscriptions", "credits", "invoices"}
+    ours = {"accounts", "audit", "webhooks", "meters", "usage", "subscriptions", "credits", "invoices"}
     models = {model for model in apps.get_models() if model._meta.app_label in ours}
     assert models - set(models_shown()) == {DailySummary, EventClaim, EventNote, UniqueValue}
 
@@ -91,7 +96,7 @@ def test_every_model_of_ours_has_pages_but_those_with_a_composite_key() -> None:
 def test_only_these_are_changed_or_added_by_a_form() -> None:
     assert {model for model in models_shown() if page_of(model).can_change} == CHANGED_BY_FORM
     assert {model for model in models_shown() if page_of(model).can_add} == ADDED_BY_FORM
-    assert {model for model in models_shown() if page_of(model).can_delete} == {Membership}
+    assert {model for model in models_shown() if page_of(model).can_delete} == {Membership, ApprovalRule}
 
 
 def test_history_is_read_only_even_for_a_superuser(worlds: Worlds, client: Client) -> None:

@@ -9,7 +9,10 @@ from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from accounts.approvals.models import ApprovalKind, ApprovalRule
+from accounts.approvals.services import ask
 from accounts.console.base import ConsoleAdmin
 from accounts.models import (
     Company,
@@ -290,6 +293,7 @@ def add_rows(world: World) -> None:
         now=NOW,
     )
     _recharge(world)
+    _ask_a_second_person(world, number)
     IdempotencyRecord.objects.create(
         environment=environment,
         key=f"key-{number}",
@@ -352,6 +356,25 @@ def _recharge(world: World) -> None:
         grant=world.grant,
         amount=500,
         created_at=NOW,
+    )
+
+
+def _ask_a_second_person(world: World, number: int) -> None:
+    """A rule that nothing else here meets, and something that waits by another one."""
+    ApprovalRule.objects.get_or_create(company=world.company, kind=ApprovalKind.BACKFILL)
+    ask(
+        company=world.company,
+        environment=world.environment,
+        kind=ApprovalKind.VOID,
+        action="invoices.invoice:void",
+        object_id=str(world.invoice.pk),
+        title=f"Void: {world.company} {number}",
+        consequence="It will be void.",
+        amount=world.invoice.total,
+        currency=world.invoice.currency,
+        why="A mistake",
+        asked_by=User.objects.create_user(f"asker of {world.company} {number}"),
+        now=timezone.now(),
     )
 
 
