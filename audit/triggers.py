@@ -41,12 +41,12 @@ def audited(
     :param unheeded: columns whose changes are nobody's business, such as when a key was last used
     """
     arguments = ", ".join(f"'{text}'" for text in (key, left_to_jobs, _array(secret), _array(unheeded)))
-    made = [
+    made = "; ".join(
         f"CREATE TRIGGER audit_{name} {when.format(table=table)} "
         f"FOR EACH STATEMENT EXECUTE FUNCTION audit_note({arguments})"
         for name, when in _OPERATIONS.items()
-    ]
-    return RunSQL(made, [f"DROP TRIGGER audit_{name} ON {table}" for name in _OPERATIONS])
+    )
+    return RunSQL(made, "; ".join(f"DROP TRIGGER audit_{name} ON {table}" for name in _OPERATIONS))
 
 
 def _array(columns: Sequence[str]) -> str:

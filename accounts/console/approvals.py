@@ -101,12 +101,13 @@ class WaitingFilter(SimpleListFilter):
         return [("me", _("for me")), ("others", _("for others, asked by me"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        person = person_of(request)
+        rows: Any = queryset
         if self.value() == "me":
-            return waiting_for(request, queryset)
-        if self.value() == "others":
-            return queryset.waiting(timezone.now()).filter(asked_by=person)  # type: ignore[attr-defined]
-        return queryset
+            rows = waiting_for(request, queryset)
+        elif self.value() == "others":
+            rows = rows.waiting(timezone.now()).filter(asked_by=person_of(request))
+        found: QuerySet[Any] = rows
+        return found
 
 
 def waiting_for(request: HttpRequest, rows: QuerySet[Any] | None = None) -> QuerySet[Any]:
@@ -210,11 +211,11 @@ class ApprovalRequestAdmin(ConsoleAdmin):
         if row.asked_by_id == person_of(request).pk:
             return True
         try:
-            action = approving.action_of(row, request)
+            wanted = approving.action_of(row, request)
         except LookupError:
             # Asked for by an older version, that could do what this one cannot.
             return False
-        return permits(request, action.permission(row), row)
+        return permits(request, wanted.permission(row), row)
 
     def command_buttons(self, request: HttpRequest, row: Any) -> list[Button]:
         own = row.asked_by_id == person_of(request).pk

@@ -269,9 +269,9 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
             return True
         try:
             wait = any(approving.waits(command, row, form.cleaned_data) for row in rows)
-        except BillingError as refusal:
-            form.add_error(None, str(refusal))
-            return False
+        except BillingError:
+            # What cannot be done is told where it is tried.
+            return True
         if wait:
             form.add_error(approving.WHY, _("A second person has to approve this. Tell them why."))
         return not wait

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import messages
-from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -146,7 +145,7 @@ class FormsThatWait(Walled, ThemedModelAdmin[Any]):
         def run(asked: ApprovalRequest, now: datetime) -> None:  # noqa: ARG001
             row = self._locked(request, asked)
             if does == "delete":
-                self.log_deletions(request, [row])
+                self.log_deletions(request, self.model._default_manager.filter(pk=row.pk))  # noqa: SLF001
                 row.delete()
                 return
             form = self.get_form(request, row, change=does == "change")(
@@ -167,5 +166,5 @@ class FormsThatWait(Walled, ThemedModelAdmin[Any]):
         return None if rows is None else approving.row_of(rows, asked)
 
 
-def _said(form: Form | Any) -> str:
+def _said(form: Any) -> str:
     return "; ".join(f"{name}: {' '.join(errors)}" for name, errors in form.errors.items())

@@ -37,7 +37,7 @@ class Change:
 def changes_of(entry: Entry) -> list[Change]:
     """What was changed, column by column, as a person reads it."""
     model = entry.model
-    fields: dict[str, Any] = {field.column: field for field in model._meta.concrete_fields} if model else {}  # noqa: SLF001
+    fields: dict[str | None, Any] = {field.column: field for field in model._meta.concrete_fields} if model else {}  # noqa: SLF001
     return [
         Change(
             str(fields[name].verbose_name) if name in fields else name,
@@ -84,7 +84,9 @@ class HistoryPages(Walled, ThemedModelAdmin[Any]):
     ) -> HttpResponse:
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            # As Django's other pages do; the stubs do not know it.
+            gone: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+            return gone
         if not self.has_view_permission(request, row):
             raise PermissionDenied
         context = {
