@@ -56,6 +56,14 @@ def identify(*, kind: str, id: object, name: str) -> None:  # noqa: A002 (its na
 
 
 @contextmanager
+def as_job(name: str) -> Iterator[None]:
+    """What our own machinery does is its own doing, whoever sets it going."""
+    actor = _present.get() or Actor()
+    with acting(actor if actor.kind == "job" else replace(actor, kind="job", id="", name=name)):
+        yield
+
+
+@contextmanager
 def giving_reason(reason: str) -> Iterator[None]:
     """Whatever is changed within is changed for this reason; an empty one says nothing new."""
     with acting(replace(_present.get() or Actor(), reason=reason)) if reason else _as_it_is():

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from django.db import connection, models
 
-from core.db import binding_cursor, tell_actor
+from core.db import binding_cursor, naming_actor
 
 # Decimals and instants become texts, which the columns' types read with all their digits.
 _encode = msgspec.json.Encoder().encode
@@ -63,6 +63,5 @@ def _execute(statement: str, rows: Iterable[models.Model], columns: Sequence["mo
         f"{connection.ops.quote_name(str(column.column))} {column.db_type(connection)}" for column in columns
     )
     document = _encode([{name: row.__dict__[name] for name in names} for row in rows])
-    with binding_cursor() as cursor:
-        tell_actor()
+    with naming_actor(), binding_cursor() as cursor:
         cursor.execute(statement.format(rows=f"json_to_recordset(%s) AS new ({typed})"), [document.decode()])

@@ -2,7 +2,7 @@
 
 import select
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -41,10 +41,11 @@ def array(values: Iterable[UUID | datetime | int | bool]) -> str:
     return f"{{{_encode(list(values))[1:-1].decode()}}}"
 
 
-def tell_actor() -> None:
-    """Let the transaction under way know who acts, before a statement that goes past Django's cursors writes."""
+def naming_actor() -> AbstractContextManager[None]:
+    """A statement that writes past Django's cursors goes within, so that the audit trail knows who acts."""
     backend: Any = connection
-    backend.tell_actor()
+    names: AbstractContextManager[None] = backend.naming_actor()
+    return names
 
 
 def spare_the_health_check() -> None:

@@ -1,7 +1,7 @@
 """See the package."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.db import transaction
@@ -26,14 +26,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._told: str | None = ""
         self.execute_wrappers.append(self._execute_for_actor)
 
-    def tell_actor(self) -> None:
-        """Let the transaction under way know who acts. For those who write past Django's cursors."""
+    @contextmanager
+    def naming_actor(self) -> Iterator[None]:
+        """Statements that write go within. Those that pass through Django's cursors do so by themselves."""
         text = present_text()
         if text == self._told or self.needs_rollback:
+            yield
             return
-        with self.wrap_database_errors:
-            self.connection.execute("SELECT set_config('tollbook.actor', %s, true)", [text])
-        self._told = text
+        # A statement by itself gets a transaction: as one message, two would answer with two results.
+        with nullcontext() if self.in_atomic_block else transaction.atomic(self.alias):
+            with self.wrap_database_errors:
+                self.connection.execute("SELECT set_config('tollbook.actor', %s, true)", [text])
+            self._told = text
+            yield
 
     def _execute_for_actor(
         self,
@@ -45,10 +50,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     ) -> Any:
         if present_text() == self._told or not _writes(sql):
             return execute(sql, params, many, context)
-        # A statement by itself gets a transaction: as one message, two would answer with two results.
-        whole: AbstractContextManager[Any] = nullcontext() if self.in_atomic_block else transaction.atomic(self.alias)
-        with whole:
-            self.tell_actor()
+        with self.naming_actor():
             return execute(sql, params, many, context)
 
     def _set_autocommit(self, autocommit: bool) -> None:  # noqa: FBT001

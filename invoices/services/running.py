@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import models, transaction
 
+from core.actors import as_job
 from invoices.models import Invoice
 from invoices.services.stepping import (
     close_due_periods,
@@ -63,6 +64,7 @@ class BillingRun:
         return sum(one.failed for one in swept)
 
 
+@as_job("billing run")
 def run_billing(
     *, now: datetime, until: datetime | None = None, chunk: int = CHUNK, on_progress: Callable[[int], object] = quietly
 ) -> BillingRun:
@@ -119,6 +121,7 @@ class Forecast:
     failures: list[Failure] = field(default_factory=list)
 
 
+@as_job("billing run")
 def forecast_billing(
     *, now: datetime, until: datetime | None = None, on_progress: Callable[[int], object] = quietly
 ) -> dict[UUID, Forecast]:
