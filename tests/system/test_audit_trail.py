@@ -53,6 +53,7 @@ UNTOLD = {
     "credits.EventCharge": "computed from events, and paid through the ledger",
     "credits.CreditReservation": "made and ended by calls, thousands a second; what it takes is in the ledger",
     "credits.CreditHold": "what reservations hold of grants; what they take is in the ledger",
+    "invoices.Export": "a file of what is stored elsewhere, for its maker, for some days",
     "invoices.BillingFailure": "what a job could not do, and tries again",
 }
 
