@@ -20,7 +20,7 @@ from invoices.models import Invoice
 from invoices.services import finalize_invoice
 from usage.models import EventRejection, RecountDifference, UsageSummary, Watermark
 
-MOST_QUERIES = 16
+MOST_QUERIES = 17
 
 
 def start(client: Client) -> Any:
