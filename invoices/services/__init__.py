@@ -28,7 +28,7 @@ from invoices.services.noting import (
     update_credit_note,
     void_credit_note,
 )
-from invoices.services.parallel import WorkerLost, run_billing_side_by_side
+from invoices.services.parallel import WorkerLost, forecast_billing_side_by_side, run_billing_side_by_side
 from invoices.services.paying import pay_invoice_out_of_band, record_payment, reverse_payment
 from invoices.services.previewing import PreviewedInvoice, preview_invoice
 from invoices.services.recharging import (
@@ -43,7 +43,7 @@ from invoices.services.recharging import (
 from invoices.services.recounting import RECOUNTED_DAYS, recount_invoiced_usage
 from invoices.services.retention import drop_expired_usage
 from invoices.services.revising import reissue_invoice
-from invoices.services.running import BillingRun, Forecast, count_due, forecast_billing, run_billing
+from invoices.services.running import BillingRun, Forecasts, count_due, forecast_billing, run_billing
 from invoices.services.scheduling import (
     cancel_schedule,
     create_schedule,
@@ -86,7 +86,7 @@ __all__ = [
     "DayLimits",
     "DraftTerms",
     "DraftedCreditNote",
-    "Forecast",
+    "Forecasts",
     "InvoiceWords",
     "ItemTerms",
     "LineCredit",
@@ -124,6 +124,7 @@ __all__ = [
     "finalize_invoice",
     "find_or_create_auto_recharge",
     "forecast_billing",
+    "forecast_billing_side_by_side",
     "issue_credit_note",
     "mark_invoice_uncollectible",
     "pause_collection",

@@ -27,7 +27,7 @@ from invoices.services.sweeping import CHUNK, Swept, quietly
 from subscriptions.models import Subscription
 
 Row = TypeVar("Row", Subscription, Invoice)
-Failure: TypeAlias = tuple[Subscription | Invoice, str]
+Forecasts: TypeAlias = "dict[UUID, Forecast]"
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +98,21 @@ class Sum:
     invoices: int = 0
     total: int = 0
 
-    def add(self, amount: int) -> None:
-        self.invoices += 1
+    def add(self, amount: int, invoices: int = 1) -> None:
+        self.invoices += invoices
         self.total += amount
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What could not be billed, and why.
+
+    :ivar noun: of which model it is
+    """
+
+    noun: str
+    pk: UUID
+    reason: str
 
 
 @dataclass(slots=True)
@@ -120,17 +132,32 @@ class Forecast:
     charged: defaultdict[str, Sum] = field(default_factory=lambda: defaultdict(Sum))
     failures: list[Failure] = field(default_factory=list)
 
+    def take_in(self, other: "Forecast") -> None:
+        """Add what another process has found in the same environment."""
+        self.subscriptions += other.subscriptions
+        self.drafts += other.drafts
+        for mine, theirs in ((self.drafted, other.drafted), (self.charged, other.charged)):
+            for currency, found in theirs.items():
+                mine[currency].add(found.total, found.invoices)
+        self.failures += other.failures
+
 
 @as_job("billing run")
 def forecast_billing(
-    *, now: datetime, until: datetime | None = None, on_progress: Callable[[int], object] = quietly
-) -> dict[UUID, Forecast]:
+    *,
+    now: datetime,
+    until: datetime | None = None,
+    part: tuple[int, int] = (0, 1),
+    on_progress: Callable[[int], object] = quietly,
+) -> Forecasts:
     """What :func:`run_billing` would do, by environment: all of it is done, chunk by chunk, and taken back.
 
     A subscription that is behind is foretold up to its first step, as its next ones depend on what is stored, and what a
     schedule begins not at all.
+
+    :param part: which part of it is foretold, and of how many; the others are left to others
     """
-    found: dict[UUID, Forecast] = {}
+    found: Forecasts = {}
 
     def close(chunk: list[Subscription]) -> Iterator[tuple[str, int]]:
         known = set(Invoice.objects.filter(subscription__in=chunk).values_list("pk", flat=True))
@@ -143,12 +170,12 @@ def forecast_billing(
         yield from ((invoice.currency, invoice.amount_due) for invoice in chunk)
 
     subscriptions, drafts = due_subscriptions(until or now), due_drafts(until or now)
-    for environment_id, pks in _chunks(subscriptions):
+    for environment_id, pks in _chunks(subscriptions, part):
         forecast = found.setdefault(environment_id, Forecast())
         forecast.subscriptions += len(pks)
         _foretell(subscriptions, pks, close, forecast.drafted, forecast.failures)
         on_progress(len(pks))
-    for environment_id, pks in _chunks(drafts):
+    for environment_id, pks in _chunks(drafts, part):
         forecast = found.setdefault(environment_id, Forecast())
         forecast.drafts += len(pks)
         _foretell(drafts, pks, charge, forecast.charged, forecast.failures)
@@ -156,11 +183,12 @@ def forecast_billing(
     return found
 
 
-def _chunks(due: "models.QuerySet[Row]") -> Iterator[tuple[UUID, list[UUID]]]:
-    """Which rows there are, some of one environment at a time."""
+def _chunks(due: "models.QuerySet[Row]", part: tuple[int, int]) -> Iterator[tuple[UUID, list[UUID]]]:
+    """Which rows there are, some of one environment at a time: one of the parts that all chunks fall into."""
+    number, parts = part
     for environment_id in list(due.order_by().values_list("environment_id", flat=True).distinct()):
         pks = list(due.filter(environment_id=environment_id).values_list("pk", flat=True))
-        for first in range(0, len(pks), CHUNK):
+        for first in range(number * CHUNK, len(pks), parts * CHUNK):
             yield environment_id, pks[first : first + CHUNK]
 
 
@@ -185,7 +213,7 @@ def _foretell(
             raise
         if len(pks) == 1:
             logger.info("billing %s %s would fail", type(rows[0]).__name__, pks[0], exc_info=True)
-            failures.append((rows[0], f"{type(error).__name__}: {error}"))
+            failures.append(Failure(type(rows[0]).__name__, pks[0], f"{type(error).__name__}: {error}"))
         else:
             for pk in pks:
                 _foretell(due, [pk], work, sums, failures)

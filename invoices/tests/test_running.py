@@ -22,6 +22,7 @@ from accounts.tests.factories import CustomerFactory, EnvironmentFactory
 from core.tests.processes import manage
 from invoices import services
 from invoices.models import BillingFailure, Invoice, InvoiceLine
+from invoices.services import running
 from invoices.tests.factories import subscribe
 from subscriptions.models import Price, Subscription
 from subscriptions.tests.factories import MeteredPriceFactory, PriceFactory
@@ -200,3 +201,23 @@ def test_given_two_processes_then_they_share_the_work_and_say_what_both_did(
 
     assert (done.steps.done, done.failed) == (BOOK, 0)
     assert_billed_once(subscriptions)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_given_two_processes_then_they_foretell_what_one_does(
+    environment: Environment, price: Price, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, *_ = book(environment, price, 20)
+    # More than an invoice can hold.
+    huge = PriceFactory.create(environment=environment, unit_amount=Decimal(10**17))
+    bad.items.filter(price__meter=None).update(price=huge, quantity=1000)
+    monkeypatch.setattr(running, "CHUNK", 3)
+    now, shown, before = timezone.now(), list[int](), counts()
+
+    together = services.forecast_billing_side_by_side(2, now=now, on_progress=shown.append)
+
+    assert together == services.forecast_billing(now=now)
+    assert together[environment.pk].drafted["usd"].invoices == 19
+    assert [failure.pk for failure in together[environment.pk].failures] == [bad.pk]
+    assert sum(shown) == 20
+    assert counts() == before

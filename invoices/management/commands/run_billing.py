@@ -3,7 +3,6 @@
 from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
@@ -14,7 +13,7 @@ from core.commands import instant
 from core.money import format_amount
 from core.processes import settle_memory
 from invoices import services
-from invoices.services import BillingRun, Forecast
+from invoices.services import BillingRun, Forecasts
 
 
 class Command(BaseCommand):
@@ -38,9 +37,9 @@ class Command(BaseCommand):
         settle_memory()
         total = services.count_due(now=now, until=until)
         with tqdm(total=total, unit=" due", file=self.stderr, disable=None) as bar:
-            done: BillingRun | dict[UUID, Forecast]
+            done: BillingRun | Forecasts
             if dry_run:
-                done = services.forecast_billing(now=now, until=until, on_progress=bar.update)
+                done = _foretell(processes, now=now, until=until, on_progress=bar.update)
             else:
                 done = _run(processes, now=now, until=until, chunk=chunk, on_progress=bar.update)
         # After the bar, which would run into the words.
@@ -49,7 +48,7 @@ class Command(BaseCommand):
         else:
             self._tell_forecast(done)
 
-    def _tell_forecast(self, found: dict[UUID, Forecast]) -> None:
+    def _tell_forecast(self, found: Forecasts) -> None:
         if not found:
             self.stdout.write("Nothing is due.")
         for environment in (
@@ -62,8 +61,8 @@ class Command(BaseCommand):
             for what, sums in (("new drafts", forecast.drafted), ("drafts to become final", forecast.charged)):
                 for currency, total in sorted(sums.items()):
                     self.stdout.write(f"  {total.invoices:,} {what}: {format_amount(total.total, currency)}")
-            for row, reason in forecast.failures:
-                self.stdout.write(self.style.ERROR(f"  {type(row).__name__} {row.pk}: {reason}"))
+            for failure in forecast.failures:
+                self.stdout.write(self.style.ERROR(f"  {failure.noun} {failure.pk}: {failure.reason}"))
         self.stdout.write("Nothing was stored.")
 
     def _tell_run(self, run: BillingRun) -> None:
@@ -73,6 +72,15 @@ class Command(BaseCommand):
         )
         if run.failed:
             raise CommandError(f"{run.failed:,} could not be billed: see billing failures in the console.")
+
+
+def _foretell(processes: int, **how: Any) -> Forecasts:
+    if processes == 1:
+        return services.forecast_billing(**how)
+    try:
+        return services.forecast_billing_side_by_side(processes, **how)
+    except services.WorkerLost as error:
+        raise CommandError(f"{error} Nothing was stored.") from error
 
 
 def _run(processes: int, **how: Any) -> BillingRun:
