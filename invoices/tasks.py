@@ -65,6 +65,12 @@ def recharge_credit() -> None:
 
 
 @shared_task(acks_late=True, ignore_result=True)
+def compute_revenue_figures() -> None:
+    """Compute revenue numbers of large books that somebody looks at. Lost or doubled, it does no harm: each is claimed."""
+    services.compute_revenue_figures(now=timezone.now())
+
+
+@shared_task(acks_late=True, ignore_result=True)
 def verify_invoices() -> None:
     """Compute the invoices of the last days again, from events to totals; a difference is an alarm."""
     services.verify_invoices(now=timezone.now())

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -22,8 +23,11 @@ from core.console import cells
 from core.ids import unspell
 from core.money import exponent
 from core.spreadsheets import Cell
+from invoices import services
 from invoices.console.exports import PERMISSION, offer_environments, selection_of
-from invoices.exports import TABLES, Selection, Total, add_up, table_of
+from invoices.exports import TABLES, Selection, Total, table_of
+from invoices.models import Invoice
+from subscriptions.models import Subscription
 
 NUMBERS = {name: kind for name, kind in TABLES.items() if kind.sums is not None}
 # The page shows so many rows; files have all.
@@ -61,15 +65,23 @@ class Line:
     label: str
     rows: int
     amount: str
+    link: str
     is_total: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
+    """
+    :ivar computed_at: empty if that was just now
+    :ivar is_known: whether it was ever computed
+    """
+
     title: str
     means: str
     lines: Sequence[Line]
     rows_link: str
+    computed_at: str
+    is_known: bool
 
 
 class RevenuePages(ConsoleAdmin):
@@ -88,9 +100,16 @@ class RevenuePages(ConsoleAdmin):
 
     def revenue_view(self, request: HttpRequest) -> HttpResponse:
         form, selection = self._asked(request)
-        panels = [] if selection is None else [_panel(name, selection, _query(form)) for name in NUMBERS]
-        context = {**self.admin_site.each_context(request), "title": "Revenue", "form": form, "panels": panels}
-        return TemplateResponse(request, "console/revenue.html", context | {"opts": self.opts})
+        found = {} if selection is None else services.revenue_figures(selection, NUMBERS, now=timezone.now())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Revenue",
+            "form": form,
+            "panels": [_panel(name, figure, _query(form)) for name, figure in found.items()],
+            "awaits": any(figure.is_awaited for figure in found.values()),
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "console/revenue.html", context)
 
     def revenue_rows_view(self, request: HttpRequest, name: str) -> HttpResponse:
         form, selection = self._asked(request)
@@ -98,6 +117,11 @@ class RevenuePages(ConsoleAdmin):
         if kind is None or kind.sums is None or selection is None:
             return self.revenue_view(request)
         rows = iter(table_of(name, selection).rows)
+        # One part of it, as the page of all numbers tells it: by currency, and then by what it is told by.
+        of = request.GET.getlist("of")
+        if of:
+            keys = [kind.columns.index(column) for column in ("currency", *kind.sums.by)][: len(of)]
+            rows = (row for row in rows if [str(row[key]) for key in keys] == of)
         shown = [[_cell(value, row, kind.columns) for value in row] for row in islice(rows, _MOST_ROWS)]
         export = reverse("admin:invoices_invoice_export")
         context = {
@@ -105,6 +129,7 @@ class RevenuePages(ConsoleAdmin):
             "title": kind.title,
             "opts": self.opts,
             "means": kind.sums.means,
+            "of": " ".join(of),
             "columns": [column.replace("_", " ") for column in kind.columns],
             "rows": shown,
             "most": _MOST_ROWS if next(rows, None) is not None else 0,
@@ -116,14 +141,16 @@ class RevenuePages(ConsoleAdmin):
         return TemplateResponse(request, "console/revenue_rows.html", context)
 
     def _asked(self, request: HttpRequest) -> tuple[RevenueForm, Selection | None]:
-        """What is asked for; without anything, the first environment and the last year."""
+        """What is asked for; without anything, the first environment that bills somebody, and the last year."""
         if not permits(request, PERMISSION):
             raise PermissionDenied
         form = RevenueForm(request.GET if "environment" in request.GET else None)
         offer_environments(form, request)
         if not form.is_bound:
             choices: Any = form.fields["environment"]
-            first = choices.queryset.first()
+            billing = Exists(Subscription.objects.filter(environment=OuterRef("pk")))
+            billing |= Exists(Invoice.objects.filter(environment=OuterRef("pk")))
+            first = choices.queryset.filter(billing).first() or choices.queryset.first()
             if first is None:
                 return form, None
             given = {name: form.get_initial_for_field(form.fields[name], name) for name in ("since", "until")}
@@ -137,23 +164,28 @@ def _query(form: RevenueForm, **more: str) -> str:
     return urlencode({"environment": asked["environment"].pk, "since": asked["since"], "until": asked["until"], **more})
 
 
-def _panel(name: str, selection: Selection, query: str) -> Panel:
+def _panel(name: str, figure: services.Figure, query: str) -> Panel:
     kind = NUMBERS[name]
-    sums = add_up(name, selection)
     means = kind.sums.means if kind.sums else ""
     rows_link = f"{reverse('admin:invoices_invoice_revenue_rows', args=[name])}?{query}"
-    return Panel(kind.title, means, list(_lines(sums)), rows_link)
+    lines = list(_lines(figure.sums or {}, rows_link))
+    computed_at = cells.moment(figure.computed_at) if figure.computed_at else ""
+    return Panel(kind.title, means, lines, rows_link, computed_at, is_known=figure.sums is not None)
 
 
-def _lines(sums: Mapping[tuple[str, ...], Total]) -> Iterator[Line]:
-    """Currency by currency: its parts, and what they add up to."""
+def _lines(sums: Mapping[tuple[str, ...], Total], link: str) -> Iterator[Line]:
+    """Currency by currency: its parts, and what they add up to; each leads to its rows."""
     for currency, group in groupby(sums.items(), key=lambda item: item[0][0]):
         parts = list(group)
-        for (_, *by), one in parts:
-            if by:
-                yield Line(" ".join(by), one.rows, _money(one.amount, currency))
+        for key, one in parts:
+            if by := key[1:]:
+                yield Line(" ".join(by), one.rows, _money(one.amount, currency), _narrowed(link, key))
         rows, amount = sum(one.rows for _, one in parts), sum((one.amount for _, one in parts), Decimal(0))
-        yield Line(currency, rows, _money(amount, currency), is_total=True)
+        yield Line(currency, rows, _money(amount, currency), _narrowed(link, (currency,)), is_total=True)
+
+
+def _narrowed(link: str, key: Sequence[str]) -> str:
+    return f"{link}&{urlencode({'of': key}, doseq=True)}"
 
 
 def _money(amount: Decimal, currency: str) -> str:

@@ -1,21 +1,25 @@
 """Revenue numbers, each as the rows that make it up; docs/revenue.md defines them. They are read as of an instant."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain, islice
+from uuid import UUID
 
-from django.db.models import BigIntegerField, Count, F, OuterRef, Q, Subquery, Sum
+from django.db.models import BigIntegerField, Count, DateTimeField, F, OuterRef, Q, Subquery, Sum, Value
 from django.db.models.functions import Coalesce, TruncMonth
 
 from accounts.models import Customer, Environment
 from core.ids import spell
 from core.spreadsheets import Cell, main_units
 from credits.models import CreditGrant, LedgerEntry
+from invoices.exports.prices import KnownPrice, Prices
 from invoices.models import CreditNote, Invoice, InvoiceLine, Payment
 from invoices.revenue import Commitment, by_the_month, committed, movements
 from invoices.totals import round_half_away
-from subscriptions.models import ItemTerm, Price, Subscription, SubscriptionItem
+from subscriptions.models import ItemTerm, Price, SubscriptionItem
 from subscriptions.pricing import rate
 from subscriptions.statuses import Status
 
@@ -27,12 +31,13 @@ _BUCKETS = ((0, "not due"), (30, "1-30 days"), (60, "31-60 days"), (90, "61-90 d
 
 def mrr_rows(environment: Environment, at: datetime) -> Iterator[Sequence[Cell]]:
     """A row for each subscription item that is worth something by the month."""
-    for item, commitment in _commitments(environment):
+    for item in _committed_items(environment):
+        commitment = item.commitment
         if commitment.is_in_force(at) and commitment.monthly:
             currency = commitment.currency
             yield (
                 spell("cus", commitment.customer_id),
-                item.subscription.customer.name,
+                item.customer_name,
                 spell("sub", item.subscription_id),
                 item.price.product.name,
                 item.quantity,
@@ -44,21 +49,28 @@ def mrr_rows(environment: Environment, at: datetime) -> Iterator[Sequence[Cell]]
 
 def movement_rows(environment: Environment, since: datetime, until: datetime) -> Iterator[Sequence[Cell]]:
     """A row for each customer whose monthly revenue differs between two instants."""
-    moved = movements([commitment for _, commitment in _commitments(environment)], since, until)
-    names = dict(Customer.objects.filter(pk__in={one.customer_id for one in moved}).values_list("pk", "name"))
-    for one in moved:
+    names, commitments = {}, []
+    for item in _committed_items(environment):
+        names[item.commitment.customer_id] = item.customer_name
+        commitments.append(item.commitment)
+    for one in movements(commitments, since, until):
         before, after = round_half_away(one.before), round_half_away(one.after)
         amounts = (main_units(amount, one.currency) for amount in (before, after, after - before))
-        name = names.get(one.customer_id, "")
-        yield spell("cus", one.customer_id), name, one.kind.value, one.currency.upper(), *amounts
+        yield (
+            spell("cus", one.customer_id),
+            names[one.customer_id],
+            one.kind.value,
+            one.currency.upper(),
+            *amounts,
+        )
 
 
 def monthly_revenue(customer: Customer, at: datetime) -> dict[str, int]:
     """One customer's committed MRR, by currency, in minor units."""
-    mine = _commitments(customer.environment, Q(subscription__customer=customer))
+    mine = _committed_items(customer.environment, Q(subscription__customer=customer))
     return {
         currency: round_half_away(monthly)
-        for (_customer, currency), monthly in committed([commitment for _item, commitment in mine], at).items()
+        for (_customer, currency), monthly in committed([item.commitment for item in mine], at).items()
     }
 
 
@@ -97,7 +109,8 @@ def ageing_rows(environment: Environment, at: datetime) -> Iterator[Sequence[Cel
     credited = noted.order_by().values("invoice").annotate(all=Sum("pre_payment_amount"))
     invoices = (
         Invoice.objects.filter(environment=environment, finalized_at__lt=at)
-        .exclude(Q(voided_at__lt=at) | Q(uncollectible_at__lt=at))
+        # What is paid by now, and was by then, needs no adding up: that is nearly all of them.
+        .exclude(Q(voided_at__lt=at) | Q(uncollectible_at__lt=at) | Q(status=Invoice.Status.PAID, paid_at__lt=at))
         .annotate(
             left=F("amount_due")
             - Coalesce(Subquery(paid.values("all")), 0, output_field=BigIntegerField())
@@ -149,34 +162,52 @@ def liability_rows(environment: Environment, at: datetime) -> Iterator[Sequence[
         )
 
 
-def _commitments(
-    environment: Environment, whose: Q | None = None
-) -> Iterator[tuple[SubscriptionItem | ItemTerm, Commitment]]:
+@dataclass(frozen=True, slots=True)
+class _CommittedItem:
+    commitment: Commitment
+    customer_name: str
+    subscription_id: UUID
+    price: Price
+    quantity: int
+
+
+def _committed_items(environment: Environment, whose: Q | None = None) -> Iterator[_CommittedItem]:
     """What every licensed item is worth and was worth: as it is now, and each of its terms before.
 
     :param whose: of these items and terms only
     """
     licensed = Q(whose or Q(), environment=environment, price__meter__isnull=True, quantity__isnull=False)
-    related = ("price__product", "subscription__customer")
-    items = SubscriptionItem.objects.present().filter(licensed).exclude(subscription__status__in=_NEVER_BEGUN)
-    for item in items.select_related(*related).prefetch_related("price__tiers").iterator(chunk_size=_CHUNK):
-        yield from _worth(item, item.subscription, item.price, item.quantity, item.effective_at, None)
-    terms = ItemTerm.objects.filter(licensed).exclude(subscription__status__in=_NEVER_BEGUN)
-    for term in terms.select_related(*related).prefetch_related("price__tiers").iterator(chunk_size=_CHUNK):
-        yield from _worth(term, term.subscription, term.price, term.quantity, term.starts_at, term.ends_at)
+    licensed &= ~Q(subscription__status__in=_NEVER_BEGUN) & ~Q(price__interval="")
+    # fmt: off
+    columns = (
+        "subscription__customer", "subscription__customer__name", "subscription", "price", "quantity",
+        "subscription__start_at", "subscription__trial_end_at", "subscription__ended_at",
+    )
+    # fmt: on
+    items = SubscriptionItem.objects.present().filter(licensed).order_by("subscription_id", "created_at", "pk")
+    terms = ItemTerm.objects.filter(licensed).order_by("subscription_id", "starts_at", "pk")
+    rows = chain(
+        items.values_list(*columns, "effective_at", Value(None, DateTimeField())).iterator(chunk_size=_CHUNK),
+        terms.values_list(*columns, "starts_at", "ends_at").iterator(chunk_size=_CHUNK),
+    )
+    prices = Prices(environment)
+    # Few prices in few quantities make up a large book.
+    monthly: dict[tuple[UUID, int], Fraction] = {}
+    while some := list(islice(rows, _CHUNK)):
+        prices.bring(row[3] for row in some)
+        for customer_id, name, subscription_id, price_id, quantity, begun, trial_end, ended, since, until in some:
+            start = max(filter(None, (since, begun, trial_end)))
+            end = min(filter(None, (until, ended)), default=None)
+            if end is not None and end <= start:
+                continue
+            known = prices[price_id]
+            key = price_id, quantity
+            if key not in monthly:
+                monthly[key] = _by_the_month(known, quantity)
+            commitment = Commitment(customer_id, known.row.currency, monthly[key], start, end)
+            yield _CommittedItem(commitment, name, subscription_id, known.row, quantity)
 
 
-def _worth(
-    item: SubscriptionItem | ItemTerm,
-    subscription: Subscription,
-    price: Price,
-    quantity: int | None,
-    start: datetime,
-    end: datetime | None,
-) -> Iterator[tuple[SubscriptionItem | ItemTerm, Commitment]]:
-    start = max(filter(None, (start, subscription.start_at, subscription.trial_end_at)))
-    end = min(filter(None, (end, subscription.ended_at)), default=None)
-    if price.interval and (end is None or start < end):
-        amount = Fraction(rate(price.terms, Decimal(quantity or 0)).amount)
-        monthly = by_the_month(amount, price.interval, price.interval_count or 1)
-        yield item, Commitment(subscription.customer_id, price.currency, monthly, start, end)
+def _by_the_month(price: KnownPrice, quantity: int) -> Fraction:
+    amount = Fraction(rate(price.terms, Decimal(quantity)).amount)
+    return by_the_month(amount, price.row.interval, price.row.interval_count or 1)

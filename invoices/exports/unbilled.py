@@ -1,13 +1,18 @@
-"""Usage that took place before an instant, and was on no final invoice by then; docs/revenue.md defines it."""
+"""Usage that took place before an instant, and was on no final invoice by then; docs/revenue.md defines it.
+
+A book has many subscriptions and few prices: rows are read as they stand, and each price is one object for all of them.
+They come customer by customer, as their usage lies in its indexes.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
+from uuid import UUID
 
-from django.db.models import Q, QuerySet, Sum, Value
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from accounts.models import Environment
@@ -16,18 +21,21 @@ from core.ids import spell
 from core.money import EXACT
 from core.periods import Period
 from core.spreadsheets import Cell, main_units
-from invoices.drafting import Charge, rated_usage, read_usage, usage_charges, whole_amount
+from invoices.drafting import read_usage, whole_amount
+from invoices.exports.prices import Prices
 from invoices.models import Invoice, InvoiceLine
-from invoices.services.closing import subscriptions_with_items
 from invoices.true_ups import REACH, dropped_months, is_kept
 from meters.models import LatePolicy
-from subscriptions.services import current_period
+from subscriptions.models import ItemTerm, SubscriptionItem
+from subscriptions.pricing import billable_quantity, rate
 from subscriptions.statuses import OVER, Status
 from usage.reports import UsageQuestion
 
 # So many are asked for at once.
-_CHUNK = 500
+_CHUNK = 5_000
+_FIRST_CHUNK = 200
 _LATE = "late usage"
+_UNBILLED = [Status.INCOMPLETE, Status.PAUSED, Status.TRIALING, *OVER]
 Row = TypeVar("Row")
 
 
@@ -35,47 +43,50 @@ Row = TypeVar("Row")
 class _Piece:
     """A metered price over a part of a period that lies before the instant.
 
+    :ivar question: what was used in it
     :ivar state: where its bill stands
     :ivar billed_quantity: what final invoices had billed of it by then, in the meter's unit
     :ivar billed_amount: the same in minor units
     """
 
-    charge: Charge
+    question: UsageQuestion
+    price_id: UUID
+    subscription_id: UUID
+    customer_name: str
     state: str
     billed_quantity: Decimal = Decimal(0)
     billed_amount: int = 0
 
-    @property
-    def question(self) -> UsageQuestion | None:
-        return self.charge.question
-
 
 def unbilled_rows(environment: Environment, at: datetime) -> Iterator[Sequence[Cell]]:
     """A row for each metered price and period of which something was used, or is due, and was not billed by an instant."""
+    prices = Prices(environment)
     pieces = chain(_running(environment, at), _not_final(environment, at), _late(environment, at))
-    for some in _chunks(pieces, _CHUNK):
+    for some in _chunks(pieces):
         answers = read_usage(environment.pk, some)
         # Asked after the usage was read: what is left of a month that went before would count too little.
         dropped = dropped_months()
+        prices.bring(piece.price_id for piece in some)
         for piece in some:
-            charge = piece.charge
-            if charge.question is None or (piece.state == _LATE and not is_kept(charge.period, dropped)):
+            period = piece.question.period
+            if piece.state == _LATE and not is_kept(period, dropped):
                 continue
-            rating = rated_usage(charge.price, answers[charge.question])
+            known = prices[piece.price_id]
+            price = known.row
+            rating = rate(known.terms, billable_quantity(answers[piece.question].value))
             quantity = EXACT.subtract(rating.quantity, piece.billed_quantity)
             amount = whole_amount(rating.amount) - piece.billed_amount
             if quantity == 0 and amount == 0:
                 continue
-            subscription, price = charge.subscription, charge.price
             yield (
-                spell("cus", subscription.customer_id),
-                subscription.customer.name,
-                spell("sub", subscription.pk),
+                spell("cus", piece.question.customer_id),
+                piece.customer_name,
+                spell("sub", piece.subscription_id),
                 price.product.name,
                 price.meter.event_name if price.meter else "",
                 piece.state,
-                charge.period.start,
-                charge.period.end,
+                period.start,
+                period.end,
                 quantity,
                 price.currency.upper(),
                 main_units(amount, price.currency),
@@ -83,24 +94,45 @@ def unbilled_rows(environment: Environment, at: datetime) -> Iterator[Sequence[C
 
 
 def _running(environment: Environment, at: datetime) -> Iterator[_Piece]:
-    """Periods that no invoice was made for yet."""
-    subscriptions = (
-        subscriptions_with_items()
-        .of(environment)
-        .filter(start_at__lt=at)
-        .exclude(status__in=[Status.INCOMPLETE, Status.PAUSED, *OVER])
+    """Periods that no invoice was made for yet, as :func:`invoices.drafting.usage_charges` would bill them."""
+    begun = Q(environment=environment, price__meter__isnull=False, subscription__start_at__lt=at)
+    billed = begun & ~Q(subscription__status__in=_UNBILLED)
+    # All items of a subscription are in the same period. Those that were removed stay in the one that they left.
+    period = SubscriptionItem.objects.present().filter(subscription=OuterRef("subscription"))
+    whose = ("price__meter", "subscription__customer", "price", "subscription", "subscription__customer__name")
+    items = (
+        SubscriptionItem.objects.present()
+        .filter(billed)
+        .order_by("subscription__customer", "subscription", "created_at", "pk")
     )
-    for subscription in subscriptions.order_by("pk").iterator(chunk_size=_CHUNK):
-        until = min(at, current_period(subscription).end)
-        for charge in usage_charges(subscription, until):
-            yield _Piece(charge, "period is running")
+    terms = (
+        ItemTerm.objects.filter(billed)
+        .annotate(
+            start=Subquery(period.values("current_period_start")[:1]),
+            end=Subquery(period.values("current_period_end")[:1]),
+        )
+        .filter(ends_at__gt=F("start"))
+        .order_by("subscription__customer", "subscription", "starts_at", "pk")
+    )
+    spans = chain(
+        items.values_list(
+            *whose, "effective_at", "current_period_end", "current_period_start", "current_period_end"
+        ).iterator(chunk_size=_CHUNK),
+        terms.values_list(*whose, "starts_at", "ends_at", "start", "end").iterator(chunk_size=_CHUNK),
+    )
+    for meter_id, customer_id, price_id, subscription_id, name, since, until, start, end in spans:
+        first, last = max(start, since), min(end, until, at)
+        if first < last:
+            question = UsageQuestion(meter_id, customer_id, Period(first, last))
+            yield _Piece(question, price_id, subscription_id, name, "period is running")
 
 
 def _not_final(environment: Environment, at: datetime) -> Iterator[_Piece]:
     """Periods whose invoice was a draft at the instant, or was made later; void ones were final before that."""
     waiting = Q(invoice__finalized_at=None) | Q(invoice__finalized_at__gte=at)
-    for line in _first_lines(environment).filter(waiting, period_start__lt=at).iterator(chunk_size=_CHUNK):
-        yield _Piece(_charge(line, until=at), "invoice is not final")
+    lines = _first_lines(environment).filter(waiting, period_start__lt=at)
+    for row in lines.values_list(*_OF_LINE).iterator(chunk_size=_CHUNK):
+        yield _of_line(row, until=at, state="invoice is not final")
 
 
 def _late(environment: Environment, at: datetime) -> Iterator[_Piece]:
@@ -117,44 +149,40 @@ def _late(environment: Environment, at: datetime) -> Iterator[_Piece]:
         final, goes_on, period_end__gt=at - REACH, price__meter__late_policy=LatePolicy.BILL_NEXT
     )
     lines = lines.annotate(trued_up_quantity=trued_up("quantity"), trued_up_amount=trued_up("amount"))
-    for line in lines.iterator(chunk_size=_CHUNK):
-        yield _Piece(
-            _charge(line, until=line.period_end),
-            _LATE,
-            EXACT.add(line.quantity, line.trued_up_quantity),
-            line.amount + int(line.trued_up_amount),
-        )
+    columns = (*_OF_LINE, "quantity", "trued_up_quantity", "amount", "trued_up_amount")
+    for *row, quantity, more_quantity, amount, more_amount in lines.values_list(*columns).iterator(chunk_size=_CHUNK):
+        billed_quantity, billed_amount = EXACT.add(quantity, more_quantity), amount + int(more_amount)
+        yield _of_line(row, until=None, state=_LATE, billed_quantity=billed_quantity, billed_amount=billed_amount)
+
+
+# fmt: off
+_OF_LINE = (
+    "price__meter", "invoice__subscription__customer", "price", "invoice__subscription",
+    "invoice__subscription__customer__name", "period_start", "period_end",
+)
+# fmt: on
 
 
 def _first_lines(environment: Environment) -> QuerySet[InvoiceLine]:
     """The lines by which metered periods are billed first."""
-    return (
-        InvoiceLine.objects.filter(
-            environment=environment,
-            price__meter__isnull=False,
-            subscription_item__isnull=False,
-            invoice__subscription__isnull=False,
-            trues_up=None,
-        )
-        .select_related(
-            "invoice__subscription__customer", "subscription_item", "price__product", "price__meter", "price"
-        )
-        .prefetch_related("price__tiers")
-        .order_by("pk")
-    )
+    return InvoiceLine.objects.filter(
+        environment=environment,
+        price__meter__isnull=False,
+        subscription_item__isnull=False,
+        invoice__subscription__isnull=False,
+        trues_up=None,
+    ).order_by("invoice__subscription__customer", "pk")
 
 
-def _charge(line: Any, *, until: datetime) -> Charge:
-    period = Period(line.period_start, min(line.period_end, until))
-    return Charge(line.invoice.subscription, line.subscription_item, line.price, period)
+def _of_line(row: Sequence[Any], *, until: datetime | None, state: str, **billed: Any) -> _Piece:
+    meter_id, customer_id, price_id, subscription_id, name, start, end = row
+    question = UsageQuestion(meter_id, customer_id, Period(start, end if until is None else min(end, until)))
+    return _Piece(question, price_id, subscription_id, name, state, **billed)
 
 
-def _chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    some: list[Row] = []
-    for row in rows:
-        some.append(row)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows some thousand at a time, but for the first: a page may want no more."""
+    rows, size = iter(rows), _FIRST_CHUNK
+    while some := list(islice(rows, size)):
         yield some
+        size = _CHUNK

@@ -21,6 +21,7 @@ from invoices.models.documents import (
 )
 from invoices.models.exports import Export, ExportQuerySet
 from invoices.models.failures import BillingFailure, BillingFailureQuerySet
+from invoices.models.figures import RevenueFigure
 from invoices.models.items import InvoiceItem, InvoiceItemQuerySet
 from invoices.models.links import HostedLink
 from invoices.models.mails import InvoiceMail, InvoiceMailQuerySet
@@ -73,4 +74,5 @@ __all__ = [
     "PaymentQuerySet",
     "Recharge",
     "RechargeQuerySet",
+    "RevenueFigure",
 ]

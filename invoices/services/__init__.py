@@ -14,6 +14,7 @@ from invoices.services.clocks import (
 )
 from invoices.services.closing import GRACE
 from invoices.services.collecting import mark_invoice_uncollectible, void_invoice
+from invoices.services.figuring import Figure, compute_revenue_figures, revenue_figures
 from invoices.services.finalizing import finalize_invoice
 from invoices.services.items import ItemTerms, create_invoice_item, remove_invoice_item, update_invoice_item
 from invoices.services.linking import close_link, replace_link
@@ -42,7 +43,7 @@ from invoices.services.recharging import (
 )
 from invoices.services.recounting import RECOUNTED_DAYS, recount_invoiced_usage
 from invoices.services.retention import drop_expired_usage
-from invoices.services.revising import reissue_invoice
+from invoices.services.revising import reissue_invoice, revise_invoice
 from invoices.services.running import BillingRun, Forecasts, count_due, forecast_billing, run_billing
 from invoices.services.scheduling import (
     cancel_schedule,
@@ -86,6 +87,7 @@ __all__ = [
     "DayLimits",
     "DraftTerms",
     "DraftedCreditNote",
+    "Figure",
     "Forecasts",
     "InvoiceWords",
     "ItemTerms",
@@ -109,6 +111,7 @@ __all__ = [
     "close_due_periods",
     "close_link",
     "collect_again",
+    "compute_revenue_figures",
     "count_due",
     "create_invoice",
     "create_invoice_item",
@@ -145,7 +148,9 @@ __all__ = [
     "replace_link",
     "resolve_verification",
     "resume_subscription",
+    "revenue_figures",
     "reverse_payment",
+    "revise_invoice",
     "run_billing",
     "run_billing_side_by_side",
     "run_test_clock",

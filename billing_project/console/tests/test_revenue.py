@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import CompanyLogo, User
 from billing_project.console.tests.conftest import Worlds
@@ -15,6 +16,7 @@ from billing_project.console.tests.world import NOW, USED_AT, World, member, sig
 from core.ids import spell
 from invoices.console.revenue import NUMBERS
 from invoices.exports import Selection, add_up, table_of
+from invoices.services import compute_revenue_figures, figuring
 
 
 @pytest.fixture
@@ -90,3 +92,45 @@ def test_a_credit_note_s_pdf_ends_at_the_wall(worlds: Worlds, client: Client) ->
     assert mine.content.startswith(b"%PDF-")
     assert ours.number in mine["Content-Disposition"]
     assert client.get(reverse("admin:invoices_creditnote_pdf", args=[theirs.pk])).status_code == 404
+
+
+def test_a_part_of_a_number_leads_to_its_own_rows(worlds: Worlds, client: Client) -> None:
+    overview = ask(client, **span(worlds.ours))[1]
+    link = reverse("admin:invoices_invoice_revenue_rows", args=["unbilled"])
+    for part in ("invoice is not final", "period is running"):
+        of = urlencode({"of": ["USD", part]}, doseq=True).replace("&", "&amp;")
+        assert (f"{link}?" in overview and of in overview) == (part == "invoice is not final")
+        rows = ask(client, "unbilled", **span(worlds.ours), of="USD")[1]
+        assert spell("sub", worlds.ours.subscription.pk) in rows
+        answer = client.get(f"{link}?{urlencode({**span(worlds.ours), 'of': ['USD', part]}, doseq=True)}")
+        assert (spell("sub", worlds.ours.subscription.pk) in answer.content.decode()) == (
+            part == "invoice is not final"
+        )
+
+
+def test_it_opens_on_an_environment_that_bills_somebody(worlds: Worlds, client: Client) -> None:
+    environment = worlds.ours.environment
+    other = environment.company.environments.exclude(pk=environment.pk).get()
+    assert not other.invoices.exists()
+
+    answer = client.get(reverse("admin:invoices_invoice_revenue"))
+
+    assert answer.context["form"].cleaned_data["environment"] == environment
+
+
+def test_a_large_book_is_added_up_while_the_page_waits(
+    worlds: Worlds, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figuring, "LARGE_SUBSCRIPTIONS", 0)
+    refresh = '<meta http-equiv="refresh"'
+    first = ask(client, **span(worlds.ours))[1]
+    assert first.count("This is being added up") == len(NUMBERS)
+    assert refresh in first
+
+    compute_revenue_figures(now=timezone.now())
+    second = ask(client, **span(worlds.ours))[1]
+
+    assert "This is being added up" not in second
+    assert refresh not in second
+    assert second.count("As of") == len(NUMBERS)
+    assert re.search(r"invoice is not final</td>\s*<td[^>]*>1 row</td>", second)
