@@ -105,6 +105,22 @@ class InvoicePartlySettled(BillingError):
         )
 
 
+class InvoiceRevisedAlready(BillingError):
+    """One draft at a time takes an invoice's place."""
+
+    def __init__(self) -> None:
+        super().__init__("A draft revises the invoice already. Change that one, or delete it first.")
+
+
+class RevisedInvoiceSettled(BillingError):
+    """An invoice that was paid or credited since a draft began to revise it would be void with its payments."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The invoice that this draft revises was paid or credited meanwhile. Reverse that first, or delete the draft."
+        )
+
+
 class PaymentAmountInvalid(BillingError):
     def __init__(self) -> None:
         super().__init__("A payment is above zero.")

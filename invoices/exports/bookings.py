@@ -20,7 +20,7 @@ from invoices.journal import (
 )
 from invoices.models import CreditNote, CustomerBalanceTransaction, Invoice, InvoiceLine
 
-_AT_ONCE = 500
+_AT_ONCE = 200
 
 
 def journal_rows(environment: Environment, since: datetime | None, until: datetime | None) -> Iterator[Sequence[Cell]]:

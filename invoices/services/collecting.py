@@ -5,8 +5,9 @@ Locks are taken in one order: the subscription's before its invoices'.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
 
@@ -14,7 +15,7 @@ from accounts.clocks import hold_clock
 from accounts.models import Company, OverdueOutcome
 from core.bulk import update_rows
 from credits.services import give_back_credit
-from invoices.errors import InvoiceNotOpen, InvoicePartlySettled
+from invoices.errors import InvoiceNotOpen, InvoicePartlySettled, RevisedInvoiceSettled
 from invoices.models import Invoice
 from invoices.services.balances import give_back_to_balance
 from invoices.services.closing import subscriptions_with_items
@@ -47,6 +48,23 @@ def void_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     _void([invoice], now)
     follow(subscription, invoice, now)
     return invoice
+
+
+def void_what_is_revised(drafts: Iterable[Invoice], *, now: datetime) -> None:
+    """Void the invoices that drafts are to take the place of, as far as they are not void. The caller holds the drafts' locks.
+
+    :raises RevisedInvoiceSettled: if something of one was paid or credited meanwhile
+    """
+    for draft in drafts:
+        if draft.revises_id is None:
+            continue
+        original, subscription = _locked(draft.revises_id)
+        if original.status == Invoice.Status.VOID:
+            continue
+        if original.status not in COLLECTED or original.amount_paid or original.pre_payment_credited:
+            raise RevisedInvoiceSettled
+        _void([original], now)
+        follow(subscription, original, now)
 
 
 @transaction.atomic
@@ -129,19 +147,21 @@ def locked_with_subscription(
     :raises InvoiceNotOpen: if the invoice's status is not among those allowed
     """
     hold_clock(invoice.customer, now=now)
-    # no_key: rows that refer to these need not wait.
-    subscription = None
-    if invoice.subscription_id is not None:
-        locked = subscriptions_with_items().select_for_update(of=("self",), no_key=True)
-        subscription = locked.get(pk=invoice.subscription_id)
-    invoice = (
-        Invoice.objects.select_related("customer__test_clock", "subscription")
-        .select_for_update(of=("self",), no_key=True)
-        .get(pk=invoice.pk)
-    )
+    invoice, subscription = _locked(invoice.pk)
     if invoice.status not in allowed:
         raise InvoiceNotOpen(invoice.status)
     return invoice, subscription
+
+
+def _locked(pk: UUID) -> tuple[Invoice, Subscription | None]:
+    invoices = Invoice.objects.select_related("customer__test_clock", "subscription")
+    # no_key: rows that refer to these need not wait.
+    subscription_id = invoices.values_list("subscription", flat=True).get(pk=pk)
+    subscription = None
+    if subscription_id is not None:
+        locked = subscriptions_with_items().select_for_update(of=("self",), no_key=True)
+        subscription = locked.get(pk=subscription_id)
+    return invoices.select_for_update(of=("self",), no_key=True).get(pk=pk), subscription
 
 
 def settle(invoice: Invoice, now: datetime) -> None:

@@ -23,6 +23,7 @@ from invoices.reducing import TOTALS, reduce_again
 from invoices.services.announcing import announce_invoices
 from invoices.services.balances import apply_balances
 from invoices.services.closing import PRICES
+from invoices.services.collecting import void_what_is_revised
 from invoices.services.crediting import pay_by_credit
 from invoices.services.reminding import first_reminder
 from invoices.true_ups import drafted_true_ups, make_true_up_lines, read_all_usage
@@ -55,12 +56,13 @@ _PREFIX_LENGTH = 6
 def finalize_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     """Make a draft final: count its usage once more, give it its number, and freeze it.
 
-    With nothing to pay it is paid at once, else it is open.
+    With nothing to pay it is paid at once, else it is open. An invoice that it revises is void from then on.
 
     :returns: the invoice as it is now
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises InvoiceNotDraft: if it is final already, or became so in another process at the same moment
     :raises AmountTooLarge: if its usage has grown beyond what an invoice can hold
+    :raises RevisedInvoiceSettled: if it was to take the place of an invoice that was paid or credited meanwhile
     """
     hold_clock(invoice.customer, now=now)
     invoice = lock_invoice(invoice)
@@ -131,7 +133,10 @@ def issue(
     The caller holds their locks. Those that were made while collection was paused are void or uncollectible at once.
 
     :param lines: all of the drafts' lines, where the caller has them in hand as they are stored
+    :raises RevisedInvoiceSettled: if a draft was to take the place of an invoice that was paid or credited meanwhile
     """
+    # First of all: what the old ones took of credit and balance pays the new ones.
+    void_what_is_revised(drafts, now=now)
     marker = new_id()
     for invoice in drafts:
         invoice.finalized_at, invoice.counted_before = now, marker

@@ -130,7 +130,7 @@ def create_invoice(
         created_at=now,
         finalizes_at=now + grace_of(customer, environment.company) if finalizes_itself else None,
     )
-    _write_words(invoice, words)
+    write_words(invoice, words)
     items: list[InvoiceItem] = []
     if takes_waiting_items:
         items = take_waiting_items_of_customer(customer, currency=currency, subscription=subscription)
@@ -199,8 +199,8 @@ def update_invoice(
     if terms:
         if invoice.status != Invoice.Status.DRAFT:
             raise InvoiceNotDraft(invoice.status)
-        _write_terms(invoice, terms, now)
-    _write_words(invoice, words)
+        write_terms(invoice, terms, now)
+    write_words(invoice, words)
     invoice.save(
         update_fields=[
             "description",
@@ -218,7 +218,7 @@ def update_invoice(
 
 @transaction.atomic
 def delete_draft(*, invoice: Invoice, now: datetime) -> None:
-    """Delete a draft that was made by hand. What it had taken waits again.
+    """Delete a draft that was made by hand. What it had taken waits again; what a revision copied goes with it.
 
     :raises InvoiceNotDeletable: if it is final, or a subscription's
     """
@@ -227,14 +227,23 @@ def delete_draft(*, invoice: Invoice, now: datetime) -> None:
     if invoice.status != Invoice.Status.DRAFT or invoice.subscription_id is not None:
         raise InvoiceNotDeletable
     record(Kind.INVOICE_DELETED, rows=[invoice], now=now)
-    give_back_discounts(invoice, [row.discount for row in invoice.discounts.select_related("discount")])
-    Discount.objects.filter(invoices__invoice=invoice).exclude(bound_to="").update(removed_at=now)
+    original = invoice.revises
+    # What a revision stands under is still its original's, if that still stands.
+    if original is None or original.status == Invoice.Status.VOID:
+        give_back_discounts(invoice, [row.discount for row in invoice.discounts.select_related("discount")])
+        Discount.objects.filter(invoices__invoice=invoice).exclude(bound_to="").update(removed_at=now)
     invoice.lines.all().delete()
-    InvoiceItem.objects.filter(environment=invoice.environment_id, invoice=invoice).update(invoice=None)
+    items = InvoiceItem.objects.filter(environment=invoice.environment_id, invoice=invoice)
+    # A revision's items were billed by what it revises: waiting, they would be billed again.
+    items.update(invoice=None, removed_at=None if original is None else now)
     invoice.delete()
 
 
-def _write_words(invoice: Invoice, words: InvoiceWords) -> None:
+def write_words(invoice: Invoice, words: InvoiceWords) -> None:
+    """Have an invoice say so; the caller stores it.
+
+    :raises TooManyMetadataKeys: if the metadata would have more than 50 keys
+    """
     metadata = words.pop("metadata", None)
     if metadata is not None:
         invoice.metadata = metadata.applied_to(invoice.metadata)
@@ -242,7 +251,12 @@ def _write_words(invoice: Invoice, words: InvoiceWords) -> None:
         setattr(invoice, name, value)
 
 
-def _write_terms(invoice: Invoice, terms: DraftTerms, now: datetime) -> None:
+def write_terms(invoice: Invoice, terms: DraftTerms, now: datetime) -> None:
+    """Have a draft stand under these terms and add it up. The caller holds its lock, and stores it.
+
+    :raises DaysUntilDueMissing: :raises DaysUntilDueNotAllowed: if they would not fit the collection method
+    :raises BillingError: whatever :func:`bind_discounts` and :func:`checked_tax_rates` refuse
+    """
     method = terms.get("collection_method", invoice.collection_method)
     # Another method comes with days of its own, or none.
     kept = invoice.days_until_due if method == invoice.collection_method else None

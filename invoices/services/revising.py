@@ -1,11 +1,16 @@
-"""An invoice that was wrong is voided, and a draft that can be corrected takes its place; each says which the other is."""
+"""A draft that can be corrected takes the place of an invoice that was wrong; each says which the other is.
+
+The wrong one is void at once (:func:`reissue_invoice`), or as its revision becomes final (:func:`revise_invoice`).
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Unpack
 
 from django.db import transaction
 
 from invoices.drafting import add_up
+from invoices.errors import InvoicePartlySettled, InvoiceRevisedAlready
 from invoices.items import make_item_lines
 from invoices.models import (
     Invoice,
@@ -17,7 +22,8 @@ from invoices.models import (
     ItemTaxRate,
 )
 from invoices.reducing import TOTALS, reduce_again
-from invoices.services.collecting import void_invoice
+from invoices.services.collecting import COLLECTED, locked_with_subscription, void_invoice
+from invoices.services.manual import DraftTerms, InvoiceWords, write_terms, write_words
 from webhooks.kinds import Kind
 from webhooks.services import record
 
@@ -26,17 +32,62 @@ from webhooks.services import record
 def reissue_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     """Void an invoice and draft a new one with the same lines, discounts and taxes, as a beginning.
 
-    The draft stands for itself: its lines are amounts as they were billed, one invoice item each, which can be changed,
-    removed and added to. It becomes final when somebody says so. Credit and balance that the old one took are back, and
-    pay again.
+    Credit and balance that the old one took are back, and pay again.
 
     :param now: the customer's time
+    :returns: the draft, which becomes final when somebody says so
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
+    :raises InvoiceNotOpen: if the invoice is a draft, paid or void
+    :raises InvoicePartlySettled: if something of it was paid or credited
+    :raises InvoiceRevisedAlready: if a draft is to take its place already
+    """
+    original = void_invoice(invoice=invoice, now=now)
+    _check_not_revised(original)
+    draft = _draft_from(original, now)
+    record(Kind.INVOICE_CREATED, rows=[draft], now=now)
+    return draft
+
+
+@transaction.atomic
+def revise_invoice(
+    *, invoice: Invoice, now: datetime, terms: DraftTerms | None = None, **words: Unpack[InvoiceWords]
+) -> Invoice:
+    """Draft a new invoice with the same lines, discounts and taxes, which is to take an open one's place.
+
+    The old one stays open until the draft becomes final, and is void from then on. Deleting the draft leaves it as it is.
+
+    :param now: the customer's time
+    :param terms: :param words: what is to be different, as :func:`update_invoice` takes it
     :returns: the draft
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises InvoiceNotOpen: if the invoice is a draft, paid or void
     :raises InvoicePartlySettled: if something of it was paid or credited
+    :raises InvoiceRevisedAlready: if a draft is to take its place already
+    :raises BillingError: whatever :func:`update_invoice` refuses
     """
-    original = void_invoice(invoice=invoice, now=now)
+    original, _ = locked_with_subscription(invoice, now, COLLECTED)
+    if original.amount_paid or original.pre_payment_credited:
+        raise InvoicePartlySettled
+    _check_not_revised(original)
+    draft = _draft_from(original, now)
+    write_terms(draft, terms or {}, now)
+    write_words(draft, words)
+    draft.save()
+    record(Kind.INVOICE_CREATED, rows=[draft], now=now)
+    return draft
+
+
+def _check_not_revised(invoice: Invoice) -> None:
+    if invoice.revisions.filter(status=Invoice.Status.DRAFT).exists():
+        raise InvoiceRevisedAlready
+
+
+def _draft_from(original: Invoice, now: datetime) -> Invoice:
+    """A draft that says what another invoice says. The caller holds that one's lock.
+
+    It stands for itself: its lines are amounts as they were billed, one invoice item each, which can be changed, removed
+    and added to.
+    """
     draft = Invoice(
         environment=original.environment,
         customer=original.customer,
@@ -71,7 +122,6 @@ def reissue_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     asked = [[tax.tax_rate for tax in before.taxes.all()] for before in old]
     reduce_again({draft: lines}, asked={line.pk: rates for line, rates in zip(lines, asked, strict=True)})
     draft.save(update_fields=[*TOTALS, "amount_due"])
-    record(Kind.INVOICE_CREATED, rows=[draft], now=now)
     return draft
 
 

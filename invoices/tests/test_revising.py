@@ -9,11 +9,12 @@ from accounts.models import Company, Customer
 from accounts.tests.factories import NOW, CustomerFactory
 from credits.tests.factories import check_ledger, grant_credit
 from invoices import services
-from invoices.errors import InvoiceNotOpen, InvoicePartlySettled
+from invoices.errors import InvoiceNotOpen, InvoicePartlySettled, InvoiceRevisedAlready, RevisedInvoiceSettled
 from invoices.models import Invoice, InvoiceItem
 from invoices.services import GRACE
 from invoices.tests.factories import FIRST_END, draft_invoice, open_invoice, subscribe, use
 from invoices.tests.test_noting import reduced_invoice
+from subscriptions.models import Discount
 from subscriptions.tests.factories import MeteredPriceFactory
 
 pytestmark = pytest.mark.django_db
@@ -87,3 +88,71 @@ def test_the_grace_is_the_customers_or_the_companys(of_company: int, of_customer
     draft = draft_invoice(customer)
 
     assert draft.finalizes_at == FIRST_END + timedelta(minutes=minutes)
+
+
+def test_a_revision_takes_the_place_of_an_open_invoice_once_it_is_final() -> None:
+    customer = CustomerFactory.create()
+    grant = grant_credit(customer, 600)
+    price = MeteredPriceFactory.create(environment=customer.environment, unit_amount=Decimal(1))
+    subscription = subscribe(customer, price)
+    use(price, customer, 1000, NOW)
+    services.close_due_periods(now=FIRST_END)
+    services.finalize_due_drafts(now=FIRST_END + GRACE)
+    invoice = Invoice.objects.get(subscription=subscription)
+
+    draft = services.revise_invoice(invoice=invoice, now=LATER, description="Corrected")
+    invoice.refresh_from_db()
+    assert (invoice.status, invoice.total, draft.revises, draft.description) == ("open", 400, invoice, "Corrected")
+    for again in (services.revise_invoice, services.reissue_invoice):
+        with pytest.raises(InvoiceRevisedAlready):
+            again(invoice=invoice, now=LATER)
+    services.create_invoice_item(
+        environment=customer.environment, customer=customer, currency="usd", now=LATER, invoice=draft, amount=-100
+    )
+
+    final = services.finalize_invoice(invoice=draft, now=LATER)
+    invoice.refresh_from_db()
+    grant.refresh_from_db()
+    # The old one's credit was back in time.
+    assert (invoice.status, invoice.voided_at, final.total, final.credit_applied, grant.balance) == (
+        "void",
+        LATER,
+        300,
+        600,
+        0,
+    )
+    check_ledger()
+
+
+def test_a_revision_that_is_deleted_leaves_the_invoice_and_nothing_waits() -> None:
+    invoice = reduced_invoice()
+    before = totals(invoice), list(Discount.objects.order_by("pk").values("pk", "used_at", "removed_at"))
+    draft = services.revise_invoice(invoice=invoice, now=LATER)
+
+    services.delete_draft(invoice=draft, now=LATER)
+
+    assert (totals(invoice), list(Discount.objects.order_by("pk").values("pk", "used_at", "removed_at"))) == before
+    assert invoice.status == "open"
+    assert not InvoiceItem.objects.waiting().filter(customer=invoice.customer).exists()
+    # It can be revised anew.
+    assert totals(services.revise_invoice(invoice=invoice, now=LATER)) == before[0]
+
+
+def test_what_was_paid_meanwhile_is_not_revised_away() -> None:
+    invoice = open_invoice()
+    draft = services.revise_invoice(invoice=invoice, now=LATER)
+    services.record_payment(invoice=invoice, amount=1, now=LATER)
+
+    with pytest.raises(RevisedInvoiceSettled):
+        services.finalize_invoice(invoice=draft, now=LATER)
+
+    draft.refresh_from_db()
+    invoice.refresh_from_db()
+    assert (draft.status, draft.number, invoice.status) == ("draft", "", "open")
+    with pytest.raises(InvoicePartlySettled):
+        services.revise_invoice(invoice=invoice, now=LATER)
+    services.pay_invoice_out_of_band(invoice=invoice, now=LATER)
+    with pytest.raises(RevisedInvoiceSettled):
+        services.finalize_invoice(invoice=draft, now=LATER)
+    with pytest.raises(InvoiceNotOpen):
+        services.revise_invoice(invoice=invoice, now=LATER)

@@ -302,6 +302,8 @@ TABLE: dict[type[BillingError], Saying] = {
     invoices.InvoiceNotDraft: _refused("invoice_not_editable"),
     invoices.InvoiceNotOpen: _refused("invoice_not_editable"),
     invoices.InvoicePartlySettled: _refused("invoice_not_editable"),
+    invoices.InvoiceRevisedAlready: _refused("invoice_not_editable", "from_invoice[invoice]"),
+    invoices.RevisedInvoiceSettled: _refused("invoice_not_editable"),
     invoices.PaymentAmountInvalid: _invalid(param="amount"),
     invoices.AmountNotWhole: _invalid(param="amount"),
     invoices.PaymentExceedsRemaining: _refused("amount_too_large", "amount"),

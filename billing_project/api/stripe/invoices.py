@@ -28,6 +28,7 @@ from billing_project.api.stripe.fields import (
     RetrieveParams,
     Text,
     TimeRange,
+    exclusive,
     required,
 )
 from billing_project.api.stripe.invoice_items import shape_of_pricing
@@ -384,7 +385,6 @@ _UNSERVED = (
     "default_source",
     "due_date",
     "effective_at",
-    "from_invoice",
     "issuer",
     "number",
     "on_behalf_of",
@@ -428,14 +428,23 @@ class InvoiceWordsParams(RetrieveParams):
     unserved = _UNSERVED
 
 
+class RevisionParams(Params):
+    action = Choice("revision", required=True)
+    invoice = Ref(INVOICE, required=True)
+
+
 class NewInvoiceParams(InvoiceWordsParams):
+    from_invoice = RevisionParams()
     customer = Ref(CUSTOMER, among=lambda customers: customers.filter(deleted_at=None))
     subscription = Ref(SUBSCRIPTION)
     currency = Text(3)
     pending_invoice_items_behavior = Choice("include", "exclude", default="exclude")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        required(attrs, "customer", "subscription")
+        required(attrs, "customer", "subscription", "from_invoice")
+        # A revision is for whom, and for what, its original was.
+        for name in ("customer", "subscription", "currency"):
+            exclusive(attrs, "from_invoice", name)
         return attrs
 
 
@@ -458,6 +467,13 @@ class PayParams(RetrieveParams):
 def _renamed(params: dict[str, Any]) -> dict[str, Any]:
     names = {"auto_advance": "finalizes_itself", "default_tax_rates": "tax_rates"}
     return {names.get(name, name): value for name, value in params.items()}
+
+
+def _terms_and_words(params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What a draft is to stand under, and what is said on it."""
+    words = _renamed(params)
+    names = ("collection_method", "days_until_due", "finalizes_itself", "discounts", "tax_rates")
+    return {name: words.pop(name) for name in names if name in words}, words
 
 
 class InvoiceViewSet(SearchViewSet[Invoice]):
@@ -500,6 +516,8 @@ class InvoiceViewSet(SearchViewSet[Invoice]):
 
     def create(self, request: Request) -> Response:
         params = self.validated(NewInvoiceParams)
+        if "from_invoice" in params:
+            return self._revised(params)
         subscription = params.get("subscription")
         customer = params.pop("customer", None) or params["subscription"].customer
         takes_items = params.pop("pending_invoice_items_behavior") == "include"
@@ -514,11 +532,17 @@ class InvoiceViewSet(SearchViewSet[Invoice]):
         )
         return self.respond(self.row(INVOICE.id_of(invoice)))
 
+    def _revised(self, params: dict[str, Any]) -> Response:
+        invoice = params.pop("from_invoice")["invoice"]
+        # What waits for the customer stays where it is.
+        params.pop("pending_invoice_items_behavior")
+        terms, words = _terms_and_words(params)
+        draft = services.revise_invoice(invoice=invoice, now=invoice.customer.now(self.now), terms=terms, **words)
+        return self.respond(self.row(INVOICE.id_of(draft)))
+
     def update(self, request: Request, pk: str) -> Response:
-        params = _renamed(self.validated(InvoiceWordsParams))
-        names = ("collection_method", "days_until_due", "finalizes_itself", "discounts", "tax_rates")
-        terms: Any = {name: params.pop(name) for name in names if name in params}
-        return self._changed(pk, partial(services.update_invoice, terms=terms, **params))
+        terms, words = _terms_and_words(self.validated(InvoiceWordsParams))
+        return self._changed(pk, partial(services.update_invoice, terms=terms, **words))
 
     def destroy(self, request: Request, pk: str) -> Response:
         self.validated(RetrieveParams)

@@ -279,3 +279,35 @@ def test_an_invoice_that_takes_another_s_place_keeps_them(account: Account, cust
     assert (amounts(draft), lines_of(draft)) == (amounts(invoice), lines_of(invoice))
     [item] = v1.invoice_items.list({"invoice": draft.id}).data
     assert (len(item.discounts), len(item.tax_rates), len(draft.default_tax_rates)) == (1, 1, 1)
+
+
+def test_a_revision_is_made_from_an_invoice_and_each_says_which_the_other_is(account: Account, customer: str) -> None:
+    v1 = account.v1
+    new_item(account, customer, 1000, discounts=off(new_coupon(account, 50)), tax_rates=[new_tax(account, 7)])
+    invoice = v1.invoices.create({"customer": customer, "pending_invoice_items_behavior": "include"})
+    original = v1.invoices.finalize_invoice(invoice.id)
+    new_item(account, customer, 5000)
+
+    revision = {"action": "revision", "invoice": invoice.id}
+    draft = v1.invoices.create({"from_invoice": revision, "footer": "Corrected", "default_tax_rates": []})
+
+    assert (draft.status, draft.customer, draft.footer, draft.from_invoice.to_dict()) == (
+        "draft",
+        customer,
+        "Corrected",
+        revision,
+    )
+    # What waits goes on waiting, and the old one stands.
+    assert (amounts(draft), lines_of(draft)) == (amounts(original), lines_of(original))
+    assert v1.invoices.retrieve(invoice.id).status == "open"
+    final = v1.invoices.finalize_invoice(draft.id)
+    old = v1.invoices.retrieve(invoice.id)
+    assert (final.status, old.status, old.latest_revision) == ("open", "void", final.id)
+
+    for params in ({"customer": customer}, {"currency": "usd"}):
+        error = refused(partial(v1.invoices.create, {"from_invoice": revision, **params}))
+        assert (error.http_status, error.code) == (400, "parameters_exclusive")
+    error = refused(partial(v1.invoices.create, {"from_invoice": revision}))
+    assert (error.http_status, error.code) == (400, "invoice_not_editable")
+    error = refused(partial(v1.invoices.create, {"from_invoice": {"action": "copy", "invoice": invoice.id}}))
+    assert error.param == "from_invoice[action]"

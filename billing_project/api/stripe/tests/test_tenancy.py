@@ -516,6 +516,7 @@ CASES: dict[tuple[str, str], list[Case]] = {
         reference("invoices", "subscription", "{subscription}", customer="{own.customer}"),
         reference("invoices", "default_tax_rates[0]", "{tax_rate}", customer="{own.customer}"),
         reference("invoices", "discounts[0][coupon]", "{coupon}", customer="{own.customer}"),
+        reference("invoices", "from_invoice[invoice]", "{invoice}", **{"from_invoice[action]": "revision"}),
     ],
     ("invoice-detail", "get"): [Case("invoices/{invoice}"), Case("invoices/{draft}")],
     ("invoice-detail", "post"): [
