@@ -31,7 +31,7 @@ from invoices.services.noting import (
 )
 from invoices.services.parallel import WorkerLost, forecast_billing_side_by_side, run_billing_side_by_side
 from invoices.services.paying import pay_invoice_out_of_band, record_payment, reverse_payment
-from invoices.services.previewing import PreviewedInvoice, preview_invoice
+from invoices.services.previewing import PreviewedInvoice, billed_next, preview_invoice
 from invoices.services.recharging import (
     DayLimits,
     Purchase,
@@ -102,6 +102,7 @@ __all__ = [
     "WorkerLost",
     "adjust_balance",
     "advance_test_clock",
+    "billed_next",
     "cancel_later",
     "cancel_schedule",
     "cancel_subscription",

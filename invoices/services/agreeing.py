@@ -4,9 +4,12 @@ An item's discounts come before its invoice's, and its rates stand instead of th
 are there once the row itself is stored; what they come to, :mod:`invoices.reducing` says.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
+
+from django.db import transaction
 
 from invoices.models import (
     Invoice,
@@ -18,8 +21,11 @@ from invoices.models import (
     ItemTaxRate,
 )
 from invoices.reducing import TaxRates, read_terms
+from subscriptions.errors import CouponCurrencyMismatch, CouponInvalid, DiscountForeign, PromotionCodeRefused
 from subscriptions.models import Discount, TaxRate
 from subscriptions.services import NewDiscount, Purchase, bind_discounts, checked_tax_rates
+
+NOT_TO_BE_HAD = (CouponInvalid, CouponCurrencyMismatch, PromotionCodeRefused, DiscountForeign)
 
 
 def is_first_purchase(customer_id: UUID, *, on: UUID | None = None) -> bool:
@@ -38,11 +44,13 @@ def give_item_terms(
     discounts: Sequence[NewDiscount] | None = None,
     tax_rates: Sequence[TaxRate] | None = None,
     now: datetime,
+    is_agreed: bool = False,
 ) -> None:
     """Give an invoice item discounts and tax rates instead of those it has; what is None is left. The caller holds its lock.
 
     A promotion code's minimum is held against the item's amount.
 
+    :param is_agreed: the rates were taken when they could be asked: it does not matter that some are closed by now
     :raises BillingError: whatever :func:`bind_discounts` and :func:`checked_tax_rates` refuse
     """
     if discounts is not None:
@@ -64,12 +72,27 @@ def give_item_terms(
         )
     if tax_rates is not None:
         before = set(item.tax_rates.values_list("tax_rate", flat=True))
-        checked = checked_tax_rates(tax_rates, item.environment_id, before=before)
+        checked = checked_tax_rates(tax_rates, item.environment_id, before=before, is_agreed=is_agreed)
         item.tax_rates.all().delete()
         ItemTaxRate.objects.bulk_create(
             ItemTaxRate(environment_id=item.environment_id, item=item, tax_rate=rate, position=position)
             for position, rate in enumerate(checked)
         )
+
+
+def redeem_what_can_be_had(wanted: Sequence[NewDiscount], redeem: Callable[[Sequence[NewDiscount]], None]) -> None:
+    """Redeem what was planned, without what has expired since: that must not keep anybody from a bill."""
+    had: list[NewDiscount] = []
+    try:
+        with transaction.atomic():
+            redeem(wanted)
+    except NOT_TO_BE_HAD:
+        for new in wanted:
+            with suppress(*NOT_TO_BE_HAD), transaction.atomic():
+                redeem([*had, new])
+                transaction.set_rollback(True)
+                had.append(new)
+        redeem(had)
 
 
 def bind_to_invoice(

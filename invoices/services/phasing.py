@@ -5,22 +5,20 @@ calls holds the customer's clock and the subscription's lock, or that of a sched
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from django.db import transaction
 from django.db.models import Prefetch
 
 from accounts.models import Company
 from core.metadata import MetadataChange
 from invoices.services.adding import add_items
+from invoices.services.agreeing import redeem_what_can_be_had
 from invoices.services.amending import ProrationBehavior, amend_items, anchor_from, begin_trial, end_trial
 from invoices.services.bargaining import purchase_of
 from invoices.services.beginning import SubscriptionTerms, begin_subscription
 from invoices.services.closing import reread_items
-from subscriptions.errors import CouponCurrencyMismatch, CouponInvalid, DiscountForeign, PromotionCodeRefused
 from subscriptions.models import (
     PhaseDiscount,
     PhaseItem,
@@ -30,6 +28,7 @@ from subscriptions.models import (
     SubscriptionItem,
     SubscriptionSchedule,
     SubscriptionScheduleQuerySet,
+    TaxRate,
 )
 from subscriptions.services import (
     AddedItem,
@@ -47,8 +46,6 @@ from subscriptions.services import (
 from subscriptions.statuses import Status
 from webhooks.kinds import Kind
 from webhooks.services import record
-
-_NOT_TO_BE_HAD = (CouponInvalid, CouponCurrencyMismatch, PromotionCodeRefused, DiscountForeign)
 
 
 def schedules_with_phases() -> SubscriptionScheduleQuerySet:
@@ -244,17 +241,7 @@ def _redeem(
         NewDiscount(discount=present[code]) if code in present else _new_discount(one)
         for one, code in zip(given, codes, strict=True)
     ]
-    had: list[NewDiscount] = []
-    try:
-        with transaction.atomic():
-            redeem(given=wanted)
-    except _NOT_TO_BE_HAD:
-        for new in wanted:
-            with suppress(*_NOT_TO_BE_HAD), transaction.atomic():
-                redeem(given=[*had, new])
-                transaction.set_rollback(True)
-                had.append(new)
-        redeem(given=had)
+    redeem_what_can_be_had(wanted, lambda given: redeem(given=given))
 
 
 def _changes(subscription: Subscription, phase: SchedulePhase) -> list[ItemChange]:
@@ -303,10 +290,26 @@ def _recurring(phase: SchedulePhase) -> list[PhaseItem]:
 
 def _added(phase: SchedulePhase) -> list[AddedItem]:
     return [
-        AddedItem(item.price, item.quantity or 0, item.is_discountable, MetadataChange(item.metadata), is_agreed=True)
+        AddedItem(
+            item.price,
+            item.quantity or 0,
+            item.is_discountable,
+            MetadataChange(item.metadata),
+            discounts=_discounts_of(phase, item),
+            tax_rates=_tax_rates_of(phase, item),
+            is_agreed=True,
+        )
         for item in phase.items.all()
         if item.is_once
     ]
+
+
+def _discounts_of(phase: SchedulePhase, item: PhaseItem) -> list[NewDiscount]:
+    return [_new_discount(one) for one in phase.discounts.all() if one.item_id == item.pk]
+
+
+def _tax_rates_of(phase: SchedulePhase, item: PhaseItem) -> list[TaxRate]:
+    return [one.tax_rate for one in phase.tax_rates.all() if one.item_id == item.pk]
 
 
 def _new_item(item: PhaseItem) -> NewItem:
@@ -314,8 +317,8 @@ def _new_item(item: PhaseItem) -> NewItem:
         item.price,
         item.quantity,
         MetadataChange(item.metadata),
-        discounts=[_new_discount(one) for one in item.phase.discounts.all() if one.item_id == item.pk],
-        tax_rates=[one.tax_rate for one in item.phase.tax_rates.all() if one.item_id == item.pk],
+        discounts=_discounts_of(item.phase, item),
+        tax_rates=_tax_rates_of(item.phase, item),
         is_agreed=True,
     )
 

@@ -120,16 +120,20 @@ def _preview(found: Subscription, *, now: datetime, refusal: NoUpcomingInvoice) 
     return PreviewedInvoice(invoice, lines, shares, reduced)
 
 
+def billed_next(customer: Customer) -> Subscription | None:
+    """The one of a customer's subscriptions that bills next."""
+    mine = subscriptions_with_items().filter(environment=customer.environment_id, customer=customer)
+    return mine.filter(wakes_at__isnull=False).order_by("wakes_at", "pk").first()
+
+
 def _find(
     environment: Environment, subscription: Subscription | None, customer: Customer | None
 ) -> Subscription | None:
+    if subscription is None:
+        return None if customer is None else billed_next(customer)
     candidates = subscriptions_with_items().of(environment)
     if customer is not None:
         candidates = candidates.filter(customer=customer)
-    if subscription is None:
-        if customer is None:
-            return None
-        return candidates.filter(wakes_at__isnull=False).order_by("wakes_at", "pk").first()
     found = candidates.filter(pk=subscription.pk).first()
     if found is None:
         raise NotFound("subscription", str(subscription.pk))

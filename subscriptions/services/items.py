@@ -51,6 +51,8 @@ class NewItem:
 class AddedItem:
     """A one-time price that is billed with a subscription's next invoice.
 
+    :ivar discounts: what is redeemed for it alone
+    :ivar tax_rates: what is asked for it, instead of what its invoice asks
     :ivar is_agreed: as of :class:`NewItem`
     """
 
@@ -58,6 +60,8 @@ class AddedItem:
     quantity: int = 1
     is_discountable: bool = True
     metadata: MetadataChange | None = None
+    discounts: Sequence[NewDiscount] = ()
+    tax_rates: Sequence[TaxRate] = ()
     is_agreed: bool = False
 
 

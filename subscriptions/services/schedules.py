@@ -185,7 +185,11 @@ def write_phases(schedule: SubscriptionSchedule, phases: Sequence[NewPhase], spa
             items.append(row)
             discounts += _discounts(phase, row, item.discounts)
             rates += _tax_rates(phase, row, item.tax_rates)
-        items += [_added(phase, position, item) for position, item in enumerate(new.added)]
+        for position, once in enumerate(new.added):
+            row = _added(phase, position, once)
+            items.append(row)
+            discounts += _discounts(phase, row, once.discounts)
+            rates += _tax_rates(phase, row, once.tax_rates)
     SchedulePhase.objects.bulk_create(made)
     PhaseItem.objects.bulk_create(items)
     PhaseDiscount.objects.bulk_create(discounts)

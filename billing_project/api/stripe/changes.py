@@ -197,7 +197,14 @@ def added_item(params: Mapping[str, Any], prices: Prices) -> AddedItem:
     price = prices.of(params)
     if price is None:
         raise ValidationError({"price": [ErrorDetail("You must provide price or price_data.", MISSING)]})
-    return AddedItem(price, params["quantity"], is_discountable=params["discountable"], metadata=params.get("metadata"))
+    return AddedItem(
+        price,
+        params["quantity"],
+        is_discountable=params["discountable"],
+        metadata=params.get("metadata"),
+        discounts=params.get("discounts", ()),
+        tax_rates=params.get("tax_rates", ()),
+    )
 
 
 def item_change(params: Mapping[str, Any], prices: Prices, *, item: SubscriptionItem | None = None) -> ItemChange:

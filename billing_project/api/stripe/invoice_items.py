@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Customer, Scope
+from billing_project.api.stripe.changes import OncePriceDataParams, Prices
 from billing_project.api.stripe.customers import customer_reference, test_clock_of
 from billing_project.api.stripe.discounts import reference_to_discount
 from billing_project.api.stripe.fields import (
@@ -51,8 +52,8 @@ from subscriptions.models import Price
 _PLACES = 12
 _LARGEST = 10**12
 # The ways to say what an item costs; an update may leave that alone.
-_COSTS = ("amount", "pricing", "price", "unit_amount_decimal", "unit_amount")
-_UNSERVED = ("customer_account", "price_data", "tax_behavior", "tax_code")
+_COSTS = ("amount", "pricing", "price", "price_data", "unit_amount_decimal", "unit_amount")
+_UNSERVED = ("customer_account", "tax_behavior", "tax_code")
 
 
 @INVOICE_ITEM.shaped
@@ -140,6 +141,7 @@ class InvoiceItemTermsParams(ItemTermsParams):
     amount = Integer(least=-_LARGEST, most=_LARGEST)
     unit_amount_decimal = DecimalText(places=_PLACES)
     pricing = PricingParams()
+    price_data = OncePriceDataParams()
     # Older words for the same.
     price = Ref(PRICE)
     unit_amount = Integer(least=-_LARGEST, most=_LARGEST)
@@ -198,15 +200,14 @@ class InvoiceItemListParams(CreatedListParams):
     unserved = ("customer_account",)
 
 
-def terms_of(params: Mapping[str, Any]) -> services.ItemTerms:
+def terms_of(params: Mapping[str, Any], prices: Prices) -> services.ItemTerms:
     """What the parameters say of cost and words, in the domain's terms."""
     terms: dict[str, Any] = {
-        name: params[name]
-        for name in ("amount", "price", "description", "metadata", "discounts", "tax_rates")
-        if name in params
+        name: params[name] for name in ("amount", "description", "metadata", "discounts", "tax_rates") if name in params
     }
-    if "pricing" in params:
-        terms["price"] = params["pricing"]["price"]
+    price = params["pricing"]["price"] if "pricing" in params else prices.of(params)
+    if price is not None:
+        terms["price"] = price
     for name in ("unit_amount", "quantity"):
         for given in (name, f"{name}_decimal"):
             if given in params:
@@ -237,6 +238,7 @@ class InvoiceItemViewSet(StripeViewSet[InvoiceItem]):
         params = self.validated(NewInvoiceItemParams)
         invoice, subscription = params.get("invoice"), params.get("subscription")
         customer = params["customer"] if "customer" in params else params["invoice"].customer
+        prices = Prices(self.environment, self.now)
         item = services.create_invoice_item(
             environment=self.environment,
             customer=customer,
@@ -244,14 +246,16 @@ class InvoiceItemViewSet(StripeViewSet[InvoiceItem]):
             now=customer.now(self.now),
             subscription=subscription,
             invoice=invoice,
-            **terms_of(params),
+            **terms_of(params, prices),
         )
+        prices.put_away()
         return self.respond(self.row(INVOICE_ITEM.id_of(item)))
 
     def update(self, request: Request, pk: str) -> Response:
         params = self.validated(InvoiceItemParams)
-        item = self.row(pk)
-        services.update_invoice_item(item=item, now=item.customer.now(self.now), **terms_of(params))
+        item, prices = self.row(pk), Prices(self.environment, self.now)
+        services.update_invoice_item(item=item, now=item.customer.now(self.now), **terms_of(params, prices))
+        prices.put_away()
         return self.respond(self.row(pk))
 
     def destroy(self, request: Request, pk: str) -> Response:

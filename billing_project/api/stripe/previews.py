@@ -7,12 +7,14 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.models import Customer, Environment
 from billing_project.api.stripe.changes import ChangeParams, Prices, change_of, new_item
+from billing_project.api.stripe.discounts import DiscountParams
 from billing_project.api.stripe.errors import missing
 from billing_project.api.stripe.fields import MISSING, Array, Flag, Ref, RetrieveParams, required
 from billing_project.api.stripe.invoice_items import PreviewedItemParams, terms_of
 from billing_project.api.stripe.kinds import CUSTOMER, SUBSCRIPTION
 from invoices import services
 from subscriptions.models import Subscription
+from subscriptions.services.discounts import MAX_DISCOUNTS
 
 _MOST_ITEMS = 250
 
@@ -36,6 +38,7 @@ class PreviewParams(RetrieveParams):
     subscription = Ref(SUBSCRIPTION)
     subscription_details = SubscriptionDetailsParams()
     invoice_items = Array(PreviewedItemParams(), most=_MOST_ITEMS)
+    discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
 
     unserved = (
         "automatic_tax",
@@ -43,7 +46,6 @@ class PreviewParams(RetrieveParams):
         "currency",
         "customer_account",
         "customer_details",
-        "discounts",
         "issuer",
         "on_behalf_of",
         "preview_mode",
@@ -67,13 +69,19 @@ def preview_of(params: dict[str, Any], environment: Environment, wall: datetime)
     customer: Customer = params.get("customer") or params["subscription"].customer
     now = customer.now(wall)
     details = params.get("subscription_details")
-    items = params.get("invoice_items", [])
-    if details is None and not items:
+    items, discounts = params.get("invoice_items", []), params.get("discounts")
+    if details is None and not items and discounts is None:
         return services.preview_invoice(
             environment=environment, now=now, subscription=subscription, customer=params.get("customer")
         )
+    prices = Prices(environment, now)
+    if discounts is not None and details is None and subscription is None:
+        subscription = services.billed_next(customer)
 
     def change() -> Subscription | None:
+        # As if the subscription had them: the invoice that is looked at is the only one that there will be.
+        if discounts is not None and subscription is not None:
+            services.change_terms(subscription=subscription, now=now, discounts=discounts)
         for item in items:
             services.create_invoice_item(
                 environment=environment,
@@ -81,30 +89,26 @@ def preview_of(params: dict[str, Any], environment: Environment, wall: datetime)
                 currency=item.get("currency", services.currency_of(customer, subscription=subscription)).lower(),
                 now=now,
                 subscription=subscription,
-                **terms_of(item),
+                **terms_of(item, prices),
             )
-        return subscription if details is None else _changed(details, environment, customer, subscription, now)
+        if details is None:
+            return subscription
+        if subscription is not None:
+            return _changed(details, subscription, prices, now)
+        return services.start_subscription(
+            environment=environment,
+            customer=customer,
+            items=[new_item(item, prices) for item in details["items"]],
+            discounts=discounts or (),
+            now=now,
+        )
 
     return services.preview_after(
         environment=environment, now=now, change=change, customer=customer, subscription=subscription
     )
 
 
-def _changed(
-    details: dict[str, Any],
-    environment: Environment,
-    customer: Customer,
-    subscription: Subscription | None,
-    now: datetime,
-) -> Subscription:
-    prices = Prices(environment, now)
-    if subscription is None:
-        return services.start_subscription(
-            environment=environment,
-            customer=customer,
-            items=[new_item(item, prices) for item in details["items"]],
-            now=now,
-        )
+def _changed(details: dict[str, Any], subscription: Subscription, prices: Prices, now: datetime) -> Subscription:
     if details.pop("cancel_now"):
         prorate = details.get("proration_behavior") != services.ProrationBehavior.NONE
         return services.cancel_subscription(subscription=subscription, now=now, invoice_now=True, prorate=prorate)

@@ -23,7 +23,6 @@ from billing_project.api.stripe.fields import (
     Integer,
     ListParams,
     Metadata,
-    Params,
     Ref,
     RetrieveParams,
     exclusive,
@@ -80,7 +79,7 @@ class ItemParams(ItemTermsParams, PricedParams):
         return super().validate(attrs)
 
 
-class AddedItemParams(Params):
+class AddedItemParams(ItemTermsParams):
     """A one-time price that the next invoice takes."""
 
     price = Ref(PRICE)
@@ -89,7 +88,7 @@ class AddedItemParams(Params):
     discountable = Flag(default=True)
     metadata = Metadata()
 
-    unserved = ("discounts", "period", "tax_rates")
+    unserved = ("period",)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         required(attrs, "price", "price_data")

@@ -134,7 +134,7 @@ def _shape_of_phase(phase: SchedulePhase) -> Wire:
     discounts = list(phase.discounts.all())
     rates = list(phase.tax_rates.all())
     return {
-        "add_invoice_items": [_shape_of_added(item) for item in items if item.is_once],
+        "add_invoice_items": [_shape_of_added(item, discounts, rates) for item in items if item.is_once],
         "application_fee_percent": None,
         "automatic_tax": _NO_AUTOMATIC_TAX,
         "billing_cycle_anchor": phase.anchor or None,
@@ -170,10 +170,10 @@ def _shape_of_item(item: PhaseItem, discounts: list[PhaseDiscount], rates: list[
     return shape if item.quantity is None else {**shape, "quantity": item.quantity}
 
 
-def _shape_of_added(item: PhaseItem) -> Wire:
+def _shape_of_added(item: PhaseItem, discounts: list[PhaseDiscount], rates: list[PhaseTaxRate]) -> Wire:
     return {
         "discountable": item.is_discountable,
-        "discounts": [],
+        "discounts": [_shape_of_discount(one) for one in discounts if one.item_id == item.pk],
         "metadata": _metadata(item.metadata),
         "period": {
             "end": {"timestamp": None, "type": "min_item_period_end"},
@@ -181,7 +181,7 @@ def _shape_of_added(item: PhaseItem) -> Wire:
         },
         "price": Reference(PRICE, PRICE.id_of(item.price), lambda: item.price),
         "quantity": item.quantity,
-        "tax_rates": [],
+        "tax_rates": [_tax_rate(one) for one in rates if one.item_id == item.pk],
     }
 
 

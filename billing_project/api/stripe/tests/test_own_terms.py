@@ -311,3 +311,72 @@ def test_a_revision_is_made_from_an_invoice_and_each_says_which_the_other_is(acc
     assert (error.http_status, error.code) == (400, "invoice_not_editable")
     error = refused(partial(v1.invoices.create, {"from_invoice": {"action": "copy", "invoice": invoice.id}}))
     assert error.param == "from_invoice[action]"
+
+
+def test_what_a_subscription_takes_once_has_its_own_terms(account: Account, customer: str) -> None:
+    v1, price, half, seven = account.v1, new_price(account), new_coupon(account, 50), new_tax(account, 7)
+    data = {"currency": "usd", "product": price.product, "unit_amount": 700}
+    once = {"price_data": data, "discounts": off(half), "tax_rates": [seven]}
+
+    subscription = new_subscription(account, customer, price.id, add_invoice_items=[once])
+    first = v1.invoices.retrieve(subscription.latest_invoice)
+    # 7.00 - 3.50, and 7 % of that is 0.245.
+    assert lines_of(first) == [(1000, [], []), (700, [350], [25])]
+
+    change = {"add_invoice_items": [once], "proration_behavior": "always_invoice", "expand": ["latest_invoice"]}
+    updated = v1.subscriptions.update(subscription.id, change)
+    assert lines_of(updated.latest_invoice) == [(700, [350], [25])]
+
+    before = InvoiceItem.objects.count(), Discount.objects.count()
+    gone = {**once, "discounts": off(half), "tax_rates": [new_tax(account) for _ in range(6)]}
+    assert refused(partial(v1.subscriptions.update, subscription.id, {"add_invoice_items": [gone]})).http_status == 400
+    assert (InvoiceItem.objects.count(), Discount.objects.count()) == before
+
+
+def test_a_phase_of_a_schedule_takes_once_what_has_its_own_terms(account: Account, customer: str) -> None:
+    v1, price, half, seven = account.v1, new_price(account), new_coupon(account, 50), new_tax(account, 7)
+    gone = new_coupon(account, 10)
+    setup = v1.prices.create({"currency": "usd", "unit_amount": 700, "product": price.product})
+    once = {"price": setup.id, "discounts": off(half, gone), "tax_rates": [seven]}
+    phase = {"items": [{"price": price.id}], "add_invoice_items": [once], "duration": {"interval": "month"}}
+    schedule = v1.subscription_schedules.create({"customer": customer, "start_date": "now", "phases": [phase]})
+
+    [told] = schedule.phases[0].add_invoice_items
+    assert ([one.coupon for one in told.discounts], [rate.id for rate in told.tax_rates]) == ([half, gone], [seven])
+    [first] = v1.invoices.list({"subscription": schedule.subscription}).data
+    # 7.00 - 3.50 - 0.35 = 3.15, and 7 % of that is 0.2205.
+    assert lines_of(first) == [(1000, [], []), (700, [350, 35], [22])]
+
+
+def test_an_invoice_item_has_a_price_that_is_made_for_it_alone(account: Account, customer: str) -> None:
+    v1, product = account.v1, account.v1.products.create({"name": "Hours"})
+    data = {"currency": "eur", "product": product.id, "unit_amount_decimal": "12.5"}
+
+    item = v1.invoice_items.create({"customer": customer, "price_data": data, "quantity": 3})
+
+    # 37.5 cents are 38.
+    assert (item.amount, item.currency, item.pricing.price_details.product) == (38, "eur", product.id)
+    price = v1.prices.retrieve(item.pricing.price_details.price)
+    assert (price.active, price.type) == (False, "one_time")
+    more = v1.invoice_items.update(item.id, {"price_data": {**data, "unit_amount_decimal": "100"}, "quantity": 2})
+    assert more.amount == 200
+    error = refused(partial(v1.invoice_items.create, {"customer": customer, "price_data": data, "amount": 1}))
+    assert error.code == "parameters_exclusive"
+    error = refused(partial(v1.invoice_items.create, {"customer": customer, "price_data": {**data, "product": "no"}}))
+    assert error.param == "price_data[product]"
+
+
+def test_a_preview_tells_what_discounts_would_come_to(account: Account, customer: str) -> None:
+    v1, price, half = account.v1, new_price(account), new_coupon(account, 50)
+    hypothetical = {"customer": customer, "subscription_details": {"items": [{"price": price.id}]}}
+    assert amounts(v1.invoices.create_preview({**hypothetical, "discounts": off(half)})) == (1000, [500], [], 500)
+    subscription = new_subscription(account, customer, price.id, discounts=off(new_coupon(account, 10)))
+    before = Discount.objects.count()
+
+    for whose in ({"subscription": subscription.id}, {"customer": customer}):
+        assert amounts(v1.invoices.create_preview({**whose, "discounts": off(half)})) == (1000, [500], [], 500)
+        assert amounts(v1.invoices.create_preview({**whose, "discounts": ""})) == (1000, [], [], 1000)
+        assert amounts(v1.invoices.create_preview(whose)) == (1000, [100], [], 900)
+
+    assert Discount.objects.count() == before
+    assert refused(partial(v1.invoices.create_preview, {**whose, "discounts": off("no")})).http_status == 400

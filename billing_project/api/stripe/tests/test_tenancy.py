@@ -477,6 +477,13 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ("invoice_item-list", "post"): [
         reference("invoiceitems", "customer", "{customer}", amount="1"),
         reference("invoiceitems", "price", "{price}", customer="{own.customer}"),
+        reference(
+            "invoiceitems",
+            "price_data[product]",
+            "{product}",
+            customer="{own.customer}",
+            **{"price_data[currency]": "usd", "price_data[unit_amount]": "1"},
+        ),
         reference("invoiceitems", "subscription", "{subscription}", customer="{own.customer}", amount="1"),
         reference("invoiceitems", "invoice", "{draft}", customer="{own.customer}", amount="1"),
         reference("invoiceitems", "tax_rates[0]", "{tax_rate}", customer="{own.customer}", amount="1"),
@@ -533,6 +540,7 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ("invoice-create-preview", "post"): [
         reference("invoices/create_preview", "customer", "{customer}"),
         reference("invoices/create_preview", "subscription", "{subscription}"),
+        reference("invoices/create_preview", "discounts[0][coupon]", "{coupon}", customer="{own.customer}"),
         reference("invoices/create_preview", "subscription", "{subscription}", customer="{own.customer}"),
     ],
     ("invoice-finalize", "post"): [Case("invoices/{draft}/finalize")],
