@@ -300,22 +300,46 @@ def reduce_again(
 ) -> None:
     """Compute drafts' discounts, taxes and totals from their lines as they are now. The caller holds the drafts' locks.
 
-    The discounts are those that the drafts have; lines are asked the taxes that they were asked before.
-
-    :param credit: what credit pays of lines, by their ids
-    :param asked: what taxes are asked of lines that are new, or shall be asked others, by their ids
+    :param lines: :param credit: :param asked: as of :func:`compute_again`
     :raises AmountTooLarge: if a total is beyond what an invoice can hold
     """
     drafts = list(lines)
+    reduced = compute_again(lines, credit=credit, asked=asked)
+    # What was taken away altogether has left rows.
+    LineDiscount.objects.filter(line__invoice__in=drafts).delete()
+    if any(one.line_discounts for one in reduced):
+        LineDiscount.objects.bulk_create(row for one in reduced for row in one.line_discounts)
+    taxes = LineTax.objects.filter(line__invoice__in=drafts)
+    if asked or any(one.line_taxes for one in reduced):
+        taxes.delete()
+        LineTax.objects.bulk_create(row for one in reduced for row in one.line_taxes)
+
+
+def compute_again(
+    lines: Mapping[Invoice, Sequence[InvoiceLine]],
+    *,
+    credit: Mapping[UUID, int] = MappingProxyType({}),
+    asked: Mapping[UUID, TaxRates] = MappingProxyType({}),
+) -> list[Reduced]:
+    """What stored invoices come to by the discounts that they have and the taxes that their lines were asked before.
+
+    It sets their totals in memory, and stores nothing.
+
+    :param credit: what credit pays of lines, by their ids
+    :param asked: what taxes are asked of lines that are new, or shall be asked others, by their ids
+    :returns: the rows that say so, by invoice
+    :raises AmountTooLarge: if a total is beyond what an invoice can hold
+    """
+    invoices = list(lines)
     discounts: dict[UUID, list[Discount]] = defaultdict(list)
     for row in (
-        InvoiceDiscount.objects.filter(invoice__in=drafts)
+        InvoiceDiscount.objects.filter(invoice__in=invoices)
         .select_related("discount__coupon")
         .prefetch_related("discount__coupon__applies_to")
     ):
         discounts[row.invoice_id].append(row.discount)
     rates: dict[UUID, list[TaxRate]] = defaultdict(list)
-    for tax in LineTax.objects.filter(line__invoice__in=drafts).select_related("tax_rate"):
+    for tax in LineTax.objects.filter(line__invoice__in=invoices).select_related("tax_rate"):
         rates[tax.line_id].append(tax.tax_rate)
     rates.update((line, list(others)) for line, others in asked.items())
     of_items: dict[UUID | None, list[Discount]] = defaultdict(list)
@@ -324,25 +348,18 @@ def reduce_again(
     ):
         of_items[own.item_id].append(own.discount)
     billed = read_billed(chain.from_iterable(lines.values()))
-    reduced = [
+    return [
         reduce(
-            draft,
+            invoice,
             mine,
-            discounts=discounts.get(draft.pk, ()),
+            discounts=discounts.get(invoice.pk, ()),
             discounts_of_line=lambda line: of_items.get(line.invoice_item_id, ()),
             tax_rates_of=lambda line: rates.get(line.pk, ()),
             billed=billed,
             credit=credit,
         )
-        for draft, mine in lines.items()
+        for invoice, mine in lines.items()
     ]
-    # What was taken away altogether has left rows.
-    LineDiscount.objects.filter(line__invoice__in=drafts).delete()
-    if any(one.line_discounts for one in reduced):
-        LineDiscount.objects.bulk_create(row for one in reduced for row in one.line_discounts)
-    if rates or any(one.line_taxes for one in reduced):
-        LineTax.objects.filter(line__invoice__in=drafts).delete()
-        LineTax.objects.bulk_create(row for one in reduced for row in one.line_taxes)
 
 
 def _still_there(discounts: list[Discount]) -> list[Discount]:

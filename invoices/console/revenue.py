@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -148,9 +148,9 @@ class RevenuePages(ConsoleAdmin):
         offer_environments(form, request)
         if not form.is_bound:
             choices: Any = form.fields["environment"]
-            billing = Exists(Subscription.objects.filter(environment=OuterRef("pk")))
-            billing |= Exists(Invoice.objects.filter(environment=OuterRef("pk")))
-            first = choices.queryset.filter(billing).first() or choices.queryset.first()
+            bills = Q(Exists(Subscription.objects.filter(environment=OuterRef("pk"))))
+            bills |= Q(Exists(Invoice.objects.filter(environment=OuterRef("pk"))))
+            first = choices.queryset.filter(bills).first() or choices.queryset.first()
             if first is None:
                 return form, None
             given = {name: form.get_initial_for_field(form.fields[name], name) for name in ("since", "until")}

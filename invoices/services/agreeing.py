@@ -80,7 +80,7 @@ def give_item_terms(
         )
 
 
-def redeem_what_can_be_had(wanted: Sequence[NewDiscount], redeem: Callable[[Sequence[NewDiscount]], None]) -> None:
+def redeem_what_can_be_had(wanted: Sequence[NewDiscount], redeem: Callable[[Sequence[NewDiscount]], object]) -> None:
     """Redeem what was planned, without what has expired since: that must not keep anybody from a bill."""
     had: list[NewDiscount] = []
     try:

@@ -1,7 +1,9 @@
 """Final invoices are computed again: quantities from the events themselves, amounts from prices, totals from lines."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
+from copy import copy
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -12,7 +14,9 @@ from django.db.models import Q, Sum
 
 from core.ids import first_id, made_at
 from core.money import EXACT, plain, share, to_minor_units
+from credits.models import LedgerEntry
 from invoices.models import Invoice, InvoiceLine, InvoiceVerification, LineDiscount, LineTax
+from invoices.reducing import compute_again, read_reduced
 from subscriptions.models import Discount
 from subscriptions.pricing import billable_quantity, rate
 from usage.raw import count_events
@@ -34,16 +38,17 @@ def verify_invoice(*, invoice: Invoice, now: datetime) -> InvoiceVerification:
 
     Metered lines are counted from the events that were there when they were billed; what came or was canceled later is
     no difference, but a matter of the meter's late policy. Lines whose events retention has dropped are computed from
-    the quantity that they kept.
+    the quantity that they kept. Other lines are rated by their prices again: prorations by the part of a period that they
+    are for, what took an invoice's place by that invoice's lines.
     """
     lines = list(
         InvoiceLine.objects.filter(invoice=invoice)
-        .select_related("price__meter", "invoice")
+        .select_related("price__meter", "invoice", "invoice_item")
         .prefetch_related("price__tiers")
         .order_by("position")
     )
     gone = [line for line in lines if "meter" in line.basis and not has_all_events(line.period)]
-    differences = list(_of_totals(invoice, lines))
+    differences = [*_of_totals(invoice, lines), *_of_reductions(invoice, lines)]
     for line in lines:
         differences += _of_line(line, has_events=line not in gone)
     for difference in differences:
@@ -100,16 +105,57 @@ def _of_totals(invoice: Invoice, lines: list[InvoiceLine]) -> Iterator[Differenc
         yield from _compared(None, "amount due", invoice.amount_due, max(invoice.starting_balance + total, 0))
 
 
+def _of_reductions(invoice: Invoice, lines: list[InvoiceLine]) -> Iterator[Difference]:
+    """Discounts and taxes of each line, computed again from the lines, the coupons and the rates."""
+    applied = LedgerEntry.objects.filter(
+        environment=invoice.environment_id, invoice_id=invoice.pk, kind=LedgerEntry.Kind.APPLIED
+    )
+    credit: Counter[UUID] = Counter()
+    for entry in applied:
+        if entry.invoice_line_id is not None:
+            credit[entry.invoice_line_id] -= int(entry.amount)
+    # Its totals are set in memory, and are compared with what is stored elsewhere.
+    [computed] = compute_again({copy(invoice): lines}, credit=credit)
+    stored = read_reduced(invoice)
+    told = {line.pk: line for line in lines}
+    discounts = [
+        {(row.line_id, row.discount_id): row.amount for row in one.line_discounts} for one in (stored, computed)
+    ]
+    taxes = [{(row.line_id, row.tax_rate_id): row.amount for row in one.line_taxes} for one in (stored, computed)]
+    for what, (before, now) in (("discount", discounts), ("tax", taxes)):
+        for line_id, key in dict.fromkeys([*before, *now]):
+            yield from _compared(told.get(line_id), what, before.get((line_id, key), 0), now.get((line_id, key), 0))
+
+
 def _of_line(line: InvoiceLine, *, has_events: bool) -> Iterator[Difference]:
     if "meter" in line.basis:
         yield from _of_metered_line(line, has_events=has_events)
-    elif line.price is not None and "full_periods" in line.basis and line.invoice_item_id is None:
+        return
+    exact = _exact_amount(line)
+    yield from _compared(line, "exact amount", plain(line.exact_amount), plain(exact))
+    yield from _compared(line, "amount", line.amount, to_minor_units(exact))
+
+
+def _exact_amount(line: InvoiceLine) -> Decimal:
+    """What a line that no meter counted comes to, by its price and the rest of what it was computed from."""
+    basis, item = line.basis, line.invoice_item
+    if "trial" in basis:
+        return Decimal(0)
+    if "revises" in basis:
+        # As the invoice billed it that this one has taken the place of.
+        return InvoiceLine.objects.values_list("exact_amount", flat=True).get(pk=UUID(basis["revises"]))
+    if "full_periods" in basis and line.price is not None:
         rating = rate(line.price.terms, line.quantity)
-        exact = share(rating.amount, Fraction(line.basis["full_periods"]))
-        yield from _compared(line, "exact amount", plain(line.exact_amount), plain(exact))
-        yield from _compared(line, "amount", line.amount, to_minor_units(exact))
-    else:
-        yield from _compared(line, "amount", line.amount, to_minor_units(line.exact_amount))
+        part = Fraction(basis["full_periods"]) * Fraction(basis.get("after_discounts", 1))
+        exact = share(rating.amount, part)
+        gives_back = item is not None and (item.credits_line_id is not None or item.credits_item_id is not None)
+        return EXACT.minus(exact) if gives_back else exact
+    if "scheme" in basis and line.price is not None:
+        return rate(line.price.terms, line.quantity).amount
+    if line.unit_amount is not None:
+        return EXACT.multiply(line.quantity, line.unit_amount)
+    # It was set as a whole.
+    return Decimal(line.amount)
 
 
 def _of_metered_line(line: InvoiceLine, *, has_events: bool) -> Iterator[Difference]:

@@ -17,8 +17,8 @@ from invoices import services
 from invoices.models import Invoice, InvoiceLine, InvoiceVerification
 from invoices.services import GRACE
 from invoices.tests.factories import FIRST_END, SECOND_END, draft_invoice, subscribe, use
-from subscriptions.models import Price
-from subscriptions.services import NewDiscount, NewItem, create_coupon, create_tax_rate
+from subscriptions.models import Coupon, Price, TaxRate
+from subscriptions.services import ItemChange, NewDiscount, NewItem, create_coupon, create_tax_rate
 from subscriptions.tests.factories import MeteredPriceFactory, PriceFactory, tiered
 from usage.models import MeterEvent
 from usage.services import cancel_event
@@ -125,6 +125,62 @@ def test_a_line_that_was_bent_is_found(
     bend(line, **columns)
 
     assert verified(line.invoice) == (False, what)
+
+
+def lines_that_no_meter_counts(customer: Customer) -> dict[str, InvoiceLine]:
+    """A final invoice with one of each: a licensed period, both kinds of prorations, one-time prices, amounts."""
+    environment = customer.environment
+    setup = PriceFactory.create(environment=environment, unit_amount=Decimal("33.3"), interval="")
+    coupon = create_coupon(environment=environment, now=NOW, percent_off=Decimal(10), duration="forever")
+    licensed = PriceFactory.create(environment=environment, unit_amount=Decimal(1000))
+    subscription = subscribe(customer, licensed, discounts=[NewDiscount(coupon=coupon)])
+    services.update_subscription(
+        subscription=subscription,
+        now=NOW + timedelta(days=7, hours=5),
+        items=[ItemChange(item=subscription.items.get(), quantity=3)],
+    )
+    for terms in ({"price": setup, "quantity": Decimal(5)}, {"unit_amount": Decimal("0.7"), "quantity": Decimal(3)}, {"amount": -40}):  # fmt: skip
+        services.create_invoice_item(
+            environment=environment, customer=customer, currency="usd", now=NOW, subscription=subscription, **terms
+        )
+    bill()
+    lines = InvoiceLine.objects.filter(invoice=Invoice.objects.latest("created_at"))
+    licensed_line, unused, remaining, once, units, amount = lines.order_by("position")
+    return {"licensed": licensed_line, "unused": unused, "remaining": remaining, "once": once, "units": units, "amount": amount}  # fmt: skip
+
+
+def test_lines_that_no_meter_counts_are_rated_again(customer: Customer) -> None:
+    lines = lines_that_no_meter_counts(customer)
+    invoice = lines["licensed"].invoice
+    assert (lines["unused"].amount < 0, lines["remaining"].amount > 0, lines["once"].amount) == (True, True, 167)
+    assert verified(invoice) == (True, [])
+    # It is found whether it was bent to a cent more or within the cent.
+    for which in ("licensed", "unused", "remaining", "once", "units"):
+        line = lines[which]
+        bend(line, exact_amount=line.exact_amount + Decimal("0.001"))
+        assert verified(invoice) == (False, ["exact amount"]), which
+        bend(line, exact_amount=line.exact_amount)
+    bend(lines["unused"], basis=lines["unused"].basis | {"full_periods": "1"})
+    assert verified(invoice) == (False, ["exact amount", "amount"])
+
+
+def test_discounts_and_taxes_are_computed_again(customer: Customer, metered: Price) -> None:
+    environment = customer.environment
+    coupon = create_coupon(environment=environment, now=NOW, percent_off=Decimal(15), duration="forever")
+    rate = create_tax_rate(environment=environment, now=NOW, display_name="VAT", percentage=Decimal(8), inclusive=False)
+    grant_credit(customer, 7)
+    subscribe(customer, metered, discounts=[NewDiscount(coupon=coupon)], tax_rates=[rate])
+    use(metered, customer, 1000, NOW)
+    bill()
+    [invoice] = Invoice.objects.all()
+    assert (verified(invoice), invoice.credit_applied) == ((True, []), 7)
+
+    # Both sums are as they were: only the rates say otherwise.
+    Coupon.objects.filter(pk=coupon.pk).update(percent_off=Decimal(16))
+    assert verified(invoice) == (False, ["discount"])
+    Coupon.objects.filter(pk=coupon.pk).update(percent_off=Decimal(15))
+    TaxRate.objects.filter(pk=rate.pk).update(percentage=Decimal(9))
+    assert verified(invoice) == (False, ["tax"])
 
 
 def test_usage_that_was_billed_without_events_is_found_and_settled(customer: Customer, metered: Price) -> None:
