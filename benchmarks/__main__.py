@@ -6,7 +6,7 @@ A bar that is missed is printed and fails nothing: it is for people to judge, on
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks import billing, credit, dataset, reads, rollup, writes, wrk
+from benchmarks import billing, credit, dataset, previews, reads, rollup, writes, wrk
 from benchmarks.delay import Probe
 from benchmarks.instance import Instance, running_instance
 from benchmarks.options import BenchOptions
@@ -46,6 +46,8 @@ def main() -> None:
         if "billing" in options.only:
             _say("The billing run ...")
             billing.measure(instance, options, report)
+            _say("Previews of what comes next ...")
+            previews.measure(instance, report)
     report.write(options.output, described)
     _say("")
     for name, value in described.items():
