@@ -7,41 +7,32 @@ from typing import Any
 
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, prefetch_related_objects
 from rest_framework.decorators import action
-from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Environment, Scope
 from billing_project.api.stripe.customers import customer_reference, shape_of_address, test_clock_of
-from billing_project.api.stripe.discounts import DiscountParams
 from billing_project.api.stripe.fields import (
-    UNKNOWN,
-    Array,
-    Choice,
-    CreatedListParams,
-    Flag,
-    Integer,
     ListParams,
-    Metadata,
-    Params,
-    Ref,
     RetrieveParams,
-    Text,
-    TimeRange,
-    exclusive,
-    required,
 )
-from billing_project.api.stripe.invoice_items import shape_of_pricing
+from billing_project.api.stripe.invoice_lines import ITEMS_OF_LINES, id_of_invoice, shape_of_line, with_prices
+from billing_project.api.stripe.invoice_params import (
+    FinalizeParams,
+    InvoiceListParams,
+    InvoiceWordsParams,
+    NewInvoiceParams,
+    PayParams,
+    renamed,
+    terms_and_words,
+)
 from billing_project.api.stripe.invoice_payments import shape_of_payment, signature
 from billing_project.api.stripe.kinds import (
     CUSTOMER,
     INVOICE,
-    INVOICE_ITEM,
     INVOICE_PAYMENT,
     LINE,
     SUBSCRIPTION,
-    SUBSCRIPTION_ITEM,
-    TAX_RATE,
 )
 from billing_project.api.stripe.objects import Hidden, Reference, Sublist, write, write_all
 from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range, page_of
@@ -58,36 +49,27 @@ from billing_project.api.stripe.reductions import (
     shape_of_default_tax_rates,
     shape_of_discount_amounts,
     shape_of_discounts,
-    shape_of_discounts_of_line,
     shape_of_taxes,
     with_reductions,
 )
 from billing_project.api.stripe.searching import ABSENT, Id, Instant, Number, SearchViewSet, Token, whole
 from billing_project.api.stripe.subscriptions import subscription_reference
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
-from core.ids import spell
-from core.money import plain
 from core.related import rows_of
 from invoices import services
 from invoices.links import page_address, pdf_below
-from invoices.models import CustomerBalance, HostedLink, Invoice, InvoiceItem, InvoiceLine, Payment
+from invoices.models import CustomerBalance, HostedLink, Invoice, InvoiceLine, Payment
 from invoices.parties import parties_of
-from subscriptions.models import Subscription
-from subscriptions.services.discounts import MAX_DISCOUNTS
-from subscriptions.services.taxes import MAX_TAX_RATES
 
 _FIRST_LINES = 10
 _FIRST_PAYMENTS = 10
 _LINE_ORDER = ("position",)
-_PREVIEW_PREFIX = "upcoming_in"
-# What lines show of the invoice items that they bill. Hardly any line does.
-_ITEMS_OF_LINES = ("invoice_item__credits_line", "invoice_item__credits_item__lines", "invoice_item__discounts")
 
 
 @INVOICE.completed
 def complete(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
     # One more line than is shown, which tells whether there are more.
-    first = _with_prices(InvoiceLine.objects.order_by(*_LINE_ORDER))[: _FIRST_LINES + 1]
+    first = with_prices(InvoiceLine.objects.order_by(*_LINE_ORDER))[: _FIRST_LINES + 1]
     balance = CustomerBalance.objects.filter(
         environment=OuterRef("environment"), customer=OuterRef("customer"), currency=OuterRef("currency")
     )
@@ -125,7 +107,7 @@ def bring_parts(environment: Environment, invoices: Sequence[Invoice]) -> Iterat
         own.revision = revised.get(invoice.pk)
     prefetch_related_objects(
         [line for invoice in invoices for line in rows_of(invoice, "lines") if line.invoice_item_id is not None],
-        *_ITEMS_OF_LINES,
+        *ITEMS_OF_LINES,
     )
     yield
     for invoice in invoices:
@@ -150,13 +132,8 @@ def shape_of_preview(preview: services.PreviewedInvoice) -> Wire:
     return _shape(preview.invoice, preview.lines, has_more=False)
 
 
-def _id_of(invoice: Invoice) -> str:
-    """A preview's id says that it can be asked for nowhere."""
-    return spell(_PREVIEW_PREFIX, invoice.pk) if invoice._state.adding else INVOICE.id_of(invoice)  # noqa: SLF001
-
-
 def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) -> Wire:
-    identifier = _id_of(invoice)
+    identifier = id_of_invoice(invoice)
     customer, buyer = invoice.customer, parties_of(invoice)["buyer"]
     final = invoice.status != Invoice.Status.DRAFT
     page = page_address(invoice)
@@ -267,7 +244,7 @@ def _shape_of_payments(invoice: Invoice) -> Wire:
         "object": "list",
         "data": write_all(map(shape_of_payment, first[:_FIRST_PAYMENTS]), livemode=invoice.environment.is_live),
         "has_more": len(first) > _FIRST_PAYMENTS,
-        "url": f"/v1/invoice_payments?invoice={_id_of(invoice)}",
+        "url": f"/v1/invoice_payments?invoice={id_of_invoice(invoice)}",
     }
 
 
@@ -295,185 +272,6 @@ def _shape_of_parent(invoice: Invoice) -> Wire | None:
         },
         "type": "subscription_details",
     }
-
-
-@LINE.shaped
-def shape_of_line(line: InvoiceLine) -> Wire:
-    return {
-        "id": LINE.id_of(line),
-        "object": "line_item",
-        "amount": line.amount,
-        "currency": line.invoice.currency,
-        "description": line.description or None,
-        "discount_amounts": shape_of_discount_amounts(line.invoice, line),
-        "discountable": line.is_discountable,
-        "discounts": shape_of_discounts_of_line(line.invoice, line),
-        "invoice": _id_of(line.invoice),
-        "metadata": _metadata_of_line(line),
-        "parent": _shape_of_line_parent(line),
-        "period": {"end": timestamp(line.period_end), "start": timestamp(line.period_start)},
-        "pretax_credit_amounts": shape_of_pretax_credits(line.invoice, line),
-        "pricing": shape_of_pricing(line.price, line.unit_amount),
-        # Whole units only; the text beside it has all of them.
-        "quantity": int(line.quantity),
-        "quantity_decimal": plain(line.quantity),
-        "subscription": SUBSCRIPTION.spell(line.invoice.subscription_id) if line.invoice.subscription_id else None,
-        "subtotal": line.amount,
-        "taxes": shape_of_taxes(line.invoice, line),
-    }
-
-
-def _metadata_of_line(line: InvoiceLine) -> dict[str, str]:
-    source = line.invoice_item or line.subscription_item
-    return source.metadata if source else {}
-
-
-def _shape_of_line_parent(line: InvoiceLine) -> Wire | None:
-    subscription_id = line.invoice.subscription_id
-    if line.invoice_item is not None:
-        return {
-            "invoice_item_details": _shape_of_item_details(line.invoice_item),
-            "subscription_item_details": None,
-            "type": "invoice_item_details",
-        }
-    if line.subscription_item_id is None or subscription_id is None:
-        return None
-    return {
-        "invoice_item_details": None,
-        "subscription_item_details": {
-            "invoice_item": None,
-            "proration": False,
-            "proration_details": {"credited_items": None},
-            "subscription": SUBSCRIPTION.spell(subscription_id),
-            "subscription_item": SUBSCRIPTION_ITEM.spell(line.subscription_item_id),
-        },
-        "type": "subscription_item_details",
-    }
-
-
-def _shape_of_item_details(item: InvoiceItem) -> Wire:
-    return {
-        "invoice_item": INVOICE_ITEM.id_of(item),
-        "proration": item.is_proration,
-        "proration_details": {"credited_items": _credited_items(item)},
-        "subscription": SUBSCRIPTION.spell(item.subscription_id) if item.subscription_id else None,
-    }
-
-
-def _credited_items(item: InvoiceItem) -> Wire | None:
-    """The line that a proration gives back; of another proration, the line that has put it onto its invoice."""
-    line = item.credits_line
-    if line is None and item.credits_item is not None:
-        line = next(iter(item.credits_item.lines.all()), None)
-    if line is None:
-        return None
-    return {"invoice": INVOICE.spell(line.invoice_id), "invoice_line_items": [LINE.id_of(line)]}
-
-
-def _with_prices(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
-    # A chunk of a billing run has many lines and few prices, and hardly ever an invoice item.
-    return lines.select_related("subscription_item").prefetch_related("price__product", *_ITEMS_OF_LINES)
-
-
-_UNSERVED = (
-    "account_tax_ids",
-    "application_fee_amount",
-    "automatic_tax",
-    "automatically_finalizes_at",
-    "customer_account",
-    "default_payment_method",
-    "default_source",
-    "due_date",
-    "effective_at",
-    "issuer",
-    "number",
-    "on_behalf_of",
-    "payment_settings",
-    "rendering",
-    "shipping_cost",
-    "shipping_details",
-    "statement_descriptor",
-    "transfer_data",
-)
-
-
-class InvoiceListParams(CreatedListParams):
-    customer = Ref(CUSTOMER)
-    subscription = Ref(SUBSCRIPTION)
-    status = Choice("draft", "open", "paid", "uncollectible", "void")
-    collection_method = Choice("charge_automatically", "send_invoice")
-    due_date = TimeRange()
-
-    unserved = ("customer_account",)
-
-
-class CustomFieldParams(Params):
-    name = Text(40, required=True)
-    value = Text(140, required=True)
-
-
-class InvoiceWordsParams(RetrieveParams):
-    """What is said on an invoice, and how it is collected: of creation and update alike."""
-
-    description = Text(1500, clearable="")
-    footer = Text(5000, clearable="")
-    custom_fields = Array(CustomFieldParams(), most=4, clearable=())
-    metadata = Metadata()
-    collection_method = Choice(*Subscription.CollectionMethod.values)
-    days_until_due = Integer(least=0, most=3650)
-    auto_advance = Flag()
-    discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
-    default_tax_rates = Array(Ref(TAX_RATE), most=MAX_TAX_RATES, clearable=[])
-
-    unserved = _UNSERVED
-
-
-class RevisionParams(Params):
-    action = Choice("revision", required=True)
-    invoice = Ref(INVOICE, required=True)
-
-
-class NewInvoiceParams(InvoiceWordsParams):
-    from_invoice = RevisionParams()
-    customer = Ref(CUSTOMER, among=lambda customers: customers.filter(deleted_at=None))
-    subscription = Ref(SUBSCRIPTION)
-    currency = Text(3)
-    pending_invoice_items_behavior = Choice("include", "exclude", default="exclude")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        required(attrs, "customer", "subscription", "from_invoice")
-        # A revision is for whom, and for what, its original was.
-        for name in ("customer", "subscription", "currency"):
-            exclusive(attrs, "from_invoice", name)
-        return attrs
-
-
-class FinalizeParams(RetrieveParams):
-    unserved = ("auto_advance",)
-
-
-class PayParams(RetrieveParams):
-    paid_out_of_band = Flag(required=True)
-
-    unserved = ("forgive", "mandate", "off_session", "payment_method", "source")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not attrs["paid_out_of_band"]:
-            message = "Payments are not collected here yet: only paid_out_of_band=true is accepted"
-            raise ValidationError({"paid_out_of_band": [ErrorDetail(message, UNKNOWN)]})
-        return attrs
-
-
-def _renamed(params: dict[str, Any]) -> dict[str, Any]:
-    names = {"auto_advance": "finalizes_itself", "default_tax_rates": "tax_rates"}
-    return {names.get(name, name): value for name, value in params.items()}
-
-
-def _terms_and_words(params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """What a draft is to stand under, and what is said on it."""
-    words = _renamed(params)
-    names = ("collection_method", "days_until_due", "finalizes_itself", "discounts", "tax_rates")
-    return {name: words.pop(name) for name in names if name in words}, words
 
 
 class InvoiceViewSet(SearchViewSet[Invoice]):
@@ -508,7 +306,7 @@ class InvoiceViewSet(SearchViewSet[Invoice]):
     def lines(self, request: Request, pk: str) -> Response:
         params = self.validated(ListParams)
         invoice = self.row(pk)
-        lines = _with_prices(invoice.lines.all())
+        lines = with_prices(invoice.lines.all())
         page = page_of(lines, params, kind=LINE, cursors=lines, order=_LINE_ORDER)
         for line in page.rows:
             line.invoice = invoice
@@ -528,7 +326,7 @@ class InvoiceViewSet(SearchViewSet[Invoice]):
             currency=currency or services.currency_of(customer, subscription=subscription),
             now=customer.now(self.now),
             takes_waiting_items=takes_items,
-            **_renamed(params),
+            **renamed(params),
         )
         return self.respond(self.row(INVOICE.id_of(invoice)))
 
@@ -536,12 +334,12 @@ class InvoiceViewSet(SearchViewSet[Invoice]):
         invoice = params.pop("from_invoice")["invoice"]
         # What waits for the customer stays where it is.
         params.pop("pending_invoice_items_behavior")
-        terms, words = _terms_and_words(params)
+        terms, words = terms_and_words(params)
         draft = services.revise_invoice(invoice=invoice, now=invoice.customer.now(self.now), terms=terms, **words)
         return self.respond(self.row(INVOICE.id_of(draft)))
 
     def update(self, request: Request, pk: str) -> Response:
-        terms, words = _terms_and_words(self.validated(InvoiceWordsParams))
+        terms, words = terms_and_words(self.validated(InvoiceWordsParams))
         return self._changed(pk, partial(services.update_invoice, terms=terms, **words))
 
     def destroy(self, request: Request, pk: str) -> Response:
