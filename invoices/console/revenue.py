@@ -17,7 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from accounts.console.base import ConsoleAdmin
-from accounts.console.walls import permits
+from accounts.console.walls import choice_of, permits
 from accounts.models import Environment
 from core.console import cells
 from core.ids import unspell
@@ -141,7 +141,9 @@ class RevenuePages(ConsoleAdmin):
         return TemplateResponse(request, "console/revenue_rows.html", context)
 
     def _asked(self, request: HttpRequest) -> tuple[RevenueForm, Selection | None]:
-        """What is asked for; without anything, the first environment that bills somebody, and the last year."""
+        """What is asked for; without anything, the last year of the environment that the person looks at, or else of the
+        first one that bills somebody.
+        """
         if not permits(request, PERMISSION):
             raise PermissionDenied
         form = RevenueForm(request.GET if "environment" in request.GET else None)
@@ -150,7 +152,8 @@ class RevenuePages(ConsoleAdmin):
             choices: Any = form.fields["environment"]
             bills = Q(Exists(Subscription.objects.filter(environment=OuterRef("pk"))))
             bills |= Q(Exists(Invoice.objects.filter(environment=OuterRef("pk"))))
-            first = choices.queryset.filter(bills).first() or choices.queryset.first()
+            chosen = choices.queryset.filter(pk=choice_of(request)).first()
+            first = chosen or choices.queryset.filter(bills).first() or choices.queryset.first()
             if first is None:
                 return form, None
             given = {name: form.get_initial_for_field(form.fields[name], name) for name in ("since", "until")}
