@@ -54,6 +54,7 @@ UNTOLD = {
     "credits.CreditReservation": "made and ended by calls, thousands a second; what it takes is in the ledger",
     "credits.CreditHold": "what reservations hold of grants; what they take is in the ledger",
     "invoices.Export": "a file of what is stored elsewhere, for its maker, for some days",
+    "invoices.RevenueFigure": "computed from what is stored elsewhere, for some minutes",
     "invoices.BillingFailure": "what a job could not do, and tries again",
 }
 
