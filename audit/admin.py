@@ -23,7 +23,9 @@ from core.console import cells
 from core.ids import read
 from core.spreadsheets import Cell, Table, csv_chunks
 
+# Of a change, on the list: columns, and characters of each value.
 _SHOWN = 6
+_CHARACTERS = 40
 _COLUMNS = (
     "occurred_at", "company", "environment", "who", "kind_of_who", "id_of_who", "address", "request_id", "what",
     "object_id", "operation", "reason", "before", "after",
@@ -53,7 +55,8 @@ class EntryAdmin(ConsoleAdmin):
 
     change_list_template = "console/audit_trail.html"
     wall = "company"
-    list_display = ["occurred_at", "actor", "what", "row_link", "summary", "reason", "company"]
+    list_display = ["moment", "actor", "what", "summary", "reason", "company"]
+    list_display_links = ["moment"]
     list_filter = ["environment", "operation", "actor_kind", RelationFilter, "occurred_at"]
     list_select_related = ["company", "environment__company"]
     search_fields = ["actor_name"]
@@ -72,8 +75,7 @@ class EntryAdmin(ConsoleAdmin):
         "address",
         "request_link",
         "what",
-        "operation",
-        "row_link",
+        "object_id",
         "reason",
         "document",
     ]
@@ -132,26 +134,33 @@ class EntryAdmin(ConsoleAdmin):
     def actor(self, row: Entry) -> SafeString:
         return who(row)
 
-    @display(description="what")
-    def what(self, row: Entry) -> str:
-        return f"{row.noun} {row.get_operation_display()}"
+    @display(description="when")
+    def moment(self, row: Entry) -> str | SafeString:
+        return cells.moment(row.occurred_at)
 
-    @display(description="row")
-    def row_link(self, row: Entry) -> str | SafeString:
+    @display(description="what")
+    def what(self, row: Entry) -> str | SafeString:
+        """What was changed, which leads to its own page."""
         model = row.model
         if model is None or not row.object_id or row.operation == Entry.Operation.DELETE:
-            return row.object_id or cells.EMPTY
+            return str(row)
         options = model._meta  # noqa: SLF001
         try:
             address = reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[row.object_id])
         except NoReverseMatch:
-            return row.object_id
-        return format_html('<a class="tb-link" href="{}"><code>{}</code></a>', address, row.object_id)
+            return str(row)
+        return format_html(
+            '<a class="tb-link" href="{}" title="{}">{}</a> {}',
+            address,
+            row.object_id,
+            row.noun,
+            row.get_operation_display(),
+        )
 
     @display(description="changed")
     def summary(self, row: Entry) -> str | SafeString:
         """The first columns that were changed; the rest on the page of its own."""
-        changes = changes_of(row)
+        changes = changes_of(row, _CHARACTERS)
         if row.operation != Entry.Operation.UPDATE:
             return _("%(count)s columns") % {"count": len(changes)}
         shown = format_html_join(

@@ -148,7 +148,7 @@ class ApprovalRequestAdmin(ConsoleAdmin):
     """What one person asked for, another decides here."""
 
     wall = "company"
-    list_display = ["title", "kind", "money", "asked_by", "asked_at", "state", "company", "environment"]
+    list_display = ["title", "kind", "money", "asked_by", "asked_at", "standing", "company", "environment"]
     list_display_links = ["title"]
     list_filter = [WaitingFilter, "status", "kind", "environment", "asked_at"]
     list_select_related = ["company", "environment__company", "asked_by", "decided_by"]
@@ -161,7 +161,7 @@ class ApprovalRequestAdmin(ConsoleAdmin):
         "why",
         "asked_by",
         "asked_at",
-        "state",
+        "standing",
         "expires_at",
         "decided_by",
         "decided_at",
@@ -239,7 +239,7 @@ class ApprovalRequestAdmin(ConsoleAdmin):
         return cells.EMPTY if row.amount is None else cells.amount(row.amount, row.currency)
 
     @display(description="state")
-    def state(self, row: ApprovalRequest) -> str:
+    def standing(self, row: ApprovalRequest) -> str:
         return row.state_at(timezone.now())
 
     @display(description="as it was when it was asked")

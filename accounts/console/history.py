@@ -21,7 +21,7 @@ from core.console.theme import ThemedModelAdmin
 
 PERMISSION = "audit.view_entry"
 MOST = 200
-# Of one value, in a table of many.
+# Characters of one value, in a table of many.
 _SHOWN = 300
 
 
@@ -34,29 +34,32 @@ class Change:
     after: str | SafeString
 
 
-def changes_of(entry: Entry) -> list[Change]:
-    """What was changed, column by column, as a person reads it."""
+def changes_of(entry: Entry, shown: int = _SHOWN) -> list[Change]:
+    """What was changed, column by column, as a person reads it.
+
+    :param shown: characters of a value; the tooltip has more
+    """
     model = entry.model
     fields: dict[str | None, Any] = {field.column: field for field in model._meta.concrete_fields} if model else {}  # noqa: SLF001
     return [
         Change(
             str(fields[name].verbose_name) if name in fields else name,
-            _value(fields.get(name), before),
-            _value(fields.get(name), after),
+            _value(fields.get(name), before, shown),
+            _value(fields.get(name), after, shown),
         )
         for name, (before, after) in entry.changes.items()
     ]
 
 
-def _value(field: Any, value: Any) -> str | SafeString:
+def _value(field: Any, value: Any, shown: int) -> str | SafeString:
     if value is None or value == "":
         return cells.EMPTY
     if isinstance(field, DateTimeField) and isinstance(value, str):
         return cells.moment(datetime.fromisoformat(value))
     text = value if isinstance(value, str) else cells.compact(value)
-    if len(text) <= _SHOWN:
+    if len(text) <= shown:
         return text
-    return format_html('<span title="{}">{}…</span>', text[:2000], text[:_SHOWN])
+    return format_html('<span title="{}">{}…</span>', text[:2000], text[:shown])
 
 
 def who(entry: Entry) -> SafeString:
