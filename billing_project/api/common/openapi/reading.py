@@ -148,19 +148,13 @@ class Reading:
 
     def _read_assignments(self) -> None:
         seen: dict[str, list[Found]] = {}
-        for node in _own(self.tree, ast.Assign, ast.AnnAssign, ast.NamedExpr):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target, value in _pairs(targets, node.value):
-                found = self.look(value)
-                if found in (ANY, OBJECT, ARRAY) and isinstance(node, ast.AnnAssign):
-                    found = self._annotated(node)
-                # What begins empty may be filled by the lines below.
-                found = ARRAY if found == NOTHING_LISTED else found
-                seen.setdefault(target, []).append(found)
+        for node in _own(self.tree, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For):
+            for name, found in self._given_by(node):
+                seen.setdefault(name, []).append(found)
                 # Of what is said later the next lines may know.
-                self._names[target] = found
-        for name, found in seen.items():
-            self._names[name] = found[0] if len(found) == 1 else either(*map(_json, found))
+                self._names[name] = found
+        for name, given in seen.items():
+            self._names[name] = given[0] if len(given) == 1 else either(*map(_json, given))
         for node in _own(self.tree, ast.AugAssign):
             if isinstance(node.target, ast.Name):
                 whole = _without_value(self._names.get(node.target.id, ANY))
@@ -171,6 +165,19 @@ class Reading:
                 if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
                     name = target.value.id
                     self._names[name] = _changed(self._names.get(name, ANY), target.slice, _json(self.look(node.value)))
+
+    def _given_by(self, node: ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.For) -> Iterator[tuple[str, Found]]:
+        """The names that a statement gives something to, with what that is."""
+        if isinstance(node, ast.For):
+            if isinstance(node.target, ast.Name):
+                yield node.target.id, element_of(self.look(node.iter))
+            return
+        for name, value in _pairs(node.targets if isinstance(node, ast.Assign) else [node.target], node.value):
+            found = self.look(value)
+            if found in (ANY, OBJECT, ARRAY) and isinstance(node, ast.AnnAssign):
+                found = self._annotated(node)
+            # What begins empty may be filled by the lines below.
+            yield name, ARRAY if found == NOTHING_LISTED else found
 
     def _annotated(self, node: ast.AnnAssign) -> Found:
         """What the annotation of a name says."""

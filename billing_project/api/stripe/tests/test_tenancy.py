@@ -32,7 +32,9 @@ from billing_project.api.stripe.tests.builders import (
     report,
 )
 from billing_project.api.stripe.tests.sdk import Account, sdk
+from core.ids import spell
 from invoices.services import close_due_periods
+from meters.services import create_currency
 from usage.models import EventRejection, MeterEvent
 from webhooks.kinds import Kind
 from webhooks.services import record_report
@@ -78,6 +80,9 @@ def populate(account: Account, name: str) -> World:
         customer=customer.id,
         amount=yen,
     ).data["id"]
+    unit = create_currency(
+        environment=account.environment, name=name, symbol=name, now=datetime.fromtimestamp(now, UTC)
+    )
     credited = account.v1.billing.credit_balance_transactions.list({"credit_grant": grant.id}).data[0]
     coupon = account.v1.coupons.create({"percent_off": 5, "duration": "forever"})
     code = account.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
@@ -124,6 +129,7 @@ def populate(account: Account, name: str) -> World:
         "grant": grant.id,
         "credit_transaction": credited.id,
         "reservation": reservation,
+        "unit": spell("pcur", unit.pk),
         "name": name,
     }
     return World(account, ids)
@@ -166,6 +172,8 @@ def cursors(path: str, value: str, /, **more: str) -> list[Case]:
 
 RANGE = {"start_time": "1735689600", "end_time": "1735776000"}
 CREDIT = {"amount[type]": "monetary", "amount[monetary][currency]": "usd", "amount[monetary][value]": "1"}
+UNIT = "amount[custom_pricing_unit][custom_pricing_unit]"
+UNITS = {"amount[type]": "custom_pricing_unit", "amount[custom_pricing_unit][value]": "1"}
 SCOPE = {"applicability_config[scope][price_type]": "metered"}
 ALL_CREDIT = {"filter[type]": "applicability_scope", "filter[applicability_scope][price_type]": "metered"}
 CURRENCY = {"currency": "usd", "unit_amount": "1"}
@@ -417,6 +425,7 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ],
     ("credit_grant-list", "post"): [
         reference("billing/credit_grants", "customer", "{customer}", **CREDIT, **SCOPE),
+        reference("billing/credit_grants", UNIT, "{unit}", **UNITS, **SCOPE, customer="{own.customer}"),
         reference(
             "billing/credit_grants",
             "applicability_config[scope][prices][0][id]",
@@ -435,6 +444,7 @@ CASES: dict[tuple[str, str], list[Case]] = {
     ],
     ("credit_reservation-list", "post"): [
         reference("billing/credit_reservations", "customer", "{customer}", **CREDIT),
+        reference("billing/credit_reservations", UNIT, "{unit}", **UNITS, customer="{own.customer}"),
     ],
     ("credit_reservation-detail", "get"): [Case("billing/credit_reservations/{reservation}")],
     ("credit_reservation-commit", "post"): [Case("billing/credit_reservations/{reservation}/commit")],
