@@ -27,8 +27,9 @@ class MustWait(Exception):
     :ivar consequence: what would be saved, in words
     """
 
-    def __init__(self, row: Any, does: str, consequence: str) -> None:
+    def __init__(self, row: Any, kind: ApprovalKind, does: str, consequence: str) -> None:
         self.row = row
+        self.kind = kind
         self.does = does
         self.consequence = consequence
         super().__init__(consequence)
@@ -49,7 +50,7 @@ class FormsThatWait(Walled, ThemedModelAdmin[Any]):
         """:raises MustWait: if a second person has to approve what the form says of the row"""
         kind = self.waits_as
         if kind is not None and needs_second_person(company_id=company_of(row).pk, kind=kind):
-            raise MustWait(row, does, self._consequence(row, does, form))
+            raise MustWait(row, kind, does, self._consequence(row, does, form))
 
     def _consequence(self, row: Any, does: str, form: Any) -> str:
         if does == "add":
@@ -99,7 +100,7 @@ class FormsThatWait(Walled, ThemedModelAdmin[Any]):
                 request,
                 company=company_of(held.row),
                 environment=getattr(held.row, "environment", None),
-                kind=self.waits_as or ApprovalKind.ROLE,
+                kind=held.kind,
                 action=f"{self.opts.label_lower}:{held.does}",
                 object_id="" if row is None else str(row.pk),
                 title=f"{title}: {row or held.row}",
