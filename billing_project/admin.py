@@ -11,14 +11,18 @@ from django.utils.safestring import SafeString
 from accounts.models import Customer
 from billing_project.console.customer_page import CustomerPages
 from billing_project.console.event_debugger import DebuggedEvents
+from billing_project.console.meter_explorer import ExploredMeters
 from core.console import cells
 from invoices.models import InvoiceLine
 from invoices.tracing import Trace, trace
+from meters.models import Meter
 from usage.models import MeterEvent
 
 admin.site.unregister(MeterEvent)
 admin.site.unregister(Customer)
+admin.site.unregister(Meter)
 admin.site.register(Customer, CustomerPages)
+admin.site.register(Meter, ExploredMeters)
 
 
 @admin.register(MeterEvent)

@@ -65,6 +65,17 @@ def spare_the_health_check() -> None:
 
 
 @contextmanager
+def one_snapshot() -> Iterator[None]:
+    """Let several reads see one state of the database. Within a transaction that is open already they see that one's."""
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if is_outermost:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+@contextmanager
 def refusing(refusals: Mapping[str, BillingError]) -> Iterator[None]:
     """Write in a savepoint, and say in the domain's words which constraint refuses it.
 

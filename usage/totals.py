@@ -8,7 +8,7 @@ whatever lies beyond the roll-up's watermark. So an answer is right at any momen
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 from uuid import UUID
 
 from django.db import connection
@@ -28,6 +28,7 @@ COUNTS = """NOT EXISTS (SELECT 1 FROM usage_eventadjustment AS adjustment
 _WITHIN_ALL = """event."timestamp" >= %(first)s AND event."timestamp" < %(last)s"""
 
 Group = tuple[str | None, ...]
+AnySpan: TypeAlias = "Span | MeterSpan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,23 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterSpan:
+    """Everybody's events on one meter in a period."""
+
+    meter: Meter
+    period: Period
+    customer_id: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dimensions:
     """What to keep and how to group, by further keys of the payload.
 
-    :param filters: key -> the values to keep; keys are joined by "and"
+    :param filters: key -> the values to keep, None for events without the key; keys are joined by "and"
     :param group_by: keys whose values make a group of their own; an absent key is a group, too
     """
 
-    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    filters: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     group_by: Sequence[str] = ()
 
     def are_declared(self, meter: Meter) -> bool:
@@ -63,19 +73,38 @@ def read_totals(
     One statement, however many spans there are; another for meters with an event time window among them, and another
     for those that count unique values.
     """
-    dimensions = dimensions or Dimensions()
+    return _read_all(environment_id, spans, dimensions or Dimensions(), _OF_ONE)
+
+
+def read_meter_totals(
+    environment_id: UUID, spans: Sequence[MeterSpan], dimensions: Dimensions | None = None, *, by_customer: bool = False
+) -> dict[tuple[int, Group], Totals]:
+    """The same of everybody's events together: the formula runs over all of them, as if they were one customer's.
+
+    Only an event time window stays each customer's own: the last event of each counts.
+
+    :param by_customer: make a group of each customer, whose id is the first part of the group
+    """
+    return _read_all(
+        environment_id, spans, dimensions or Dimensions(), _OF_EACH_CUSTOMER if by_customer else _OF_EVERYBODY
+    )
+
+
+def _read_all(
+    environment_id: UUID, spans: Sequence[AnySpan], dimensions: Dimensions, whose: "_Whose"
+) -> dict[tuple[int, Group], Totals]:
     numbered = list(enumerate(spans))
     windowed = [(number, span) for number, span in numbered if span.meter.event_time_window]
     plain = [(number, span) for number, span in numbered if not span.meter.event_time_window]
     unique = [(number, span) for number, span in plain if span.meter.formula == Formula.UNIQUE_COUNT]
     found: dict[tuple[int, Group], Totals] = {}
     if plain:
-        found |= _read(environment_id, plain, dimensions, _TOTALS)
+        found |= _read(environment_id, plain, dimensions, whose, _TOTALS)
     if unique:
-        for key, totals in _read(environment_id, unique, dimensions, _UNIQUE_VALUES).items():
+        for key, totals in _read(environment_id, unique, dimensions, whose, _UNIQUE_VALUES).items():
             found[key] = replace(found.get(key, Totals()), unique_count=totals.unique_count)
     if windowed:
-        found |= _read(environment_id, windowed, dimensions, _WINDOWED)
+        found |= _read(environment_id, windowed, dimensions, whose, _WINDOWED)
     return found
 
 
@@ -106,20 +135,25 @@ def horizon() -> int:
 
 
 def _read(
-    environment_id: UUID, spans: Sequence[tuple[int, Span]], dimensions: Dimensions, statement: str
+    environment_id: UUID,
+    spans: Sequence[tuple[int, AnySpan]],
+    dimensions: Dimensions,
+    whose: "_Whose",
+    statement: str,
 ) -> dict[tuple[int, Group], Totals]:
     has_last = any(span.meter.formula == Formula.LAST for _, span in spans)
+    is_grouped = bool(dimensions.group_by) or whose.is_group
     words = {
-        "event_group": _group("event.payload", dimensions),
-        "summary_group": _group("summary.dimensions", dimensions),
+        **whose.words,
+        "event_group": _group("event", "payload", dimensions, whose),
+        "summary_group": _group("summary", "dimensions", dimensions, whose),
         "event_filter": _filter("event.payload", dimensions),
         "summary_filter": _filter("summary.dimensions", dimensions),
         "counts": COUNTS,
         "within_all": _WITHIN_ALL,
-        "event_columns": _EVENT_COLUMNS,
         # Ordering costs as much as all the rest, so only those who ask for the last value pay for it.
         "last": _LAST if has_last else "NULL::numeric",
-        "latest": (_LATEST_OF_GROUPS if dimensions.group_by else _LATEST) if has_last else "",
+        "latest": (_LATEST_OF_GROUPS if is_grouped else _LATEST) if has_last else "",
     }
     words["latest"] = words["latest"].format(**words)
     sql = (_ASKED + statement).format(**words)
@@ -146,7 +180,7 @@ def _read(
             }
 
 
-def _columns(spans: Sequence[tuple[int, Span]], dimensions: Dimensions) -> dict[str, Any]:
+def _columns(spans: Sequence[tuple[int, AnySpan]], dimensions: Dimensions) -> dict[str, Any]:
     """The spans as arrays, each with the whole hours, and in these the whole days, that summaries can answer for."""
     hours = [_whole_hours(span, dimensions) for _, span in spans]
     days = [_whole_days(period) for period in hours]
@@ -167,7 +201,7 @@ def _columns(spans: Sequence[tuple[int, Span]], dimensions: Dimensions) -> dict[
     }
 
 
-def _whole_hours(span: Span, dimensions: Dimensions) -> Period:
+def _whole_hours(span: AnySpan, dimensions: Dimensions) -> Period:
     start, end = ceil_hour(span.period.start), floor_hour(span.period.end)
     # A window's last event, and a key that no summary is kept by, are found in the events alone.
     if start >= end or span.meter.event_time_window or not dimensions.are_declared(span.meter):
@@ -180,15 +214,50 @@ def _whole_days(hours: Period) -> Period:
     return Period(start, end) if start < end else Period(hours.end, hours.end)
 
 
-def _group(column: str, dimensions: Dimensions) -> str:
-    keys = ", ".join(f"{column} ->> %(group_{place})s" for place in range(len(dimensions.group_by)))
-    return f"ARRAY[{keys}]::text[]"
+def _group(table: str, column: str, dimensions: Dimensions, whose: "_Whose") -> str:
+    keys = [f"{table}.{column} ->> %(group_{place})s" for place in range(len(dimensions.group_by))]
+    customer = [f"{table}.customer_id::text"] if whose.is_group else []
+    return f"ARRAY[{', '.join([*customer, *keys])}]::text[]"
 
 
 def _filter(column: str, dimensions: Dimensions) -> str:
-    return "".join(
-        f" AND {column} ->> %(filter_{place})s = ANY(%(values_{place})s)" for place in range(len(dimensions.filters))
-    )
+    said = []
+    for place, values in enumerate(dimensions.filters.values()):
+        among = f"{column} ->> %(filter_{place})s = ANY(%(values_{place})s)"
+        absent = f" OR {column} ->> %(filter_{place})s IS NULL" if None in values else ""
+        said.append(f" AND ({among}{absent})")
+    return "".join(said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whose:
+    """The words of the statements that say whose events are read.
+
+    :ivar is_group: whether each customer is a group
+    """
+
+    words: Mapping[str, str]
+    is_group: bool = False
+
+
+_EVENT_COLUMNS = """event.environment_id, event.id, event."timestamp", event.value, event.unique_value, event.payload"""
+_ONE_CUSTOMERS = {
+    "event_columns": _EVENT_COLUMNS,
+    "mark_is_theirs": "AND mark.customer_id = asked.customer_id",
+    "event_is_theirs": "AND event.customer_id = asked.customer_id",
+    "marked_is_theirs": "AND event.customer_id = dirty.customer_id",
+    "summary_is_theirs": "AND summary.customer_id = piece.customer_id",
+    "each_customer": "",
+}
+# An hour that waits for one customer is read from the events of all of them: that is right as well, and simpler.
+_EVERYBODYS = {
+    **dict.fromkeys(_ONE_CUSTOMERS, ""),
+    "event_columns": f"{_EVENT_COLUMNS}, event.customer_id",
+    "each_customer": "customer_id, ",
+}
+_OF_ONE = _Whose(_ONE_CUSTOMERS)
+_OF_EVERYBODY = _Whose(_EVERYBODYS)
+_OF_EACH_CUSTOMER = _Whose(_EVERYBODYS, is_group=True)
 
 
 # The statements. Each answers with rows of: watermark, number, group, event count, sum, min, max, last, unique count.
@@ -206,7 +275,7 @@ dirty AS (
     SELECT DISTINCT asked.number, asked.meter_id, asked.customer_id, mark.hour, date_trunc('day', mark.hour, 'UTC') AS day
       FROM asked JOIN usage_dirtyhour AS mark
         ON mark.environment_id = %(environment)s AND mark.meter_id = asked.meter_id
-       AND mark.customer_id = asked.customer_id
+       {mark_is_theirs}
        AND mark.hour >= asked.hour_start AND mark.hour < asked.hour_end
 ),
 event AS (
@@ -216,13 +285,13 @@ event AS (
      CROSS JOIN LATERAL (
             SELECT {event_columns} FROM usage_meterevent AS event
              WHERE event.environment_id = %(environment)s AND event.meter_id = asked.meter_id
-               AND event.customer_id = asked.customer_id
+               {event_is_theirs}
                AND event."timestamp" >= edge."start" AND event."timestamp" < edge."end" AND {within_all} OFFSET 0) AS event
      WHERE edge."start" < edge."end"
     UNION ALL
     SELECT asked.number, asked."window", {event_columns}
       FROM asked JOIN usage_meterevent AS event
-        ON event.meter_id = asked.meter_id AND event.customer_id = asked.customer_id
+        ON event.meter_id = asked.meter_id {event_is_theirs}
        AND event."timestamp" >= asked.hour_start AND event."timestamp" < asked.hour_end
      WHERE event.environment_id = %(environment)s AND event.xid >= %(mark)s AND {within_all}
        AND NOT EXISTS (SELECT 1 FROM dirty WHERE dirty.number = asked.number
@@ -232,19 +301,18 @@ event AS (
       FROM dirty CROSS JOIN LATERAL (
             SELECT {event_columns} FROM usage_meterevent AS event
              WHERE event.environment_id = %(environment)s AND event.meter_id = dirty.meter_id
-               AND event.customer_id = dirty.customer_id
+               {marked_is_theirs}
                AND event."timestamp" >= dirty.hour AND event."timestamp" < dirty.hour + interval '1 hour'
                AND {within_all} OFFSET 0) AS event
 )
 """
-_EVENT_COLUMNS = """event.environment_id, event.id, event."timestamp", event.value, event.unique_value, event.payload"""
 
 # Summaries are added up span by span: sorting the rows of all spans together would cost more than reading them.
 # A span's marked hours are one array, made once, since an anti-join would look into an empty list at every row.
 _OF_PIECE = """
       FROM {table} AS summary
      WHERE summary.environment_id = %(environment)s AND summary.meter_id = piece.meter_id
-       AND summary.customer_id = piece.customer_id
+       {{summary_is_theirs}}
        AND summary.{unit} >= piece."start" AND summary.{unit} < piece."end"
        AND summary.{unit} <> ALL (ARRAY(SELECT dirty.{unit} FROM dirty WHERE dirty.number = piece.number))
        {{summary_filter}}
@@ -328,9 +396,9 @@ SELECT coalesce((SELECT xid FROM usage_watermark WHERE id = 1), 0), number, "gro
 # Which event of a window counts is decided before anything is filtered or grouped, so that groups add up to what is billed.
 _WINDOWED = """,
 counted AS (
-    SELECT DISTINCT ON (number, date_trunc("window", "timestamp", 'UTC')) *
+    SELECT DISTINCT ON (number, {each_customer}date_trunc("window", "timestamp", 'UTC')) *
       FROM event WHERE {counts}
-     ORDER BY number, date_trunc("window", "timestamp", 'UTC'), "timestamp" DESC, id DESC
+     ORDER BY number, {each_customer}date_trunc("window", "timestamp", 'UTC'), "timestamp" DESC, id DESC
 )
 SELECT %(mark)s, number, {event_group}, count(*), sum(value), min(value), max(value),
        (array_agg(value ORDER BY "timestamp" DESC, id DESC))[1], count(DISTINCT unique_value)

@@ -81,13 +81,66 @@ class Pair:
         return HEIGHT - self.height_before
 
 
-def pairs(values: Sequence[Decimal | None], before: Sequence[Decimal | None]) -> list[Pair]:
-    """Two rows of values, bar beside bar, on one scale that ends at the greatest of all. Below zero nothing is drawn."""
-    top = max((value for value in (*values, *before) if value is not None), default=Decimal(0))
+def pairs(
+    values: Sequence[Decimal | None], before: Sequence[Decimal | None], *, top: Decimal | None = None
+) -> list[Pair]:
+    """Two rows of values, bar beside bar, on one scale that ends at the greatest of all. Below zero nothing is drawn.
+
+    :param top: where the scale ends instead, so that several charts have the same one; not below any value
+    """
+    if top is None:
+        top = greatest([*values, *before])
     count = max(len(values), len(before))
     rows = [[*row, *[None] * (count - len(row))] for row in (values, before)]
+    return [
+        Pair(x, new, old, _height(new, top), _height(old, top)) for x, (new, old) in enumerate(zip(*rows, strict=True))
+    ]
 
-    def height(value: Decimal | None) -> int:
-        return max(int(value * HEIGHT / top), 1) if value is not None and value > 0 else 0
 
-    return [Pair(x, new, old, height(new), height(old)) for x, (new, old) in enumerate(zip(*rows, strict=True))]
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One color of a stack."""
+
+    place: int
+    y: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Values on top of each other, beside a mark for the sum that they are compared with."""
+
+    x: int
+    slices: tuple[Slice, ...]
+    y_before: int | None
+
+
+def stacks(rows: Sequence[Sequence[Decimal | None]], before: Sequence[Decimal | None]) -> tuple[Decimal, list[Stack]]:
+    """A stack for each row of values that add up, the first at the bottom. Below zero nothing is drawn.
+
+    :returns: where the scale ends, and the stacks
+    """
+    sums = [sum((value for value in row if value is not None and value > 0), Decimal(0)) for row in rows]
+    top = greatest([*sums, *before])
+    drawn = []
+    for x in range(max(len(rows), len(before))):
+        below, slices = Decimal(0), []
+        for place, value in enumerate(rows[x] if x < len(rows) else ()):
+            if value is not None and value > 0:
+                # From the sums, not from rounded heights: however many slices, they end where the whole does.
+                foot = _height(below, top)
+                below += value
+                slices.append(Slice(place, HEIGHT - _height(below, top), max(_height(below, top) - foot, 1)))
+        mark = before[x] if x < len(before) else None
+        drawn.append(Stack(x, tuple(slices), HEIGHT - _height(mark, top) if mark is not None and mark > 0 else None))
+    return top, drawn
+
+
+def greatest(values: Sequence[Decimal | None]) -> Decimal:
+    """The greatest of the values that are there, or zero."""
+    return max((value for value in values if value is not None), default=Decimal(0))
+
+
+def _height(value: Decimal | None, top: Decimal) -> int:
+    # Anything above zero is seen.
+    return max(int(value * HEIGHT / top), 1) if value is not None and value > 0 else 0

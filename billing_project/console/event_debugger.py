@@ -1,7 +1,7 @@
 """The page that says of any event what became of it, why, and on which invoice line it was billed, or why on none."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -17,7 +17,7 @@ from accounts.models import Environment
 from billing_project.console.event_search import MOST_HITS, Search
 from billing_project.console.start_page import Viewer, rejection_lines
 from core.console.theme import Button, add_buttons
-from core.periods import DAY, HOUR, floor_day, floor_hour
+from core.periods import DAY, HOUR, Period, floor_day, floor_hour
 from credits.models import EventCharge
 from invoices.tracing import Fate, Trace, trace
 from meters.models import EventTimeWindow
@@ -60,11 +60,16 @@ class DebuggedEvents(MeterEventAdmin):
         # No identifier has a zero byte, and PostgreSQL would not even look for one.
         term = request.GET.get("q", "").replace("\0", "").strip()
         viewer = Viewer.of(request)
-        found = Search(
+        search = Search(
             [chosen] if chosen else environments,
             chosen or _at_first(environments),
             rejections_in=viewer.may_see("usage.view_eventrejection"),
-        ).find(term)
+        )
+        span = _span(request)
+        if span is not None:
+            found = search.within(request.GET.get("meter", ""), request.GET.get("customer", ""), span)
+        else:
+            found = search.find(term)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Event debugger"),
@@ -93,6 +98,15 @@ class DebuggedEvents(MeterEventAdmin):
             Button(_("The event's record"), self._url("change", row.pk), "stream"),
             *self.command_buttons(request, event),
         ]
+
+
+def _span(request: HttpRequest) -> Period | None:
+    """The span that a link asks for; None where it names none, or what is no span."""
+    try:
+        start, end = (datetime.fromisoformat(request.GET[name]) for name in ("since", "until"))
+        return Period(start, end)
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _at_first(environments: list[Environment]) -> Environment | None:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Customer, Environment
 from core.ids import first_id, made_at, unspell
-from core.periods import DAY
+from core.periods import DAY, Period
 from meters.models import Meter
 from usage import listing
 from usage.models import EventClaim, EventRejection, MeterEvent
@@ -62,6 +62,27 @@ class Search:
             if found is not None:
                 return found
         return Findings()
+
+    def within(self, meter_id: str, customer_id: str, span: Period) -> Findings:
+        """The latest events of a span on a meter, of all customers or of one: what a bar of a chart is made of."""
+        meter = self._meters().filter(pk=_uuid(meter_id)).first()
+        customer = self._customers().filter(pk=_uuid(customer_id)).first() if customer_id else None
+        if meter is None or (customer_id and customer is None):
+            return Findings()
+        words = _("Events of the meter {meter} from {start} up to {end} UTC, the latest first")
+        if customer is not None:
+            words = _("Events of {customer} on the meter {meter} from {start} up to {end} UTC, the latest first")
+        bounds = (f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" for at in (span.start, span.end))
+        said = words.format(**dict(zip(("start", "end"), bounds, strict=True)), meter=meter, customer=customer)
+        filters = {
+            "meter": str(meter.pk),
+            "timestamp_gte": span.start.isoformat(),
+            "timestamp_lt": span.end.isoformat(),
+        }
+        if customer is None:
+            return Findings(said, _of_all_customers(meter.environment, filters))
+        rows = listing.places(meter.environment, {**filters, "customer": str(customer.pk)})
+        return Findings(said, _named(listing.read_by_time(meter.environment, rows, listing.BY_TIME, MOST_HITS)))
 
     def _newest(self, environment: Environment) -> Findings:
         return Findings(

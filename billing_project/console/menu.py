@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts.console.walls import permits
 from billing_project.console.import_page import may_import
+from billing_project.console.meter_explorer import PERMISSION as EXPLORING
 from invoices.console.exports import PERMISSION
 
 GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
@@ -125,6 +126,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         first.append({"title": "Exports", "icon": "download", "link": reverse("admin:invoices_invoice_export")})
     if may_import(request):
         first.append({"title": "Import", "icon": "upload", "link": reverse("console-import")})
+    if permits(request, EXPLORING):
+        link = reverse("admin:meters_meter_explorer")
+        first.append({"title": "Meter explorer", "icon": "bar_chart", "link": link})
     if permits(request, "usage.view_meterevent"):
         link = reverse("admin:usage_meterevent_debugger")
         first.append({"title": "Event debugger", "icon": "troubleshoot", "link": link})

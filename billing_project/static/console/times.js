@@ -1,6 +1,10 @@
 // Times are written in UTC. A reader in another zone sees their own, and UTC on hover.
 const tellTimes = (part) => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  // A page that asks for a time zone offers the reader's own.
+  for (const zones of part.querySelectorAll("select[data-zones]")) {
+    if (![...zones.options].some((option) => option.value === zone)) zones.add(new Option(zone, zone));
+  }
   for (const time of part.querySelectorAll("time[datetime]")) {
     const instant = new Date(time.dateTime);
     if (Number.isNaN(instant.getTime()) || instant.getTimezoneOffset() === 0) continue;
