@@ -26,6 +26,7 @@ from accounts.models import (
     Company,
     CompanyLogo,
     Customer,
+    CustomerNote,
     Environment,
     IdempotencyRecord,
     License,
@@ -320,9 +321,31 @@ class TestClockAdmin(ConsoleAdmin):
     ]
 
 
+class NoteForm(forms.Form):
+    text = forms.CharField(label="Note", max_length=CustomerNote.LENGTH, widget=forms.Textarea(attrs={"rows": 4}))
+
+
 @admin.register(Customer)
 class CustomerAdmin(ConsoleAdmin):
     wire_prefix = "cus"
+    commands = [
+        Command[Customer](
+            name="note",
+            title="Add a note",
+            icon="sticky_note_2",
+            applies=lambda _customer: True,
+            consequence=lambda _customers: (
+                "Everybody who may see the customer in the console reads it, with your name and the time. It is on no "
+                "invoice, and no program sees it. It stays as it is: to correct it, add another."
+            ),
+            run=lambda customer, now, text, recorded_by: services.add_customer_note(  # noqa: ARG005 (of the wall's time)
+                customer=customer, text=text, written_by=recorded_by, now=timezone.now()
+            ),
+            done="noted.",
+            form=NoteForm,
+            signed=True,
+        )
+    ]
     can_add = can_change = True
     list_display = ["__str__", "email", "environment", "state", "created_at"]
     list_filter = ["environment", "environment__mode", "created_at"]
@@ -369,6 +392,21 @@ class CustomerAdmin(ConsoleAdmin):
     @display(description="metadata")
     def metadata_document(self, row: Customer) -> str | SafeString:
         return cells.document(row.metadata)
+
+
+@admin.register(CustomerNote)
+class CustomerNoteAdmin(ConsoleAdmin):
+    """Written on a customer's page, and read there."""
+
+    wire_parents = {"cus": "customer"}
+    searches_text = False
+    list_display = ["__str__", "customer", "environment", "written_by", "written_at"]
+    list_filter = ["environment", "environment__mode", "written_at"]
+    list_select_related = ["environment__company", "customer"]
+    search_fields = ["customer__name"]
+    search_help_text = "The id of a customer (cus_…)."
+    ordering = ["-written_at", "-pk"]
+    fields = ["text", "customer", "environment", "written_by", "written_at"]
 
 
 @admin.register(IdempotencyRecord)

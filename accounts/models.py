@@ -450,6 +450,26 @@ class Customer(models.Model):
         return self.test_clock.frozen_at if self.test_clock else wall
 
 
+class CustomerNote(models.Model):
+    """What people of the company want to remember of a customer. Written once, never changed."""
+
+    LENGTH = 2000
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="notes", db_index=False)
+    text = models.CharField(max_length=LENGTH)
+    written_by = models.CharField(max_length=150)
+    written_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [CheckConstraint(condition=~Q(text=""), name="customer_note_not_empty")]
+        indexes = [models.Index(fields=["environment", "customer", "-written_at"], name="note_by_customer")]
+
+    def __str__(self) -> str:
+        return self.text if len(self.text) <= 60 else f"{self.text[:59]}…"  # noqa: PLR2004
+
+
 class IdempotencyRecord(models.Model):
     """The first answer to a POST with an Idempotency-Key, to be given again to a re-send."""
 

@@ -16,7 +16,7 @@ def _permissions(action: str, models: Iterable[str]) -> frozenset[str]:
     return frozenset(f"{app}.{action}_{model}" for app, model in (name.split(".") for name in models))
 
 
-_CUSTOMERS = ("accounts.customer", "accounts.testclock")
+_CUSTOMERS = ("accounts.customer", "accounts.testclock", "accounts.customernote")
 _METERS = ("meters.meter",)
 _USAGE = (
     "usage.meterevent",
@@ -25,6 +25,7 @@ _USAGE = (
     "usage.usagesummary",
     "usage.dirtyhour",
     "usage.recountdifference",
+    "usage.backfill",
 )
 _EVENTS = ("webhooks.event",)
 _ENDPOINTS = ("webhooks.webhookendpoint", "webhooks.delivery")
@@ -72,6 +73,7 @@ _INVOICES = (
     "invoices.invoiceverification",
     "invoices.invoicemail",
     "invoices.export",
+    "invoices.unbilledtotal",
 )
 _CREDIT = (
     "credits.creditgrant",
@@ -122,6 +124,8 @@ _RECOUNT = ("usage.usagesummary", "usage.recountdifference")
 _CANCEL = ("usage.meterevent",)
 # Deciding what waits for a second person. Each asks beside that for the permission to do it at once.
 _DECIDE = ("accounts.approvalrequest",)
+# Bringing events in by hand, which adds to what is billed. A file is carried out by the same people.
+_BACKFILL = ("usage.backfill",)
 # Grants alone are given, expired and voided; what follows from that, nobody writes by hand.
 _GRANT = ("credits.creditgrant",)
 
@@ -130,7 +134,16 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         Role.ADMINISTRATOR: _permissions("view", _EVERYTHING)
         | _permissions(
             "add",
-            (*_CUSTOMERS, *_METERS, *_CATALOGUE, *_GRANT, *_ACCESS, "webhooks.webhookendpoint", "accounts.membership"),
+            (
+                *_CUSTOMERS,
+                *_METERS,
+                *_CATALOGUE,
+                *_GRANT,
+                *_BACKFILL,
+                *_ACCESS,
+                "webhooks.webhookendpoint",
+                "accounts.membership",
+            ),
         )
         | _permissions(
             "change",
@@ -143,6 +156,7 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
                 *_INVOICES,
                 *_RECOUNT,
                 *_CANCEL,
+                *_BACKFILL,
                 *_ACCESS,
                 *_ENDPOINTS,
                 *_DECIDE,
@@ -151,8 +165,11 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         )
         | _permissions("delete", ("accounts.membership",)),
         Role.FINANCE_MANAGER: _permissions("view", (*_BILLING, *_APPROVALS))
-        | _permissions("add", (*_CUSTOMERS, *_CATALOGUE, *_GRANT))
-        | _permissions("change", (*_CUSTOMERS, *_CATALOGUE, *_SUBSCRIPTIONS, *_GRANT, *_INVOICES, *_CANCEL, *_DECIDE)),
+        | _permissions("add", (*_CUSTOMERS, *_CATALOGUE, *_GRANT, *_BACKFILL))
+        | _permissions(
+            "change",
+            (*_CUSTOMERS, *_CATALOGUE, *_SUBSCRIPTIONS, *_GRANT, *_INVOICES, *_CANCEL, *_BACKFILL, *_DECIDE),
+        ),
         Role.ANALYST: _permissions("view", _BILLING),
         Role.SUPPORT: _permissions("view", (*_BILLING, *_REQUESTS)) | _permissions("change", _CUSTOMERS),
         Role.DEVELOPER: _permissions("view", (*_BILLING, *_ACCESS, *_REQUESTS))

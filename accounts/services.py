@@ -37,6 +37,7 @@ from accounts.models import (
     ApiKey,
     Company,
     Customer,
+    CustomerNote,
     Environment,
     IdempotencyRecord,
     License,
@@ -436,6 +437,16 @@ def _claim(environment: Environment, key: str) -> bool:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
         (claimed,) = cursor.fetchone()
     return bool(claimed)
+
+
+def add_customer_note(*, customer: Customer, text: str, written_by: str, now: datetime) -> CustomerNote:
+    """Keep what a person wants to have remembered of a customer. It stays as it is.
+
+    :param text: of 1 to 2,000 characters
+    """
+    return CustomerNote.objects.create(
+        environment_id=customer.environment_id, customer=customer, text=text, written_by=written_by, written_at=now
+    )
 
 
 def prune_idempotency_records(*, now: datetime) -> int:

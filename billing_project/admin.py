@@ -9,6 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import Customer
+from billing_project.console.backfill_pages import BackfillPages
 from billing_project.console.customer_page import CustomerPages
 from billing_project.console.event_debugger import DebuggedEvents
 from billing_project.console.meter_explorer import ExploredMeters
@@ -16,11 +17,12 @@ from core.console import cells
 from invoices.models import InvoiceLine
 from invoices.tracing import Trace, trace
 from meters.models import Meter
-from usage.models import MeterEvent
+from usage.models import Backfill, MeterEvent
 
 admin.site.unregister(MeterEvent)
 admin.site.unregister(Customer)
 admin.site.unregister(Meter)
+admin.site.register(Backfill, BackfillPages)
 admin.site.register(Customer, CustomerPages)
 admin.site.register(Meter, ExploredMeters)
 

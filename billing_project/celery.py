@@ -106,6 +106,11 @@ app.conf.beat_schedule = {
         "schedule": 2.0,
         "options": {"expires": 5},
     },
+    "keep unbilled totals": {
+        "task": "invoices.tasks.keep_unbilled_totals",
+        "schedule": crontab(minute="*/15"),
+        "options": {"expires": 600},
+    },
     "verify invoices": {
         "task": "invoices.tasks.verify_invoices",
         "schedule": crontab(minute="55", hour="2"),

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from invoices import services
-from invoices.exports import writing
+from invoices.exports import glance, writing
 
 
 @shared_task(acks_late=True, ignore_result=True)
@@ -68,6 +68,12 @@ def recharge_credit() -> None:
 def compute_revenue_figures() -> None:
     """Compute revenue numbers of large books that somebody looks at. Lost or doubled, it does no harm: each is claimed."""
     services.compute_revenue_figures(now=timezone.now())
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def keep_unbilled_totals() -> None:
+    """Work out what was used and not billed yet, for the start page."""
+    glance.keep_unbilled_totals(now=timezone.now())
 
 
 @shared_task(acks_late=True, ignore_result=True)

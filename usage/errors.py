@@ -179,6 +179,27 @@ class ImportRefused(BillingError):
     """A table of usage, or a row of it, that cannot be read as events."""
 
 
+class FileUnreadable(ImportRefused):
+    """A file as a whole, of which no row was looked at."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class RowUnreadable(ImportRefused):
+    """One row, in words."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class BackfillDone(ImportRefused):
+    def __init__(self) -> None:
+        super().__init__("This file was carried out already.")
+
+
 class ColumnMissing(ImportRefused):
     def __init__(self, column: str) -> None:
         self.column = column

@@ -64,7 +64,7 @@ class RowReader:
         :raises IdentifierMissing: if its identifier is to come from a column and that is empty
         """
         columns = self._columns
-        timestamp = _timestamp(row.get(columns.timestamp) or "")
+        timestamp = read_timestamp(row.get(columns.timestamp) or "")
         customer = columns.customer or row.get(columns.customer_column or "") or ""
         dimensions = {key: row.get(column) or "" for key, column in columns.dimensions.items()}
         for event_name, value_column in columns.meters.items():
@@ -87,17 +87,29 @@ class RowReader:
                 raise IdentifierMissing(self._columns.identifier)
             # One row may be several events, and an identifier belongs to one.
             return f"{given}:{event_name}" if len(self._columns.meters) > 1 else given
-        parts = [event_name, timestamp.isoformat(), *(part for item in sorted(payload.items()) for part in item)]
-        # Lengths keep ("ab", "c") apart from ("a", "bc").
-        content = b"".join(
-            b"%d:%b" % (len(part), part) for part in (text.encode(errors="surrogateescape") for text in parts)
-        )
-        digest = hashlib.blake2b(content, digest_size=16).digest()
-        self._equal_rows[digest] += 1
-        return f"import-{digest.hex()}-{self._equal_rows[digest]}"
+        return identifier_of(event_name, payload, timestamp, self._equal_rows)
 
 
-def _timestamp(text: str) -> datetime:
+def identifier_of(event_name: str, payload: Mapping[str, str], timestamp: datetime, equal_rows: Counter[bytes]) -> str:
+    """What an event without an identifier is known by: its contents, and how many equal ones came before it.
+
+    :param equal_rows: of the table so far; it is counted on
+    """
+    parts = [event_name, timestamp.isoformat(), *(part for item in sorted(payload.items()) for part in item)]
+    # Lengths keep ("ab", "c") apart from ("a", "bc").
+    content = b"".join(
+        b"%d:%b" % (len(part), part) for part in (text.encode(errors="surrogateescape") for text in parts)
+    )
+    digest = hashlib.blake2b(content, digest_size=16).digest()
+    equal_rows[digest] += 1
+    return f"import-{digest.hex()}-{equal_rows[digest]}"
+
+
+def read_timestamp(text: str) -> datetime:
+    """An instant in ISO 8601, in UTC where it names no offset.
+
+    :raises TimestampUnreadable: if it is none
+    """
     try:
         timestamp = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -379,6 +379,32 @@ class RecountDifference(models.Model):
         return f"{self.meter} {self.hour:%Y-%m-%d %H}:00"
 
 
+class Backfill(models.Model):
+    """A file of events that a person brought in by hand: looked at first, then carried out once, and kept."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    file_name = models.CharField(max_length=200)
+    content = models.BinaryField()
+    rows = models.PositiveIntegerField()
+    reason = models.CharField(max_length=500, help_text="Why these events come by hand; stays on record.")
+    made_by = models.CharField(max_length=150)
+    made_at = models.DateTimeField()
+    carried_out_by = models.CharField(max_length=150, blank=True)
+    carried_out_at = models.DateTimeField(null=True, blank=True)
+    accepted = models.PositiveIntegerField(null=True, help_text="Events that count since.")
+    known = models.PositiveIntegerField(null=True, help_text="Events that were there already, by their identifiers.")
+    refused = models.PositiveIntegerField(null=True, help_text="Rows that cannot be counted.")
+
+    class Meta:
+        indexes = [models.Index(fields=["environment", "-made_at"], name="backfill_newest_first")]
+
+    def __str__(self) -> str:
+        return self.file_name
+
+
 class Watermark(models.Model):
     """How far the roll-up has read: all events of transactions before ``xid`` are in the summaries. One row.
 

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from accounts.admin import CustomerAdmin
 from accounts.console.base import ConsoleAdmin
 from accounts.console.walls import permits
-from accounts.models import Customer
+from accounts.models import Customer, CustomerNote
 from billing_project.console.customer_timeline import timeline
 from billing_project.console.customer_usage import UsagePanel, usage_panels
 from core.console.paging import BoundedChangeList
@@ -261,6 +261,10 @@ class _Page:
         return listing.read_by_time(self.customer.environment, rows, listing.BY_TIME, MOST_ROWS)
 
     @cached_property
+    def notes(self) -> list[CustomerNote] | None:
+        return self._latest(CustomerNote, "-written_at", "-pk")
+
+    @cached_property
     def moments(self) -> list[Any]:
         return timeline(self.customer, self.rows)
 
@@ -276,6 +280,7 @@ class _Page:
             "grants": self.link("credits_creditgrant"),
             "ledger": self.link("credits_ledgerentry"),
             "subscriptions": self.link("subscriptions_subscription"),
+            "notes": self.link("accounts_customernote"),
             "events": f"{reverse('admin:usage_meterevent_debugger')}?{urlencode({'q': self.wire_id})}",
             "history": reverse("admin:accounts_customer_history", args=[self.customer.pk]),
         }

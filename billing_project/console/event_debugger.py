@@ -1,6 +1,6 @@
 """The page that says of any event what became of it, why, and on which invoice line it was billed, or why on none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,8 +12,9 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-from accounts.console.walls import environments_granting, person_of
+from accounts.console.walls import environments_granting, permits, person_of
 from accounts.models import Environment
+from billing_project.console.effects import of_canceling
 from billing_project.console.event_search import MOST_HITS, Search
 from billing_project.console.start_page import Viewer, rejection_lines
 from core.console.theme import Button, add_buttons
@@ -43,6 +44,12 @@ class Verdict:
 
 class DebuggedEvents(MeterEventAdmin):
     """Events, with the page that finds one by anything and says what became of it."""
+
+    # What canceling does to bills is said before it is done; the usage's own page knows of no bills.
+    commands = [
+        replace(command, consequence=lambda events, told=command.consequence: f"{told(events)} {of_canceling(events)}")
+        for command in MeterEventAdmin.commands
+    ]
 
     def get_urls(self) -> list[URLPattern]:
         own = path("debugger/", self.admin_site.admin_view(self.debugger_view), name=self._url_name("debugger"))
@@ -86,6 +93,11 @@ class DebuggedEvents(MeterEventAdmin):
             context |= about(row)
             add_buttons(context, self._further(request, row))
         else:
+            if permits(request, "usage.add_backfill"):
+                add_buttons(
+                    context,
+                    [Button(_("Bring in events"), reverse("admin:usage_backfill_add"), "upload_file")],
+                )
             context["hits"] = _in_short(found.rows)
         return TemplateResponse(request, "console/event_debugger.html", context)
 

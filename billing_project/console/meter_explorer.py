@@ -28,7 +28,7 @@ from core.console import cells
 from core.console.theme import Button, add_buttons
 from core.ids import unspell
 from core.money import EXACT
-from core.periods import DAY, Period, Window
+from core.periods import DAY, Window
 from core.spreadsheets import Cell, Table, csv_chunks
 from meters.admin import MeterAdmin
 from meters.models import Formula, Meter

@@ -4,9 +4,8 @@ A panel shows what the person's roles let them see, and is left out where that i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,6 +14,7 @@ from django.db.models import Count, F, Max, OuterRef, Q, Subquery, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts.console.approvals import waiting_for
 from accounts.console.environments import environments_in_view
@@ -22,17 +22,21 @@ from accounts.console.walls import companies_granting, permits, person_of, roles
 from accounts.models import Environment, License, LicenseNotice, Mode
 from accounts.roles import GRANTS
 from billing_project.console import chart
-from core.money import format_amount
+from billing_project.console.start_money import money_panel
+from core.ids import first_id
 from core.periods import HOUR, Period, floor_hour
 from invoices.models import BillingFailure, Invoice, InvoiceVerification
 from usage.models import EventRejection, RecountDifference, UsageSummary
 from usage.reports import watermark
+from webhooks.models import Delivery, WebhookEndpoint
 
 HOURS = 24
 LAG_THAT_ALARMS = timedelta(seconds=10)
 _REJECTIONS_SINCE = timedelta(days=7)
 _MOST_LICENSES = 8
 _MOST_FAILURES = 5
+_MOST_DELIVERIES = 100
+_BILLING_TAKES = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,13 @@ class UsagePanel:
     links: Sequence[str]
     top: int
     total: int
+    total_before: int
     has_test: bool
+
+    @property
+    def change(self) -> int | None:
+        """By how many percent it is more than in the 24 hours before; None where these held nothing."""
+        return round((self.total - self.total_before) * 100 / self.total_before) if self.total_before else None
 
     @property
     def total_text(self) -> str:
@@ -78,25 +88,6 @@ class UsagePanel:
     @property
     def drawn(self) -> list[tuple[chart.Bar, str]]:
         return list(zip(self.bars, self.links, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """A sum of invoices in one currency and mode."""
-
-    mode: str
-    amount: str
-    count: int
-    link: str
-
-
-@dataclass(frozen=True, slots=True)
-class InvoicePanel:
-    title: str
-    link: str
-    empty: str
-    sums: list[Money] = field(default_factory=list)
-    past_due: list[Money] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,29 +119,114 @@ class CountLine:
     link: str
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookPanel:
+    """
+    :ivar failed: messages of the last seven days that were given up, to a bound
+    :ivar endpoints: that nothing gets through to, or that were disabled for it
+    """
+
+    failed: int
+    is_bounded: bool
+    link: str
+    endpoints: Sequence[WebhookEndpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that a person should look at.
+
+    :ivar count: in words, for it may be bounded; empty where it says nothing
+    """
+
+    text: str
+    count: str
+    link: str
+    is_alarm: bool = True
+
+
 def add_to_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Django's index page, with the panels of this one."""
     now = timezone.now()
     viewer = Viewer.of(request)
+    money_environments = viewer.may_see("invoices.view_invoice")
+    found = {
+        "usage": usage_panel(viewer, now),
+        "money": money_panel(money_environments, now, shows_payments=bool(viewer.may_see("invoices.view_payment")))
+        if money_environments
+        else None,
+        "lag": lag_panel(now),
+        "licenses": license_lines(viewer, now),
+        "rejections": rejection_lines(viewer, now),
+        "differences": difference_panel(viewer),
+        "verifications": verification_panel(viewer),
+        "approvals": approval_panel(request),
+        "failures": failure_lines(viewer),
+        "webhooks": webhook_panel(viewer, now),
+        "held": drafts_past_grace(money_environments, now),
+    }
     context.update(
-        title="Start",
+        found,
+        title=_("Start"),
         now=now,
         has_environments=bool(viewer.environments),
-        usage=usage_panel(viewer, now),
-        invoices=invoice_panels(viewer, now),
-        lag=lag_panel(now),
-        licenses=license_lines(viewer, now),
+        needs=needs(found),
         licenses_link=_list("accounts_license"),
-        rejections=rejection_lines(viewer, now),
         rejections_link=_list("usage_eventrejection"),
-        differences=difference_panel(viewer),
-        verifications=verification_panel(viewer),
-        approvals=approval_panel(request),
-        failures=failure_lines(viewer),
         failures_link=_list("invoices_billingfailure"),
         failures_most=_MOST_FAILURES,
     )
     return context
+
+
+def needs(found: Mapping[str, Any]) -> list[Need]:
+    """What of all that is on the page waits for a person, the most urgent first. Each leads to its rows."""
+    listed = []
+    lag: LagPanel = found["lag"]
+    if lag.is_late:
+        listed.append(Need(_("the roll-up is behind; reads are exact and get slower"), lag.age, "#tb-roll-up"))
+    for row in found["money"].rows if found["money"] else ():
+        if row.past_due is not None:
+            text = _("invoices are past due in {mode} mode, {amount}")
+            listed.append(
+                Need(text.format(mode=row.mode, amount=row.past_due.amount), str(row.past_due.count), row.past_due.link)
+            )
+    held: DifferencePanel | None = found["held"]
+    if held is not None and held.count:
+        listed.append(Need(_("drafts are past their grace and not final"), str(held.count), held.link))
+    failures = found["failures"]
+    if failures:
+        count = f"{_MOST_FAILURES}+" if len(failures) > _MOST_FAILURES else str(len(failures))
+        listed.append(Need(_("things billing could not do"), count, _list("invoices_billingfailure")))
+    for name, text in (
+        ("differences", _("summaries did not agree with their events")),
+        ("verifications", _("invoices came out different when computed again")),
+    ):
+        panel: DifferencePanel | None = found[name]
+        if panel is not None and panel.count:
+            listed.append(Need(text, str(panel.count), panel.link))
+    webhooks: WebhookPanel | None = found["webhooks"]
+    if webhooks is not None:
+        if webhooks.endpoints:
+            listed.append(
+                Need(
+                    _("webhook endpoints do not answer"),
+                    str(len(webhooks.endpoints)),
+                    _list("webhooks_webhookendpoint"),
+                )
+            )
+        if webhooks.failed:
+            count = f"{webhooks.failed}+" if webhooks.is_bounded else str(webhooks.failed)
+            listed.append(Need(_("webhook messages were given up in the last 7 days"), count, webhooks.link))
+    rejected = sum(line.count for line in found["rejections"] or ())
+    if rejected:
+        link = _list("usage_eventrejection")
+        listed.append(Need(_("events of the last 7 days could not be counted"), f"{rejected:,}", link, is_alarm=False))
+    for line in found["licenses"] or ():
+        if line.tone in {"warning", "danger"}:
+            text = f"{line.license.get_product_display()}, {line.license.company}: {line.state.lower()}"
+            listed.append(Need(f"{_('license')} {text}", "", line.link, is_alarm=line.tone == "danger"))
+    return listed
 
 
 def usage_panel(viewer: Viewer, now: datetime) -> UsagePanel | None:
@@ -160,13 +236,13 @@ def usage_panel(viewer: Viewer, now: datetime) -> UsagePanel | None:
         return None
     end = floor_hour(now) + HOUR
     span = Period(end - HOURS * HOUR, end)
-    counts = _events_per_hour(environments, span)
+    counts, before = _events_per_hour(environments, span)
     is_recent = bool(counts)
     if not is_recent:
         latest = _latest_hour(environments, before=end)
         if latest is not None:
             span = Period(latest - (HOURS - 1) * HOUR, latest + HOUR)
-            counts = _events_per_hour(environments, span)
+            counts, before = _events_per_hour(environments, span)
     drawn = chart.bars(counts, span, [Mode.LIVE, Mode.TEST])
     return UsagePanel(
         span=span,
@@ -178,17 +254,22 @@ def usage_panel(viewer: Viewer, now: datetime) -> UsagePanel | None:
         ],
         top=chart.ceiling(max(bar.count for bar in drawn)),
         total=sum(counts.values()),
+        total_before=before,
         has_test=any(mode == Mode.TEST for _, mode in counts),
     )
 
 
-def _events_per_hour(environments: Sequence[UUID], span: Period) -> dict[tuple[datetime, str], int]:
+def _events_per_hour(environments: Sequence[UUID], span: Period) -> tuple[dict[tuple[datetime, str], int], int]:
+    """By hour and mode, and how many there were in as long a time before."""
+    first = span.start - (span.end - span.start)
     rows = (
-        UsageSummary.objects.filter(environment__in=environments, hour__gte=span.start, hour__lt=span.end)
+        UsageSummary.objects.filter(environment__in=environments, hour__gte=first, hour__lt=span.end)
         .values_list("hour", "environment__mode")
         .annotate(events=Sum("event_count"))
     )
-    return {(hour, mode): int(events) for hour, mode, events in rows}
+    found = {(hour, mode): int(events) for hour, mode, events in rows}
+    within = {key: events for key, events in found.items() if key[0] >= span.start}
+    return within, sum(found.values()) - sum(within.values())
 
 
 def _latest_hour(environments: Sequence[UUID], *, before: datetime) -> datetime | None:
@@ -197,57 +278,6 @@ def _latest_hour(environments: Sequence[UUID], *, before: datetime) -> datetime 
     found = Environment.objects.filter(pk__in=environments).annotate(latest=Subquery(newest[:1]))
     latest: datetime | None = found.aggregate(newest=Max("latest"))["newest"]
     return latest
-
-
-def invoice_panels(viewer: Viewer, now: datetime) -> list[InvoicePanel]:
-    """Drafts and open invoices, summed per currency, live before test."""
-    environments = viewer.may_see("invoices.view_invoice")
-    if not environments:
-        return []
-    draft = InvoicePanel(
-        "Draft invoices",
-        _list("invoices_invoice", status__exact=Invoice.Status.DRAFT),
-        "None. They appear when a billing period closes.",
-    )
-    open_ = InvoicePanel(
-        "Open invoices", _list("invoices_invoice", status__exact=Invoice.Status.OPEN), "None: nobody owes anything."
-    )
-    remaining = F("amount_due") - F("amount_paid") - F("pre_payment_credited")
-    rows = (
-        Invoice.objects.filter(environment__in=environments, status__in=[Invoice.Status.DRAFT, Invoice.Status.OPEN])
-        .values("environment__mode", "status", "currency")
-        .annotate(
-            count=Count("pk"),
-            total=Sum("total"),
-            remaining=Sum(remaining),
-            late_count=Count("pk", filter=Q(due_at__lt=now)),
-            late=Sum(remaining, filter=Q(due_at__lt=now)),
-        )
-        .order_by("environment__mode", "currency")
-    )
-    for row in rows:
-        is_draft = row["status"] == Invoice.Status.DRAFT
-        query = {
-            "status__exact": row["status"],
-            "environment__mode__exact": row["environment__mode"],
-            "currency__exact": row["currency"],
-        }
-        panel = draft if is_draft else open_
-        panel.sums.append(_money(row, "total" if is_draft else "remaining", "count", query))
-        if not is_draft and row["late_count"]:
-            panel.past_due.append(_money(row, "late", "late_count", {**query, "due_at__lt": now.isoformat()}))
-    return [draft, open_]
-
-
-def _money(row: Mapping[str, Any], amount: str, count: str, query: dict[str, str]) -> Money:
-    # PostgreSQL sums bigints to a numeric.
-    minor_units = int(Decimal(row[amount]))
-    return Money(
-        mode=row["environment__mode"],
-        amount=format_amount(minor_units, row["currency"]),
-        count=row[count],
-        link=_list("invoices_invoice", **query),
-    )
 
 
 def lag_panel(now: datetime) -> LagPanel:
@@ -343,6 +373,40 @@ def approval_panel(request: HttpRequest) -> DifferencePanel | None:
     if not permits(request, "accounts.change_approvalrequest"):
         return None
     return DifferencePanel(waiting_for(request).count(), _list("accounts_approvalrequest", waiting="me"))
+
+
+def drafts_past_grace(environments: Sequence[UUID], now: datetime) -> DifferencePanel | None:
+    """Drafts that should be final by now: the billing run takes seconds. Those on a test clock wait for their clock."""
+    if not environments:
+        return None
+    since = now - _BILLING_TAKES
+    held = Invoice.objects.filter(
+        environment__in=environments,
+        status=Invoice.Status.DRAFT,
+        finalizes_at__lt=since,
+        customer__test_clock__isnull=True,
+    )
+    link = _list("invoices_invoice", status__exact=Invoice.Status.DRAFT, finalizes_at__lt=since.isoformat())
+    return DifferencePanel(held.count(), link)
+
+
+def webhook_panel(viewer: Viewer, now: datetime) -> WebhookPanel | None:
+    """What was not told, and to whom. None where the person may not see it."""
+    environments = viewer.may_see("webhooks.view_delivery")
+    if not environments:
+        return None
+    since = first_id(now - _REJECTIONS_SINCE)
+    failed = Delivery.objects.filter(environment__in=environments, state=Delivery.State.FAILED, pk__gte=since)
+    count = failed.order_by()[: _MOST_DELIVERIES + 1].count()
+    troubled = WebhookEndpoint.objects.filter(environment__in=environments, deleted_at__isnull=True).filter(
+        Q(failing_since__isnull=False) | (Q(status=WebhookEndpoint.Status.DISABLED) & ~Q(disabled_because=""))
+    )
+    return WebhookPanel(
+        min(count, _MOST_DELIVERIES),
+        count > _MOST_DELIVERIES,
+        _list("webhooks_delivery", state__exact=Delivery.State.FAILED),
+        list(troubled.select_related("environment__company").order_by("-created_at")[:_MOST_FAILURES]),
+    )
 
 
 def failure_lines(viewer: Viewer) -> list[BillingFailure] | None:

@@ -9,12 +9,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.contrib import admin
+from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.walls import choice_of, permits
@@ -26,7 +29,7 @@ from core.spreadsheets import Cell
 from invoices import services
 from invoices.console.exports import PERMISSION, offer_environments, selection_of
 from invoices.exports import TABLES, Selection, Total, table_of
-from invoices.models import Invoice
+from invoices.models import Invoice, UnbilledTotal
 from subscriptions.models import Subscription
 
 NUMBERS = {name: kind for name, kind in TABLES.items() if kind.sums is not None}
@@ -209,3 +212,19 @@ def _cell(value: Cell, row: Sequence[Cell], columns: Sequence[str]) -> tuple[obj
     if isinstance(value, (int, Decimal)):
         return cells.quantity(Decimal(value)), ""
     return (f"{value:%Y-%m-%d %H:%M} UTC" if hasattr(value, "hour") else value), ""
+
+
+@admin.register(UnbilledTotal)
+class UnbilledTotalAdmin(ConsoleAdmin):
+    """What the start page shows; the rows behind it are on the page of revenue numbers."""
+
+    searches_text = False
+    list_display = ["__str__", "shown_amount", "computed_at"]
+    list_filter = ["environment", "environment__mode"]
+    list_select_related = ["environment__company"]
+    ordering = ["environment", "currency"]
+    fields = ["environment", "currency", "shown_amount", "computed_at"]
+
+    @display(description="amount")
+    def shown_amount(self, row: UnbilledTotal) -> SafeString:
+        return cells.amount(row.amount, row.currency)

@@ -35,6 +35,7 @@ from invoices.models.reductions import (
     LineDiscount,
     LineTax,
 )
+from invoices.models.unbilled import UnbilledTotal
 from invoices.models.verifications import InvoiceVerification, InvoiceVerificationQuerySet
 
 __all__ = [
@@ -75,4 +76,5 @@ __all__ = [
     "Recharge",
     "RechargeQuerySet",
     "RevenueFigure",
+    "UnbilledTotal",
 ]

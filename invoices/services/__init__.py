@@ -42,6 +42,7 @@ from invoices.services.recharging import (
     set_auto_recharge,
 )
 from invoices.services.recounting import RECOUNTED_DAYS, recount_invoiced_usage
+from invoices.services.rehearsing import Rehearsal, Touched, rehearse
 from invoices.services.retention import drop_expired_usage
 from invoices.services.revising import reissue_invoice, revise_invoice
 from invoices.services.running import BillingRun, Forecasts, count_due, forecast_billing, run_billing
@@ -95,10 +96,12 @@ __all__ = [
     "PreviewedInvoice",
     "ProrationBehavior",
     "Purchase",
+    "Rehearsal",
     "SubscriptionTerms",
     "SubscriptionWords",
     "Swept",
     "TermsOfItem",
+    "Touched",
     "WorkerLost",
     "adjust_balance",
     "advance_test_clock",
@@ -142,6 +145,7 @@ __all__ = [
     "recharged_on_day",
     "record_payment",
     "recount_invoiced_usage",
+    "rehearse",
     "reissue_invoice",
     "release_schedule",
     "remind_of_due_invoices",

@@ -2,6 +2,7 @@
 
 from usage.services.acceptance import UnknownCustomer, accept_events
 from usage.services.adjustments import CANCELLATION_HOURS, cancel_event, notice_cancellations
+from usage.services.backfills import add_backfill, carry_out_backfill, lines_of, make_room, outcomes_of
 from usage.services.batching import accept_event, side_by_side
 from usage.services.claims import prune_retry_keys
 from usage.services.error_reports import report_rejections
@@ -28,16 +29,21 @@ __all__ = [
     "UnknownCustomer",
     "accept_event",
     "accept_events",
+    "add_backfill",
     "adopt_cluster",
     "cancel_event",
+    "carry_out_backfill",
     "drop_partitions",
     "ensure_partitions",
     "find_identified",
     "has_all_events",
     "import_events",
+    "lines_of",
     "maintain_partitions",
+    "make_room",
     "mark_dirty",
     "notice_cancellations",
+    "outcomes_of",
     "prune_rejections",
     "prune_retry_keys",
     "rebuild_summaries",

@@ -155,6 +155,7 @@ class Delivery(models.Model):
                 name="delivery_pending_aside",
             ),
             models.Index(fields=["environment", "-id"], name="delivery_latest_first"),
+            models.Index(fields=["environment", "-id"], condition=Q(state="failed"), name="delivery_failed_first"),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,150 @@
+"""Money at a glance: a row for each currency, live before test, and for each number where its rows are."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import Count, F, Min, Q, Sum
+from django.urls import reverse
+
+from core.money import format_amount
+from core.periods import boundary, floor_day
+from invoices.models import Invoice, Payment, UnbilledTotal
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """A sum in one currency and mode.
+
+    :ivar count: of its invoices or payments
+    :ivar minor_units: what ``amount`` says in words
+    """
+
+    amount: str
+    count: int
+    link: str
+    minor_units: int = 0
+
+
+@dataclass(slots=True)
+class MoneyRow:
+    """One currency in one mode; None where there is nothing.
+
+    :ivar paid_before: by the same time of the month before
+    """
+
+    mode: str
+    currency: str
+    draft: Money | None = None
+    open: Money | None = None
+    past_due: Money | None = None
+    paid: Money | None = None
+    paid_before: Money | None = None
+    unbilled: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyPanel:
+    """
+    :ivar computed_at: the oldest of what unbilled usage was worked out from; None where it was not yet
+    """
+
+    rows: Sequence[MoneyRow]
+    computed_at: datetime | None
+
+
+def money_panel(environments: Sequence[UUID], now: datetime, *, shows_payments: bool) -> MoneyPanel:
+    """What is drafted, owed, late, paid and not yet billed.
+
+    :param environments: whose invoices the person may see
+    """
+    rows: dict[tuple[str, str], MoneyRow] = {}
+
+    def row(found: Mapping[str, Any]) -> MoneyRow:
+        key = (found["environment__mode"], found["currency"])
+        return rows.setdefault(key, MoneyRow(*key))
+
+    for found in _invoices(environments, now):
+        query = {
+            "status__exact": found["status"],
+            "environment__mode__exact": found["environment__mode"],
+            "currency__exact": found["currency"],
+        }
+        if found["status"] == Invoice.Status.DRAFT:
+            row(found).draft = _money(found["total"], found["count"], found["currency"], "invoices_invoice", query)
+            continue
+        row(found).open = _money(found["remaining"], found["count"], found["currency"], "invoices_invoice", query)
+        if found["late_count"]:
+            late = {**query, "due_at__lt": now.isoformat()}
+            row(found).past_due = _money(
+                found["late"], found["late_count"], found["currency"], "invoices_invoice", late
+            )
+    if shows_payments:
+        this_month = floor_day(now).replace(day=1)
+        last_month = boundary(this_month, "month", 1, -1)
+        for name, start, end in (
+            ("paid", this_month, now),
+            ("paid_before", last_month, min(last_month + (now - this_month), this_month)),
+        ):
+            for found in _payments(environments, start, end):
+                span = {
+                    "currency__exact": found["currency"],
+                    "environment__mode__exact": found["environment__mode"],
+                    "received_at__gte": start.isoformat(),
+                    "received_at__lt": end.isoformat(),
+                }
+                money = _money(found["amount"], found["count"], found["currency"], "invoices_payment", span)
+                setattr(row(found), name, money)
+    unbilled = UnbilledTotal.objects.filter(environment__in=environments)
+    sums = unbilled.values("environment__mode", "currency").annotate(
+        sum=Sum("amount"), count=Count("pk"), oldest=Min("computed_at")
+    )
+    oldest = []
+    for found in sums.order_by():
+        oldest.append(found["oldest"])
+        row(found).unbilled = Money(
+            format_amount(int(found["sum"]), found["currency"]),
+            found["count"],
+            reverse("admin:invoices_invoice_revenue"),
+            int(found["sum"]),
+        )
+    return MoneyPanel([rows[key] for key in sorted(rows)], min(oldest, default=None))
+
+
+def _invoices(environments: Sequence[UUID], now: datetime) -> Iterable[Mapping[str, Any]]:
+    remaining = F("amount_due") - F("amount_paid") - F("pre_payment_credited")
+    late = Q(due_at__lt=now)
+    return (
+        Invoice.objects.filter(environment__in=environments, status__in=[Invoice.Status.DRAFT, Invoice.Status.OPEN])
+        .values("environment__mode", "status", "currency")
+        .annotate(
+            count=Count("pk"),
+            total=Sum("total"),
+            remaining=Sum(remaining),
+            late_count=Count("pk", filter=late),
+            late=Sum(remaining, filter=late),
+        )
+        .order_by()
+    )
+
+
+def _payments(environments: Sequence[UUID], start: datetime, end: datetime) -> Iterable[Mapping[str, Any]]:
+    # Recorded at the earliest when it was received, so an index by that bounds what is read.
+    return (
+        Payment.objects.filter(
+            environment__in=environments, created_at__gte=start, received_at__gte=start, received_at__lt=end
+        )
+        .values("environment__mode", "currency")
+        .annotate(count=Count("pk"), amount=Sum("amount"))
+        .order_by()
+    )
+
+
+def _money(minor_units: Any, count: int, currency: str, model: str, query: dict[str, str]) -> Money:
+    # PostgreSQL sums bigints to a numeric.
+    amount = int(minor_units)
+    link = f"{reverse(f'admin:{model}_changelist')}?{urlencode(query)}"
+    return Money(format_amount(amount, currency), count, link, amount)
