@@ -48,7 +48,8 @@ def csv_chunks(table: Table) -> Iterator[bytes]:
     """The table as CSV in UTF-8, some hundred rows at a time."""
     buffer = _Lines()
     writer = csv.writer(buffer)
-    writer.writerow(table.columns)
+    # Columns may be called after customers.
+    writer.writerow([_in_csv(name) for name in table.columns])
     for number, row in enumerate(table.rows, start=1):
         writer.writerow([_in_csv(cell) for cell in row])
         if number % _AT_ONCE == 0:

@@ -26,7 +26,7 @@ from accounts.models import Customer, Mode
 from billing_project.console import chart
 from core.console import cells
 from core.console.theme import Button, add_buttons
-from core.ids import unspell
+from core.ids import spell, unspell
 from core.money import EXACT
 from core.periods import DAY, Window
 from core.spreadsheets import Cell, Table, csv_chunks
@@ -406,9 +406,14 @@ class ExplorerPage:
         columns = ["start", "end", "value", "events", "start_before", "end_before", "value_before"]
         return Table(
             f"{self.meter.event_name}-{self.question.first}-{self.question.last}",
-            [*columns, *(named.name for named in self.parts)],
+            [*columns, *(self._column(named) for named in self.parts)],
             self._cells(),
         )
+
+    def _column(self, named: NamedPart) -> str:
+        """Two customers may have one name."""
+        is_customer = self.question.by_customer and named.part.key is not None
+        return f"{named.name} {spell('cus', UUID(named.part.key))}" if is_customer else named.name
 
     def _cells(self) -> Iterator[Sequence[Cell]]:
         for step in self.found.steps:

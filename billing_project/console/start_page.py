@@ -3,9 +3,10 @@
 A panel shows what the person's roles let them see, and is left out where that is nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -181,52 +182,58 @@ def add_to_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
 
 def needs(found: Mapping[str, Any]) -> list[Need]:
     """What of all that is on the page waits for a person, the most urgent first. Each leads to its rows."""
-    listed = []
+    return list(chain(_behind(found), _unpaid_or_unbilled(found), _unexplained(found), _untold(found), _other(found)))
+
+
+def _behind(found: Mapping[str, Any]) -> Iterator[Need]:
     lag: LagPanel = found["lag"]
     if lag.is_late:
-        listed.append(Need(_("the roll-up is behind; reads are exact and get slower"), lag.age, "#tb-roll-up"))
+        yield Need(_("the roll-up is behind; reads are exact and get slower"), lag.age, "#tb-roll-up")
+
+
+def _unpaid_or_unbilled(found: Mapping[str, Any]) -> Iterator[Need]:
     for row in found["money"].rows if found["money"] else ():
         if row.past_due is not None:
-            text = _("invoices are past due in {mode} mode, {amount}")
-            listed.append(
-                Need(text.format(mode=row.mode, amount=row.past_due.amount), str(row.past_due.count), row.past_due.link)
-            )
+            text = _("invoices are past due in {mode} mode, {amount}").format(mode=row.mode, amount=row.past_due.amount)
+            yield Need(text, str(row.past_due.count), row.past_due.link)
     held: DifferencePanel | None = found["held"]
     if held is not None and held.count:
-        listed.append(Need(_("drafts are past their grace and not final"), str(held.count), held.link))
+        yield Need(_("drafts are past their grace and not final"), str(held.count), held.link)
     failures = found["failures"]
     if failures:
         count = f"{_MOST_FAILURES}+" if len(failures) > _MOST_FAILURES else str(len(failures))
-        listed.append(Need(_("things billing could not do"), count, _list("invoices_billingfailure")))
+        yield Need(_("things billing could not do"), count, _list("invoices_billingfailure"))
+
+
+def _unexplained(found: Mapping[str, Any]) -> Iterator[Need]:
     for name, text in (
         ("differences", _("summaries did not agree with their events")),
         ("verifications", _("invoices came out different when computed again")),
     ):
         panel: DifferencePanel | None = found[name]
         if panel is not None and panel.count:
-            listed.append(Need(text, str(panel.count), panel.link))
+            yield Need(text, str(panel.count), panel.link)
+
+
+def _untold(found: Mapping[str, Any]) -> Iterator[Need]:
     webhooks: WebhookPanel | None = found["webhooks"]
-    if webhooks is not None:
-        if webhooks.endpoints:
-            listed.append(
-                Need(
-                    _("webhook endpoints do not answer"),
-                    str(len(webhooks.endpoints)),
-                    _list("webhooks_webhookendpoint"),
-                )
-            )
-        if webhooks.failed:
-            count = f"{webhooks.failed}+" if webhooks.is_bounded else str(webhooks.failed)
-            listed.append(Need(_("webhook messages were given up in the last 7 days"), count, webhooks.link))
+    if webhooks is not None and webhooks.endpoints:
+        link = _list("webhooks_webhookendpoint")
+        yield Need(_("webhook endpoints do not answer"), str(len(webhooks.endpoints)), link)
+    if webhooks is not None and webhooks.failed:
+        count = f"{webhooks.failed}+" if webhooks.is_bounded else str(webhooks.failed)
+        yield Need(_("webhook messages were given up in the last 7 days"), count, webhooks.link)
+
+
+def _other(found: Mapping[str, Any]) -> Iterator[Need]:
     rejected = sum(line.count for line in found["rejections"] or ())
     if rejected:
-        link = _list("usage_eventrejection")
-        listed.append(Need(_("events of the last 7 days could not be counted"), f"{rejected:,}", link, is_alarm=False))
+        text = _("events of the last 7 days could not be counted")
+        yield Need(text, f"{rejected:,}", _list("usage_eventrejection"), is_alarm=False)
     for line in found["licenses"] or ():
         if line.tone in {"warning", "danger"}:
-            text = f"{line.license.get_product_display()}, {line.license.company}: {line.state.lower()}"
-            listed.append(Need(f"{_('license')} {text}", "", line.link, is_alarm=line.tone == "danger"))
-    return listed
+            text = f"{_('license')} {line.license.get_product_display()}, {line.license.company}: {line.state.lower()}"
+            yield Need(text, "", line.link, is_alarm=line.tone == "danger")
 
 
 def usage_panel(viewer: Viewer, now: datetime) -> UsagePanel | None:

@@ -32,6 +32,7 @@ from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
 from subscriptions.models import Coupon, Price, Product, PromotionCode, Subscription, TaxRate
 from usage.models import (
+    Backfill,
     DailySummary,
     EventAdjustment,
     EventClaim,
@@ -62,7 +63,7 @@ CHANGED_BY_FORM = {
     User,
     WebhookEndpoint,
 }
-ADDED_BY_FORM = CHANGED_BY_FORM - {Coupon, Price, PromotionCode} | {CreditGrant}
+ADDED_BY_FORM = CHANGED_BY_FORM - {Coupon, Price, PromotionCode} | {Backfill, CreditGrant}
 HISTORY: tuple[type[Model], ...] = (
     MeterEvent,
     EventAdjustment,

@@ -51,6 +51,8 @@ TABLE: dict[str, set[str]] = {
     "webhooks.change_delivery": {ADMINISTRATOR, DEVELOPER},
     "usage.change_usagesummary": {ADMINISTRATOR, DEVELOPER},
     "usage.change_meterevent": {ADMINISTRATOR, FINANCE},
+    "usage.add_backfill": {ADMINISTRATOR, FINANCE},
+    "usage.change_backfill": {ADMINISTRATOR, FINANCE},
     "usage.view_recountdifference": EVERYONE,
     "usage.change_recountdifference": {ADMINISTRATOR, DEVELOPER},
     "accounts.view_apikey": {ADMINISTRATOR, DEVELOPER, AUDITOR},

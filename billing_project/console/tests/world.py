@@ -26,7 +26,7 @@ from accounts.models import (
     TestClock,
     User,
 )
-from accounts.services import create_api_key, create_company, create_customer
+from accounts.services import add_customer_note, create_api_key, create_company, create_customer
 from core.ids import new_id, spell
 from core.periods import HOUR, floor_day, floor_hour
 from credits.models import BurnMark, CreditGrant, EventCharge
@@ -47,6 +47,7 @@ from invoices.models import (
     LineDiscount,
     LineTax,
     Recharge,
+    UnbilledTotal,
 )
 from invoices.services import (
     Purchase,
@@ -83,7 +84,7 @@ from subscriptions.services import (
 )
 from usage.events import EventDraft
 from usage.models import DailySummary, EventAdjustment, MeterEvent, RecountDifference, UsageSummary, Watermark
-from usage.services import UnknownCustomer, accept_events, mark_dirty, report_rejections
+from usage.services import UnknownCustomer, accept_events, add_backfill, mark_dirty, report_rejections
 from webhooks.services import create_endpoint
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -294,6 +295,7 @@ def add_rows(world: World) -> None:
     )
     _recharge(world)
     _ask_a_second_person(world, number)
+    _remember(world, number)
     IdempotencyRecord.objects.create(
         environment=environment,
         key=f"key-{number}",
@@ -305,6 +307,23 @@ def add_rows(world: World) -> None:
     )
     InvoiceNumbering.objects.get_or_create(
         environment=environment, defaults={"prefix": str(environment.pk)[-8:].upper()}
+    )
+
+
+def _remember(world: World, number: int) -> None:
+    """What people wrote and brought in."""
+    add_customer_note(customer=world.customer, text="Asks before it pays.", written_by="someone", now=NOW)
+    row = f"{world.meter.event_name},{spell('cus', world.customer.pk)},{USED_AT.isoformat()},1"
+    add_backfill(
+        environment=world.environment,
+        file_name=f"{world.company} {number}.csv",
+        content=f"event_name,customer,timestamp,value\n{row}".encode(),
+        reason="They were lost.",
+        made_by="someone",
+        now=NOW,
+    )
+    UnbilledTotal.objects.get_or_create(
+        environment=world.environment, currency="usd", defaults={"amount": 250, "computed_at": NOW}
     )
 
 
