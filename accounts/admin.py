@@ -9,8 +9,9 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 import accounts.console.approvals  # noqa: F401 (pages of its own)
@@ -23,6 +24,7 @@ from accounts.console.keys import ApiKeyAdmin
 from accounts.console.walls import companies_granting, permits, person_of
 from accounts.models import (
     ApiKey,
+    ApiRequest,
     Company,
     CompanyLogo,
     Customer,
@@ -407,6 +409,58 @@ class CustomerNoteAdmin(ConsoleAdmin):
     search_help_text = "The id of a customer (cus_…)."
     ordering = ["-written_at", "-pk"]
     fields = ["text", "customer", "environment", "written_by", "written_at"]
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    """By how it ended, without asking the table which answers there are."""
+
+    title = "outcome"
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("done", "done"), ("refused", "refused"), ("failed", "failed here")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        bounds = {"done": (0, 400), "refused": (400, 500), "failed": (500, 1000)}.get(self.value() or "")
+        return queryset if bounds is None else queryset.filter(status__gte=bounds[0], status__lt=bounds[1])
+
+
+@admin.register(ApiRequest)
+class ApiRequestAdmin(ConsoleAdmin):
+    names_environment = True
+    wire_prefix = "req"
+    wire_parents = {"cus": "customer_id"}
+    list_display = ["__str__", "status", "duration_ms", "error_code", "key", "environment", "at"]
+    list_filter = ["environment", OutcomeFilter, "method", "key", "at"]
+    list_select_related = ["environment__company", "key"]
+    search_fields = ["path__startswith", "error_code__exact"]
+    search_help_text = (
+        "A request's id (req_…), a customer's (cus_…), the beginning of a path (/v1/…), or an error's code."
+    )
+    ordering = ["-id"]
+    sortable_by = ()
+    fields = [
+        "method",
+        "path",
+        "status",
+        "duration_ms",
+        "error_code",
+        "error",
+        "key",
+        "customer",
+        "environment",
+        "at",
+    ]
+
+    @display(description="customer")
+    def customer(self, row: ApiRequest) -> str | SafeString:
+        if row.customer_id is None:
+            return cells.EMPTY
+        found = Customer.objects.filter(environment=row.environment_id, pk=row.customer_id).first()
+        if found is None:
+            return cells.wire_id("cus", row.customer_id)
+        page = reverse(f"{self.admin_site.name}:accounts_customer_change", args=[found.pk])
+        return format_html('<a class="tb-link" href="{}">{}</a>', page, found)
 
 
 @admin.register(IdempotencyRecord)

@@ -98,10 +98,10 @@ _COMPANY = (
 )
 _ACCESS = ("accounts.apikey",)
 _PEOPLE = ("accounts.membership", "accounts.user")
-_REQUESTS = ("accounts.idempotencyrecord",)
 _TRAIL = ("audit.entry",)
 # What needs a second person, a company's rules say: who is bound by them does not change them.
 _APPROVALS = ("accounts.approvalrequest", "accounts.approvalrule")
+_REQUESTS = ("accounts.idempotencyrecord", "accounts.apirequest")
 
 _BILLING = (
     *_COMPANY,

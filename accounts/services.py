@@ -4,7 +4,7 @@ import hashlib
 import ipaddress
 import secrets
 import string
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,6 +35,7 @@ from accounts.errors import (
 )
 from accounts.models import (
     ApiKey,
+    ApiRequest,
     Company,
     Customer,
     CustomerNote,
@@ -48,6 +49,7 @@ from accounts.models import (
 )
 from core.actors import identify
 from core.db import refusing
+from core.ids import first_id
 from core.metadata import MetadataChange
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
@@ -59,6 +61,7 @@ _SECRET_ALPHABET = string.ascii_letters + string.digits
 _SECRET_LENGTH = 32
 _SHOWN_OF_SECRET = 4
 _LAST_USED_PRECISION = timedelta(minutes=1)
+REQUEST_RETENTION = timedelta(days=30)
 _PRUNE_BATCH = 5_000
 _NAME_LENGTH = 200
 
@@ -447,6 +450,26 @@ def add_customer_note(*, customer: Customer, text: str, written_by: str, now: da
     return CustomerNote.objects.create(
         environment_id=customer.environment_id, customer=customer, text=text, written_by=written_by, written_at=now
     )
+
+
+def keep_requests(requests: Sequence[ApiRequest]) -> None:
+    """Write down how requests were answered. One that is known by its id already stays as it is."""
+    ApiRequest.objects.bulk_create(requests, ignore_conflicts=True)
+
+
+def prune_requests(*, now: datetime) -> int:
+    """Delete the requests of long ago, in short transactions.
+
+    :returns: how many there were
+    """
+    total = 0
+    # Ids tell the time, and the primary key is their order.
+    old = ApiRequest.objects.filter(pk__lt=first_id(now - REQUEST_RETENTION)).order_by("pk")
+    while True:
+        deleted, _ = ApiRequest.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:_PRUNE_BATCH])).delete()
+        total += deleted
+        if deleted < _PRUNE_BATCH:
+            return total
 
 
 def prune_idempotency_records(*, now: datetime) -> int:

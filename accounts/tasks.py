@@ -20,3 +20,9 @@ def check_licenses() -> int:
     :returns: how many were new
     """
     return len(licenses.check_licenses(now=timezone.now()))
+
+
+@shared_task(acks_late=True, ignore_result=True)
+def prune_requests() -> None:
+    """Delete the record of requests of more than thirty days ago."""
+    services.prune_requests(now=timezone.now())

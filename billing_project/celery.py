@@ -131,6 +131,11 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="25"),
         "options": {"expires": 3000},
     },
+    "prune requests": {
+        "task": "accounts.tasks.prune_requests",
+        "schedule": crontab(minute="50"),
+        "options": {"expires": 3000},
+    },
     "prune rejected events": {
         "task": "usage.tasks.prune_rejections",
         "schedule": crontab(minute="45"),

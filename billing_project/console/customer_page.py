@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from accounts.admin import CustomerAdmin
 from accounts.console.base import ConsoleAdmin
 from accounts.console.walls import permits
-from accounts.models import Customer, CustomerNote
+from accounts.models import ApiRequest, Customer, CustomerNote
 from billing_project.console.customer_timeline import timeline
 from billing_project.console.customer_usage import UsagePanel, usage_panels
 from core.console.paging import BoundedChangeList
@@ -265,6 +265,14 @@ class _Page:
         return self._latest(CustomerNote, "-written_at", "-pk")
 
     @cached_property
+    def requests(self) -> list[ApiRequest] | None:
+        pages: Any = admin.site.get_model_admin(ApiRequest)
+        if not permits(self.request, pages.permission_to("view"), self.customer):
+            return None
+        mine = ApiRequest.objects.filter(environment=self.customer.environment_id, customer_id=self.customer.pk)
+        return list(mine.select_related("key").order_by("-id")[:MOST_ROWS])
+
+    @cached_property
     def moments(self) -> list[Any]:
         return timeline(self.customer, self.rows)
 
@@ -280,6 +288,7 @@ class _Page:
             "grants": self.link("credits_creditgrant"),
             "ledger": self.link("credits_ledgerentry"),
             "subscriptions": self.link("subscriptions_subscription"),
+            "requests": self.link("accounts_apirequest"),
             "notes": self.link("accounts_customernote"),
             "events": f"{reverse('admin:usage_meterevent_debugger')}?{urlencode({'q': self.wire_id})}",
             "history": reverse("admin:accounts_customer_history", args=[self.customer.pk]),

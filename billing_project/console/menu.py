@@ -64,6 +64,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("accounts.ApprovalRequest", "how_to_reg"),
             ("accounts.ApprovalRule", "policy"),
             ("audit.Entry", "history"),
+            ("accounts.ApiRequest", "api"),
         ),
     ),
     (

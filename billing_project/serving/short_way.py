@@ -21,6 +21,7 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.utils.log import log_response
 
+from billing_project.api.common.requests import mark_hot
 from billing_project.middleware import BrowserPolicies
 from billing_project.serving.messages import Answer, body_message, start_message
 
@@ -51,6 +52,7 @@ class HotView:
         self._whole = shell(self._answer)
 
     def answer(self, request: HttpRequest) -> HttpResponseBase:
+        mark_hot(request)
         return self._whole(request)
 
     def refuse(self, request: HttpRequest, error: Exception) -> HttpResponseBase:

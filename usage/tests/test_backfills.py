@@ -109,7 +109,7 @@ def test_a_canceled_event_keeps_its_identifier_and_the_right_one_comes_under_ano
         (HEAD.encode() + b'calls,"' + b"x" * 200_000 + b'",x,1,,\n', "field larger than field limit"),
         (HEAD.encode() + b"a,b,c,1,,\n" * (MOST_ROWS + 1), f"more than {MOST_ROWS:,} rows"),
         (b"x" * (MOST_BYTES + 1), "more than 2 MB"),
-        (HEAD.strip().encode() + b",region\n1,2,3,4,5,6,7\n", "two columns called \xe2\x80\x9cregion".decode()),
+        (HEAD.strip().encode() + b",region\n1,2,3,4,5,6,7\n", "two columns called “region”"),
         (HEAD.strip().encode() + b",\n1,2,3,4,5,6,7\n", "A column of it has no name."),
         (HEAD.strip().encode() + b"".join(b",k%d" % n for n in range(60)) + b"\n1\n", "66 columns"),
     ],

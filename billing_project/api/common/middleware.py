@@ -1,10 +1,13 @@
 """The outermost shell of a dialect's addresses: whatever happens below them is answered as JSON, in the dialect's shape."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+
+from billing_project.api.common.journal import journal
 
 HTTPS_ONLY = "This API is served over HTTPS only."
 
@@ -18,6 +21,7 @@ class DialectMiddleware(ABC):
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not self.is_ours(request):
             return self.get_response(request)
+        began = time.monotonic()
         response = self.get_response(request)
         if response.get("Content-Type") != "application/json":
             response = self.refuse(request, self._reason_for(request, response.status_code))
@@ -25,6 +29,7 @@ class DialectMiddleware(ABC):
         if "Content-Length" not in response and isinstance(response, HttpResponse):
             response["Content-Length"] = str(len(response.content))
         response["Cache-Control"] = "no-cache, no-store"
+        journal.note(request, response, began=began)
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

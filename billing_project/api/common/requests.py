@@ -5,11 +5,14 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, UnreadablePostError
 
+from accounts.models import ApiKey
 from core.ids import new_id
 
 MAX_BYTES = 1024 * 1024
 
 _REQUEST_ID = "tollbook.request_id"
+_OPENED_WITH = "tollbook.api_key"
+_IS_HOT = "tollbook.is_hot"
 
 
 class BodyRefused(Exception):
@@ -37,6 +40,25 @@ def request_uuid(request: HttpRequest) -> UUID:
     if not isinstance(known, UUID):
         known = request.META[_REQUEST_ID] = new_id()
     return known
+
+
+def note_key(request: HttpRequest, key: ApiKey) -> None:
+    """Remember what a request was let in with, for the headers of its answer and for the record of requests."""
+    request.META[_OPENED_WITH] = key
+
+
+def noted_key(request: HttpRequest) -> ApiKey | None:
+    key = request.META.get(_OPENED_WITH)
+    return key if isinstance(key, ApiKey) else None
+
+
+def mark_hot(request: HttpRequest) -> None:
+    """Say that there are thousands of its kind a second."""
+    request.META[_IS_HOT] = True
+
+
+def is_hot(request: HttpRequest) -> bool:
+    return _IS_HOT in request.META
 
 
 def address_of(request: HttpRequest) -> str:

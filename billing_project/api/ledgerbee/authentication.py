@@ -13,8 +13,8 @@ from rest_framework.views import APIView
 
 from accounts import services
 from accounts.models import ApiKey, License, Scope
-from billing_project.api.common.requests import address_of
-from billing_project.api.ledgerbee.wire import LedgerBeeError, note_key
+from billing_project.api.common.requests import address_of, note_key
+from billing_project.api.ledgerbee.wire import LedgerBeeError
 
 if TYPE_CHECKING:
     from billing_project.api.ledgerbee.viewsets import LedgerBeeViewSet

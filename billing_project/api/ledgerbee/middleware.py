@@ -4,8 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from billing_project.api.common.middleware import HTTPS_ONLY, DialectMiddleware
+from billing_project.api.common.requests import noted_key
 from billing_project.api.ledgerbee.errors import error_response, no_such_route, unexpected
-from billing_project.api.ledgerbee.wire import ROOT, LedgerBeeError, instant_text, noted_key
+from billing_project.api.ledgerbee.wire import ROOT, LedgerBeeError, instant_text
 
 _BELOW = f"{ROOT}/"
 

@@ -5,16 +5,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
-from django.http import HttpRequest, HttpResponse
-
-from accounts.models import ApiKey
+from django.http import HttpResponse
 
 MOUNT = "/api"
 ROOT = f"{MOUNT}/v1"
 
 VALIDATION_FAILED = "SHARED_VALIDATION_FAILED"
 
-_OPENED_WITH = "tollbook.api_key"
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -63,13 +60,3 @@ def json_response(body: object, status: int = 200) -> HttpResponse:
 def instant_text(moment: datetime) -> str:
     """``2026-06-10T12:34:56.789Z``: the millisecond that holds the instant."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def note_key(request: HttpRequest, key: ApiKey) -> None:
-    """Remember what a request was let in with, for the headers of its answer."""
-    request.META[_OPENED_WITH] = key
-
-
-def noted_key(request: HttpRequest) -> ApiKey | None:
-    key = request.META.get(_OPENED_WITH)
-    return key if isinstance(key, ApiKey) else None

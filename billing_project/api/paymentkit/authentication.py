@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts import services
 from accounts.models import ApiKey, Scope
-from billing_project.api.common.requests import address_of
+from billing_project.api.common.requests import address_of, note_key
 from billing_project.api.paymentkit.wire import PaymentKitError
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def open_door(request: HttpRequest) -> ApiKey:
 
     :raises BillingError: if there is no key, or it opens nothing
     """
-    return services.open_with_key(secret=_secret_of(request), address=address_of(request), now=timezone.now())
+    key = services.open_with_key(secret=_secret_of(request), address=address_of(request), now=timezone.now())
+    note_key(request, key)
+    return key
 
 
 def require_scope(key: ApiKey, scope: Scope) -> None:

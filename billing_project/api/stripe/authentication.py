@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts import services
 from accounts.models import ApiKey, Scope
-from billing_project.api.common.requests import address_of
+from billing_project.api.common.requests import address_of, note_key
 from billing_project.api.stripe.wire import StripeError, clipped
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def open_door(request: HttpRequest) -> ApiKey:
     :raises BillingError: if the key opens nothing
     """
     key = services.open_with_key(secret=secret_of(request), address=address_of(request), now=timezone.now())
+    note_key(request, key)
     hold_to_account(request, key)
     return key
 

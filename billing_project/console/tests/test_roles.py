@@ -58,6 +58,8 @@ TABLE: dict[str, set[str]] = {
     "accounts.view_apikey": {ADMINISTRATOR, DEVELOPER, AUDITOR},
     "accounts.add_apikey": {ADMINISTRATOR, DEVELOPER},
     "accounts.change_apikey": {ADMINISTRATOR, DEVELOPER},
+    "accounts.view_apirequest": {ADMINISTRATOR, SUPPORT, DEVELOPER, AUDITOR},
+    "accounts.view_customernote": EVERYONE,
     "accounts.view_idempotencyrecord": {ADMINISTRATOR, SUPPORT, DEVELOPER, AUDITOR},
     "accounts.view_membership": {ADMINISTRATOR, AUDITOR},
     "accounts.add_membership": {ADMINISTRATOR},

@@ -15,6 +15,8 @@ from accounts.approvals.models import ApprovalKind, ApprovalRule
 from accounts.approvals.services import ask
 from accounts.console.base import ConsoleAdmin
 from accounts.models import (
+    ApiKey,
+    ApiRequest,
     Company,
     CompanyLogo,
     Customer,
@@ -26,7 +28,7 @@ from accounts.models import (
     TestClock,
     User,
 )
-from accounts.services import add_customer_note, create_api_key, create_company, create_customer
+from accounts.services import add_customer_note, create_api_key, create_company, create_customer, keep_requests
 from core.ids import new_id, spell
 from core.periods import HOUR, floor_day, floor_hour
 from credits.models import BurnMark, CreditGrant, EventCharge
@@ -312,6 +314,18 @@ def add_rows(world: World) -> None:
 
 def _remember(world: World, number: int) -> None:
     """What people wrote and brought in."""
+    request = ApiRequest(
+        id=new_id(),
+        environment=world.environment,
+        key=ApiKey.objects.filter(environment=world.environment)[0],
+        at=NOW,
+        method="GET",
+        path=f"/v1/customers/{spell('cus', world.customer.pk)}",
+        status=200,
+        duration_ms=7,
+        customer_id=world.customer.pk,
+    )
+    keep_requests([request])
     add_customer_note(customer=world.customer, text="Asks before it pays.", written_by="someone", now=NOW)
     row = f"{world.meter.event_name},{spell('cus', world.customer.pk)},{USED_AT.isoformat()},1"
     add_backfill(
