@@ -19,8 +19,8 @@ from usage.imports import PayloadKeys, identifier_of, read_timestamp
 
 MOST_BYTES = 2_000_000
 MOST_ROWS = 10_000
-# Further back than this, an operator imports.
-OLDEST = timedelta(days=400)
+# Further back than this, an operator imports: a row may need a partition of its own.
+OLDEST = timedelta(days=5 * 366)
 _NEEDED = ("event_name", "customer", "timestamp")
 _OPTIONAL = ("value", "identifier")
 _MOST_COLUMNS = 50

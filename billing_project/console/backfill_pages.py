@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,7 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.console.commands import Command
 from accounts.console.walls import person_of
-from billing_project.console.effects import Effects, rehearsed
+from billing_project.console.effects import Effects, follow_up, rehearsed
 from core.console.theme import Button, add_buttons
 from core.errors import BillingError
 from meters.models import Meter
@@ -85,13 +86,7 @@ def dry_run(backfill: Backfill, now: datetime) -> DryRun:
     """
     lines = services.lines_of(backfill, now=now)
     services.make_room(lines, now=now)
-    meters = {meter.event_name: meter for meter in Meter.objects.filter(environment=backfill.environment_id).active()}
-    drafts = [line.draft for line in lines if isinstance(line.draft, EventDraft)]
-    uses = [
-        (meters[draft.event_name].pk, pk, draft.timestamp)
-        for draft in drafts
-        if draft.timestamp and (pk := customer_id(draft.payload[meters[draft.event_name].customer_key]))
-    ]
+    uses = _uses(backfill, lines)
     outcomes, effects = rehearsed(backfill.environment, uses, lambda: services.outcomes_of(backfill, lines, now=now))
     accepted, known, refused = [], [], []
     for line, outcome in zip(lines, outcomes, strict=True):
@@ -105,8 +100,20 @@ def dry_run(backfill: Backfill, now: datetime) -> DryRun:
     return DryRun(accepted, known, refused, effects)
 
 
+def _uses(backfill: Backfill, lines: Sequence[Line]) -> list[tuple[UUID, UUID, datetime]]:
+    """The meter, customer and time of each row that is an event, whether the customer is there or not."""
+    meters = {meter.event_name: meter for meter in Meter.objects.filter(environment=backfill.environment_id).active()}
+    drafts = [line.draft for line in lines if isinstance(line.draft, EventDraft)]
+    return [
+        (meters[draft.event_name].pk, pk, draft.timestamp)
+        for draft in drafts
+        if draft.timestamp and (pk := customer_id(draft.payload[meters[draft.event_name].customer_key]))
+    ]
+
+
 def _carry_out(backfill: Backfill, now: datetime, *, recorded_by: str) -> None:
     services.carry_out_backfill(backfill=backfill, now=now, recorded_by=recorded_by)
+    follow_up(backfill.environment, _uses(backfill, services.lines_of(backfill, now=now)))
 
 
 def _carried_out(backfills: Sequence[Backfill]) -> str:

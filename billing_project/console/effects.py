@@ -17,7 +17,7 @@ from core.console import cells
 from core.errors import BillingError
 from core.money import format_amount
 from core.periods import Period, ceil_day, floor_day
-from invoices.services import Rehearsal, Touched, rehearse
+from invoices.services import Rehearsal, Touched, recount_drafts, rehearse
 from meters.models import Meter
 from usage.models import MeterEvent
 from usage.services import cancel_event
@@ -124,7 +124,10 @@ def touched_by(uses: Iterable[tuple[UUID, UUID, datetime]]) -> list[Touched]:
         # An event at midnight is the next day's.
         Touched(meters[meter], customers[customer], Period(floor_day(first), ceil_day(last + _INSTANT)))
         for (meter, customer), (first, last) in sorted(days.items())
-        if meter in meters and customer in customers
+        # A file may name anybody: those of another environment are nobody here.
+        if meter in meters
+        and customer in customers
+        and customers[customer].environment_id == meters[meter].environment_id
     ]
 
 
@@ -137,6 +140,14 @@ def rehearsed(
     """
     found = rehearse(environment=environment, touched=touched_by(uses), change=change, now=timezone.now())
     return found.result, told(found)
+
+
+def follow_up(environment: Environment, uses: Iterable[tuple[UUID, UUID, datetime]]) -> None:
+    """Let drafts follow a change of usage that was made.
+
+    :raises AmountTooLarge: if one grows beyond what an invoice can hold
+    """
+    recount_drafts(environment=environment, touched=touched_by(uses), now=timezone.now())
 
 
 def of_canceling(events: Sequence[MeterEvent]) -> str:

@@ -1,5 +1,6 @@
 """The page that says of any event what became of it, why, and on which invoice line it was billed, or why on none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts.console.walls import environments_granting, permits, person_of
 from accounts.models import Environment
-from billing_project.console.effects import of_canceling
+from billing_project.console.effects import follow_up, of_canceling
 from billing_project.console.event_search import MOST_HITS, Search
 from billing_project.console.start_page import Viewer, rejection_lines
 from core.console.theme import Button, add_buttons
@@ -42,14 +43,23 @@ class Verdict:
     reason: str
 
 
+[_CANCEL] = MeterEventAdmin.commands
+
+
+def _canceled(events: Sequence[MeterEvent]) -> str:
+    return f"{_CANCEL.consequence(events)} {of_canceling(events)}"
+
+
+def _cancel(event: MeterEvent, now: datetime, *, reason: str) -> None:
+    _CANCEL.run(event, now, reason=reason)
+    follow_up(event.environment, [(event.meter_id, event.customer_id, event.timestamp)])
+
+
 class DebuggedEvents(MeterEventAdmin):
     """Events, with the page that finds one by anything and says what became of it."""
 
     # What canceling does to bills is said before it is done; the usage's own page knows of no bills.
-    commands = [
-        replace(command, consequence=lambda events, told=command.consequence: f"{told(events)} {of_canceling(events)}")
-        for command in MeterEventAdmin.commands
-    ]
+    commands = [replace(_CANCEL, consequence=_canceled, run=_cancel)]
 
     def get_urls(self) -> list[URLPattern]:
         own = path("debugger/", self.admin_site.admin_view(self.debugger_view), name=self._url_name("debugger"))

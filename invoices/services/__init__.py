@@ -42,7 +42,7 @@ from invoices.services.recharging import (
     set_auto_recharge,
 )
 from invoices.services.recounting import RECOUNTED_DAYS, recount_invoiced_usage
-from invoices.services.rehearsing import Rehearsal, Touched, rehearse
+from invoices.services.rehearsing import Rehearsal, Touched, recount_drafts, rehearse
 from invoices.services.retention import drop_expired_usage
 from invoices.services.revising import reissue_invoice, revise_invoice
 from invoices.services.running import BillingRun, Forecasts, count_due, forecast_billing, run_billing
@@ -144,6 +144,7 @@ __all__ = [
     "recharge_credit",
     "recharged_on_day",
     "record_payment",
+    "recount_drafts",
     "recount_invoiced_usage",
     "rehearse",
     "reissue_invoice",

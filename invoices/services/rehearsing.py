@@ -9,15 +9,19 @@ from typing import Generic, TypeVar
 from django.db import transaction
 
 from accounts.models import Customer, Environment
+from core.bulk import update_rows
 from core.errors import BillingError
 from core.periods import Period
 from invoices.models import Invoice, InvoiceLine
+from invoices.reducing import TOTALS
 from invoices.services.finalizing import count_again, invoices_to_finalize
 from invoices.services.previewing import preview_invoice
 from meters.models import Meter
 from subscriptions.models import Subscription, SubscriptionItem
 from usage.aggregation import Totals
 from usage.totals import Span, read_totals
+from webhooks.kinds import Kind
+from webhooks.services import record, take_snapshots
 
 # So many bills are looked at, and so many sums of usage; of further ones it is only said that there are some.
 MOST_BILLS = 20
@@ -97,6 +101,28 @@ def rehearse(
         list(zip(bills, amounts, amounts_after, strict=True)),
         has_more or len(touched) > len(looked_at),
     )
+
+
+@transaction.atomic
+def recount_drafts(*, environment: Environment, touched: Sequence[Touched], now: datetime) -> int:
+    """Let drafts follow a change of usage at once, and tell of it. Those that are left out, beyond the first
+    :data:`MOST_BILLS`, do when they become final: each is counted once more then.
+
+    :param now: the wall's time
+    :returns: how many drafts changed
+    :raises AmountTooLarge: if one grows beyond what an invoice can hold
+    """
+    bills, _has_more = _bills(environment, touched)
+    changed = 0
+    for draft in (bill.draft for bill in bills if bill.draft is not None):
+        at = draft.customer.now(now)
+        before, total = take_snapshots([draft]), draft.total
+        count_again([draft], read_at=at)
+        update_rows([draft], [*TOTALS, "amount_due"])
+        if draft.total != total:
+            record(Kind.INVOICE_UPDATED, rows=[draft], now=at, before=before)
+            changed += 1
+    return changed
 
 
 def _bills(environment: Environment, touched: Sequence[Touched]) -> tuple[list[Bill], bool]:

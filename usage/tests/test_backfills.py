@@ -61,7 +61,7 @@ def test_given_a_file_when_carried_out_then_each_row_counts_once_whatever_is_bro
         + f"unheard,{cus},{at},5,,eu\n"
         + f"calls,{cus},yesterday,5,,eu\n"
         + f"calls,{cus},{at},five,,eu\n"
-        + f"calls,{cus},{(NOW - timedelta(days=401)).isoformat()},5,,eu\n"
+        + f"calls,{cus},{(NOW - timedelta(days=1831)).isoformat()},5,,eu\n"
         + f"calls,{cus},{(NOW + HOUR).isoformat()},5,,eu\n"
         + f"calls,{cus},{at},5,,eu,more\n"
     )

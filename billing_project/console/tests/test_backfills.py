@@ -1,6 +1,5 @@
 """Events brought in and taken back by hand: what it does to bills is said first, exactly, and nothing stays of a look."""
 
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -46,18 +45,12 @@ def contents() -> list[Any]:
     return [sorted(map(str, model._default_manager.values_list())) for model in models]
 
 
-@pytest.fixture
-def recent(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The world's usage is as old as it is; a file of it is taken whenever the test runs."""
-    monkeypatch.setattr("usage.backfills.OLDEST", timedelta(days=100_000))
-    return worlds.ours
-
-
-def test_a_file_is_looked_at_without_a_trace_and_then_carried_out(recent: World, client: Client) -> None:
-    content = HEAD + row(recent, 4000, "found") + row(recent, 1, recent.identifier) + row(recent, 1, "", "yesterday")
+def test_a_file_is_looked_at_without_a_trace_and_then_carried_out(worlds: Worlds, client: Client) -> None:
+    ours = worlds.ours
+    content = HEAD + row(ours, 4000, "found") + row(ours, 1, ours.identifier) + row(ours, 1, "", "yesterday")
     before = contents()
 
-    answer = send(client, recent, content.encode())
+    answer = send(client, worlds.ours, content.encode())
 
     backfill = Backfill.objects.get(file_name="lost.csv")
     assert answer["Location"] == address(Backfill, "review", backfill.pk)
@@ -82,6 +75,9 @@ def test_a_file_is_looked_at_without_a_trace_and_then_carried_out(recent: World,
     backfill.refresh_from_db()
     assert (backfill.accepted, backfill.known, backfill.refused) == (1, 1, 1)
     assert backfill.carried_out_by == "fiona"
+    # The draft follows at once.
+    ours.invoice.refresh_from_db()
+    assert (ours.invoice.total, ours.invoice.amount_due) == (1000, 1000)
     assert MeterEvent.objects.get(identifier="found").value == Decimal(4000)
     assert client.get(address(Backfill, "review", backfill.pk))["Location"] == address(Backfill, "change", backfill.pk)
 
@@ -108,9 +104,9 @@ def test_a_file_that_cannot_be_read_is_refused_beside_its_field(
     assert Backfill.objects.count() == count
 
 
-def test_markup_and_formulas_in_cells_are_only_shown(recent: World, client: Client) -> None:
+def test_markup_and_formulas_in_cells_are_only_shown(worlds: Worlds, client: Client) -> None:
     nasty = '"<img src=x onerror=alert(1)>",=cmd|calc,1,2,x\n'
-    answer = client.get(send(client, recent, (HEAD + nasty).encode())["Location"])
+    answer = client.get(send(client, worlds.ours, (HEAD + nasty).encode())["Location"])
     assert "&lt;img src=x onerror=alert(1)&gt;" in answer.content.decode()
     assert "<img src=x" not in answer.content.decode()
 

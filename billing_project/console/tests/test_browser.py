@@ -11,7 +11,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from pytest_django.live_server_helper import LiveServer
 
 from billing_project.console.tests.world import USED_AT, World, bill_one_more_period, make_world, member, superuser
+from core.ids import spell
 from invoices.models import Invoice
+from usage.models import Backfill
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -205,6 +207,48 @@ def test_why_a_customer_s_bill_rose_is_found(browser: Browser, live_server: Live
     assert window.trouble == []
 
 
+def test_a_wrong_event_is_put_right_before_its_invoice_is_final(
+    browser: Browser, live_server: LiveServer, ours: World, tmp_path: Path
+) -> None:
+    window = visit(browser, live_server)
+    window.sign_in("fiona")
+    page = window.open("/admin/usage/meterevent/debugger/")
+    page.get_by_label("An identifier, an id").fill(ours.identifier)
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_role("cell", name="On a draft")).to_be_visible()
+    page.get_by_role("link", name="Cancel this event").click()
+    expect(page.get_by_text("0.10 USD becomes 0.00 USD.")).to_be_visible()
+    page.get_by_label("Reason").fill("A tenth of what it should be")
+    page.get_by_role("button", name="Cancel this event").click()
+    expect(page.get_by_text(": canceled.")).to_be_visible()
+    ours.invoice.refresh_from_db()
+    assert ours.invoice.total == 0
+
+    window.open("/admin/usage/meterevent/debugger/?q=nothing")
+    page.get_by_role("link", name="Bring in events").click()
+    of_theirs = f"{ours.meter.event_name},{spell('cus', ours.customer.pk)},{USED_AT.isoformat()},400"
+    right = tmp_path / "right.csv"
+    right.write_text(
+        f"event_name,customer,timestamp,value,identifier\n{of_theirs},right\n{of_theirs},{ours.identifier}\n"
+    )
+    page.locator("select[name=environment]").select_option(str(ours.environment.pk))
+    page.locator("input[name=file]").set_input_files(right)
+    page.locator("textarea[name=reason]").fill("The right amount")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("row", name="The draft over")).to_contain_text("0.99 USD")
+    expect(page.get_by_role("row", name="duplicate")).to_contain_text("Its identifier is held")
+    ours.invoice.refresh_from_db()
+    assert ours.invoice.total == 0
+
+    page.get_by_role("link", name="Carry out").click()
+    expect(page.get_by_text("0.00 USD becomes 0.99 USD.")).to_be_visible()
+    page.get_by_role("button", name="Carry out").click()
+    expect(page.get_by_text(": carried out.")).to_be_visible()
+    ours.invoice.refresh_from_db()
+    assert ours.invoice.total == 99
+    assert window.trouble == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_main_pages_fit_ask_no_stranger_and_can_be_used_by_everybody(
@@ -224,6 +268,10 @@ def test_main_pages_fit_ask_no_stranger_and_can_be_used_by_everybody(
         f"/admin/accounts/customer/{ours.customer.pk}/overview/",
         "/admin/usage/meterevent/",
         "/admin/usage/meterevent/debugger/",
+        f"/admin/meters/meter/explorer/?meter={ours.meter.pk}&by=customer",
+        f"/admin/meters/meter/explorer/?meter={ours.meter.pk}&window=hour",
+        f"/admin/usage/backfill/{Backfill.objects.get(environment=ours.environment).pk}/review/",
+        "/admin/usage/backfill/add/",
         f"/admin/usage/meterevent/debugger/?q={ours.identifier}",
         "/admin/usage/usagesummary/",
         f"/admin/meters/meter/{ours.meter.pk}/change/",
