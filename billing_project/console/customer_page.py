@@ -288,7 +288,6 @@ class _Page:
             "grants": self.link("credits_creditgrant"),
             "ledger": self.link("credits_ledgerentry"),
             "subscriptions": self.link("subscriptions_subscription"),
-            "requests": self.link("accounts_apirequest"),
             "notes": self.link("accounts_customernote"),
             "events": f"{reverse('admin:usage_meterevent_debugger')}?{urlencode({'q': self.wire_id})}",
             "history": reverse("admin:accounts_customer_history", args=[self.customer.pk]),

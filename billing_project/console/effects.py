@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -162,7 +163,7 @@ def of_canceling(events: Sequence[MeterEvent]) -> str:
             _canceled, effects = rehearsed(
                 mine[0].environment,
                 [(event.meter_id, event.customer_id, event.timestamp) for event in mine],
-                lambda mine=mine: [_cancel(event) for event in mine],  # type: ignore[misc]
+                partial(_cancel, mine),
             )
         except BillingError as refusal:
             said.append(str(refusal))
@@ -171,7 +172,8 @@ def of_canceling(events: Sequence[MeterEvent]) -> str:
     return " ".join(said)
 
 
-def _cancel(event: MeterEvent) -> None:
+def _cancel(events: Sequence[MeterEvent]) -> None:
     # Whatever the person is going to say: without any reason only fresh events could be canceled.
     reason = _("looked at beforehand")
-    cancel_event(environment=event.environment, identifier=event.identifier, now=timezone.now(), reason=reason)
+    for event in events:
+        cancel_event(environment=event.environment, identifier=event.identifier, now=timezone.now(), reason=reason)

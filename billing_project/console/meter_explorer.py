@@ -180,9 +180,9 @@ class ExploredMeters(MeterAdmin):
         environments = environments_granting(person_of(request), PERMISSION)
         newest = UsageSummary.objects.filter(environment=OuterRef("pk")).order_by("-hour")
         used = environments.annotate(newest=Subquery(newest.values("meter")[:1])).filter(newest__isnull=False)
-        found = {environment.mode: environment.newest for environment in used}  # type: ignore[attr-defined]
-        pk = found.get(Mode.LIVE) or found.get(Mode.TEST)
-        return rows.filter(pk=pk).first() if pk else rows.filter(environment__in=environments).first()
+        found = {environment.mode: environment.newest for environment in used}
+        latest = found.get(Mode.LIVE) or found.get(Mode.TEST)
+        return rows.filter(pk=latest).first() if latest else rows.filter(environment__in=environments).first()
 
     def _offered(self, request: HttpRequest, chosen: Meter) -> list[Meter]:
         """Of the chosen one's environment: the first by name, and itself."""
@@ -295,16 +295,15 @@ class ExplorerPage:
 
     @cached_property
     def parts(self) -> list[NamedPart]:
-        found = list(self.found.parts)
-        customers = Customer.objects.in_bulk([part.key for part in found]) if self.question.by_customer else {}
+        ids = [part.key for part in self.found.parts if part.key is not None]
+        customers = Customer.objects.in_bulk(ids) if self.question.by_customer else {}
         named = []
-        for part in found:
-            name, link = part.key, ""
-            if self.question.by_customer:
-                customer = customers.get(UUID(part.key))
-                name = str(customer) if customer else part.key
+        for part in self.found.parts:
+            name, link = part.key if part.key is not None else _("without it"), ""
+            if self.question.by_customer and part.key is not None:
+                name = str(customers.get(UUID(part.key), part.key))
                 link = self.address(by="", customer=part.key)
-            named.append(NamedPart(part, name if name is not None else _("without it"), link, self._share(part)))
+            named.append(NamedPart(part, name, link, self._share(part)))
         if self.found.rest is not None:
             words = _("the other {count}").format(count=f"{self.found.others:,}")
             named.append(NamedPart(self.found.rest, words, "", self._share(self.found.rest)))
@@ -412,8 +411,8 @@ class ExplorerPage:
 
     def _column(self, named: NamedPart) -> str:
         """Two customers may have one name."""
-        is_customer = self.question.by_customer and named.part.key is not None
-        return f"{named.name} {spell('cus', UUID(named.part.key))}" if is_customer else named.name
+        key = named.part.key
+        return f"{named.name} {spell('cus', UUID(key))}" if self.question.by_customer and key else named.name
 
     def _cells(self) -> Iterator[Sequence[Cell]]:
         for step in self.found.steps:

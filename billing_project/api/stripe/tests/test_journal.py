@@ -16,7 +16,7 @@ from accounts.services import prune_requests
 from billing_project.api.common import journal as module
 from billing_project.api.common import middleware
 from billing_project.api.common.journal import Journal
-from billing_project.api.common.requests import mark_hot
+from billing_project.api.common.requests import is_hot, mark_hot
 from billing_project.api.stripe.tests.sdk import Account, DjangoTransport, new_account
 from core.ids import first_id, unspell
 
@@ -78,12 +78,11 @@ def test_of_the_hottest_addresses_only_refusals_are_noted(
     )
     customer = account.v1.customers.create({"name": "Riverbank"})
     before = len(noted(journal))
-    asked = module.is_hot
 
     def marked(request: Any) -> bool:
         # As the short way does.
         mark_hot(request)
-        return asked(request)
+        return is_hot(request)
 
     monkeypatch.setattr(module, "is_hot", marked)
     payload = {"stripe_customer_id": customer.id, "value": "1"}
