@@ -67,8 +67,8 @@ def test_bars_and_numbers_are_exact_and_lead_to_their_events(meter: Meter, custo
     answer = asked(client, meter, **days())
 
     text = answer.content.decode()
-    for shown in ("12,347.5", "Summaries are complete up to", "exact as of", "Days are those of UTC"):
-        assert shown in text
+    for words in ("12,347.5", "Summaries are complete up to", "exact as of", "Days are those of UTC"):
+        assert words in text
     (line,) = (line for line in answer.context["page"].lines if line.step.value is not None)
     shown = client.get(line.link)
     assert {row.value for row in shown.context["found"].rows} == {12345.5, 2}
@@ -87,7 +87,7 @@ def test_customers_and_dimensions_are_told_apart_and_exported(meter: Meter, cust
     page = asked(client, meter, **days(by="key:region")).context["page"]
     assert [(named.name, named.part.value) for named in page.parts] == [("without it", 4), ("eu", 3)]
 
-    answer = client.get(page.csv)
+    answer: Any = client.get(page.csv)
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
     assert len(rows) == 7
@@ -96,8 +96,8 @@ def test_customers_and_dimensions_are_told_apart_and_exported(meter: Meter, cust
         "without it": "4", "eu": "3",
     }  # fmt: skip
     # A name that a spreadsheet would compute is text.
-    by_customer = asked(client, meter, **days(by="customer")).context["page"].csv
-    head = b"".join(client.get(by_customer).streaming_content).decode().partition("\r\n")[0]
+    by_customer: Any = client.get(asked(client, meter, **days(by="customer")).context["page"].csv)
+    head = b"".join(by_customer.streaming_content).decode().partition("\r\n")[0]
     assert head.endswith(f",'=Riverbank {spell('cus', customer.pk)}")
 
 
