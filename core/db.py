@@ -35,8 +35,8 @@ def binding_cursor() -> Iterator[psycopg.Cursor[Any]]:
 def array(values: Iterable[UUID | datetime | int | bool | None]) -> str:
     """An array as PostgreSQL reads it, to be cast where it is used: ``%s::uuid[]``.
 
-    For what needs no escaping, and NULLs, which JSON and PostgreSQL write alike but for the brackets. The driver would write each
-    element by itself, in Python.
+    For what needs no escaping, and NULLs, which JSON and PostgreSQL write alike but for the brackets. The driver would
+    write each element by itself, in Python.
     """
     return f"{{{_encode(list(values))[1:-1].decode()}}}"
 
