@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from accounts.console.commands import Command
 from accounts.console.walls import person_of
 from billing_project.console.effects import Effects, follow_up, rehearsed
-from core.console.theme import Button, add_buttons
+from core.console.theme import Button, FileInput, add_buttons
 from core.errors import BillingError
 from meters.models import Meter
 from usage import services
@@ -35,6 +35,7 @@ _MOST_SHOWN = 100
 
 class BackfillForm(forms.ModelForm[Backfill]):
     file = forms.FileField(
+        widget=FileInput(attrs={"accept": ".csv,text/csv"}),
         label=gettext_lazy("CSV file"),
         help_text=gettext_lazy(
             "In UTF-8, with the columns event_name, customer, timestamp and value; identifier, if you have one of your "

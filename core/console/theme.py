@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList as ThemedChangeList
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from django.forms import CheckboxSelectMultiple as CheckboxList
+    from django.forms import ClearableFileInput as FileInput
 else:
     from unfold.admin import ModelAdmin as ThemedModelAdmin
     from unfold.admin import TabularInline as ThemedTabularInline
     from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from unfold.views import ChangeList as ThemedChangeList
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxList
+    from unfold.widgets import UnfoldAdminFileFieldWidget as FileInput
 
 __all__ = [
     "AdminPasswordChangeForm",
     "Button",
     "CheckboxList",
+    "FileInput",
     "ThemedChangeList",
     "ThemedModelAdmin",
     "ThemedTabularInline",
