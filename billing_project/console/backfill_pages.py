@@ -46,7 +46,6 @@ class BackfillForm(forms.ModelForm[Backfill]):
     class Meta:
         model = Backfill
         fields = ["environment", "reason"]
-        widgets = {"reason": forms.Textarea(attrs={"rows": 2})}
 
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]

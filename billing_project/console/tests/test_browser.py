@@ -233,7 +233,7 @@ def test_a_wrong_event_is_put_right_before_its_invoice_is_final(
     )
     page.locator("select[name=environment]").select_option(str(ours.environment.pk))
     page.locator("input[name=file]").set_input_files(right)
-    page.locator("textarea[name=reason]").fill("The right amount")
+    page.locator("[name=reason]").fill("The right amount")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("row", name="The draft over")).to_contain_text("0.99 USD")
     expect(page.get_by_role("row", name="duplicate")).to_contain_text("Its identifier is held")
