@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0018_notes_of_customers"),
-        ("invoices", "0028_walls_refer_by_themselves"),
+        ("invoices", "0029_exports_in_the_background"),
     ]
 
     operations = [
