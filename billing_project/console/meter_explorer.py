@@ -21,6 +21,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.console.environments import environments_in_view
 from accounts.console.walls import environments_granting, permits, person_of
 from accounts.models import Customer, Mode
 from billing_project.console import chart
@@ -180,7 +181,8 @@ class ExploredMeters(MeterAdmin):
             if not permits(request, PERMISSION, meter):
                 raise PermissionDenied
             return meter
-        environments = environments_granting(person_of(request), PERMISSION)
+        granted = environments_granting(person_of(request), PERMISSION)
+        environments = environments_in_view(request).filter(pk__in=granted)
         newest = UsageSummary.objects.filter(environment=OuterRef("pk")).order_by("-hour")
         used = environments.annotate(newest=Subquery(newest.values("meter")[:1])).filter(newest__isnull=False)
         found = {environment.mode: environment.newest for environment in used}
