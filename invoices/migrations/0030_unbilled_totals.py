@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0018_notes_of_customers"),
+        ("accounts", "0020_notes_of_customers"),
         ("invoices", "0029_exports_in_the_background"),
     ]
 

@@ -35,6 +35,7 @@ UNTOLD = {
     "contenttypes.ContentType": "the names of models, written by migrations",
     "sessions.Session": "who is signed in, and nothing else",
     "accounts.IdempotencyRecord": "answers of a day, to be given again",
+    "accounts.ApiRequest": "the record of programs' requests: append-only, for some weeks",
     "accounts.LicenseNotice": "a warning that a job has given",
     "webhooks.Event": "an outbox, which tells by itself what happened",
     "webhooks.Delivery": "attempts to send, each with its outcome",
@@ -55,6 +56,7 @@ UNTOLD = {
     "credits.CreditHold": "what reservations hold of grants; what they take is in the ledger",
     "invoices.Export": "a file of what is stored elsewhere, for its maker, for some days",
     "invoices.RevenueFigure": "computed from what is stored elsewhere, for some minutes",
+    "invoices.UnbilledTotal": "what a job works out every quarter of an hour",
     "invoices.BillingFailure": "what a job could not do, and tries again",
 }
 

@@ -4,10 +4,13 @@ import core.ids
 import django.db.models.deletion
 from django.db import migrations, models
 
+from audit.triggers import audited
+
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0018_notes_of_customers"),
+        ("accounts", "0020_notes_of_customers"),
+        ("audit", "0003_what_is_audited"),
         ("usage", "0012_cancellations_are_noticed"),
     ]
 
@@ -50,4 +53,6 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["environment", "-made_at"], name="backfill_newest_first")],
             },
         ),
+        # The file itself is on the row, and never changes.
+        audited("usage_backfill", secret=["content"]),
     ]

@@ -231,7 +231,7 @@ def test_a_wrong_event_is_put_right_before_its_invoice_is_final(
     right.write_text(
         f"event_name,customer,timestamp,value,identifier\n{of_theirs},right\n{of_theirs},{ours.identifier}\n"
     )
-    page.locator("select[name=environment]").select_option(str(ours.environment.pk))
+    page.locator("#id_environment").select_option(str(ours.environment.pk))
     page.locator("input[name=file]").set_input_files(right)
     page.locator("[name=reason]").fill("The right amount")
     page.get_by_role("button", name="Save", exact=True).click()

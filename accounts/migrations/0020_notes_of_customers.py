@@ -4,12 +4,14 @@ import core.ids
 import django.db.models.deletion
 from django.db import migrations, models
 
+from audit.triggers import audited
 from core.db import wall
 
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0017_companies_mail_documents"),
+        ("accounts", "0019_approvals_are_audited"),
+        ("audit", "0003_what_is_audited"),
     ]
 
     operations = [
@@ -49,4 +51,5 @@ class Migration(migrations.Migration):
             },
         ),
         wall("accounts_customernote", "customer_id", "accounts_customer"),
+        audited("accounts_customernote"),
     ]

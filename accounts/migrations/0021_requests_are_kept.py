@@ -8,7 +8,7 @@ from core.db import wall, wall_parent
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0018_notes_of_customers"),
+        ("accounts", "0020_notes_of_customers"),
     ]
 
     operations = [
