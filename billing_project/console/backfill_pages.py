@@ -17,7 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.console.commands import Command
+from accounts.approvals.models import ApprovalKind
+from accounts.console.commands import Command, SecondPerson
 from accounts.console.walls import person_of
 from billing_project.console.effects import Effects, follow_up, rehearsed
 from core.console.theme import Button, FileInput, add_buttons
@@ -116,6 +117,13 @@ def _carry_out(backfill: Backfill, now: datetime, *, recorded_by: str) -> None:
     follow_up(backfill.environment, _uses(backfill, services.lines_of(backfill, now=now)))
 
 
+def _state(backfill: Backfill) -> dict[str, object]:
+    """What the second person is asked about, held until the commit."""
+    same = Backfill.objects.filter(environment=backfill.environment_id, pk=backfill.pk).defer("content")
+    held = same.select_for_update(of=("self",)).get()
+    return {"file": held.file_name, "rows": held.rows, "carried out": held.carried_out_at is not None}
+
+
 def _carried_out(backfills: Sequence[Backfill]) -> str:
     said = []
     for backfill in backfills:
@@ -183,6 +191,7 @@ class BackfillPages(UsageAdmin):
             run=_carry_out,
             done="carried out.",
             signed=True,
+            second_person=SecondPerson(kind=ApprovalKind.BACKFILL, state=_state),
         )
     ]
 

@@ -8,6 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from accounts.approvals.models import ApprovalKind, ApprovalRequest, ApprovalRule
 from accounts.models import Membership
 from billing_project.console.tests.conftest import Worlds
 from billing_project.console.tests.world import USED_AT, World, address, member, signed_in
@@ -133,3 +134,15 @@ def test_canceling_an_event_says_what_it_does_to_the_draft_first(worlds: Worlds,
 
     assert "0.10 USD becomes 0.00 USD." in asked
     assert contents() == before
+
+
+def test_where_the_company_wants_that_a_second_person_lets_it_count(worlds: Worlds, client: Client) -> None:
+    ApprovalRule.objects.create(company=worlds.ours.company, kind=ApprovalKind.BACKFILL)
+    backfill = Backfill.objects.get(environment=worlds.ours.environment)
+    before = contents()
+
+    client.post(address(Backfill, "command", backfill.pk, "carry_out"), {"why": "They were lost."})
+
+    assert contents() == before
+    (asked,) = ApprovalRequest.objects.filter(kind=ApprovalKind.BACKFILL)
+    assert asked.why == "They were lost."
