@@ -185,7 +185,7 @@ class ExploredMeters(MeterAdmin):
         environments = environments_in_view(request).filter(pk__in=granted)
         newest = UsageSummary.objects.filter(environment=OuterRef("pk")).order_by("-hour")
         used = environments.annotate(newest=Subquery(newest.values("meter")[:1])).filter(newest__isnull=False)
-        found = {environment.mode: environment.newest for environment in used}
+        found = dict(used.order_by().values_list("mode", "newest"))
         latest = found.get(Mode.LIVE) or found.get(Mode.TEST)
         return rows.filter(pk=latest).first() if latest else rows.filter(environment__in=environments).first()
 
