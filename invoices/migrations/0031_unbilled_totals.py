@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0020_notes_of_customers"),
-        ("invoices", "0029_exports_in_the_background"),
+        ("invoices", "0030_revenue_figures"),
     ]
 
     operations = [
