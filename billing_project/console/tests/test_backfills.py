@@ -49,6 +49,7 @@ def contents() -> list[Any]:
 def test_a_file_is_looked_at_without_a_trace_and_then_carried_out(worlds: Worlds, client: Client) -> None:
     ours = worlds.ours
     content = HEAD + row(ours, 4000, "found") + row(ours, 1, ours.identifier) + row(ours, 1, "", "yesterday")
+    ApprovalRule.objects.filter(kind=ApprovalKind.BACKFILL).delete()
     before = contents()
 
     answer = send(client, worlds.ours, content.encode())
@@ -137,12 +138,11 @@ def test_canceling_an_event_says_what_it_does_to_the_draft_first(worlds: Worlds,
 
 
 def test_where_the_company_wants_that_a_second_person_lets_it_count(worlds: Worlds, client: Client) -> None:
-    ApprovalRule.objects.create(company=worlds.ours.company, kind=ApprovalKind.BACKFILL)
+    assert ApprovalRule.objects.filter(company=worlds.ours.company, kind=ApprovalKind.BACKFILL).exists()
     backfill = Backfill.objects.get(environment=worlds.ours.environment)
     before = contents()
 
     client.post(address(Backfill, "command", backfill.pk, "carry_out"), {"why": "They were lost."})
 
     assert contents() == before
-    (asked,) = ApprovalRequest.objects.filter(kind=ApprovalKind.BACKFILL)
-    assert asked.why == "They were lost."
+    assert ApprovalRequest.objects.filter(kind=ApprovalKind.BACKFILL, why="They were lost.").count() == 1

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from accounts.approvals.models import ApprovalKind, ApprovalRule
 from billing_project.console.tests.world import USED_AT, World, bill_one_more_period, make_world, member, superuser
 from core.ids import spell
 from invoices.models import Invoice
@@ -210,6 +211,7 @@ def test_why_a_customer_s_bill_rose_is_found(browser: Browser, live_server: Live
 def test_a_wrong_event_is_put_right_before_its_invoice_is_final(
     browser: Browser, live_server: LiveServer, ours: World, tmp_path: Path
 ) -> None:
+    ApprovalRule.objects.filter(kind=ApprovalKind.BACKFILL).delete()
     window = visit(browser, live_server)
     window.sign_in("fiona")
     page = window.open("/admin/usage/meterevent/debugger/")
