@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.contrib.admin import display
 from django.contrib.admin.utils import flatten, flatten_fieldsets, get_fields_from_path, unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -25,12 +25,12 @@ from accounts.console import approving
 from accounts.console.commands import Command
 from accounts.console.forms_that_wait import FormsThatWait, MustWait
 from accounts.console.history import HistoryPages
-from accounts.console.walls import Walled, choice_of, person_of, walled_filter
+from accounts.console.walls import Walled, choice_of, chosen_environment, person_of, walled_filter
 from accounts.errors import ApprovalOvertaken
 from accounts.models import Customer, User
 from core.actors import giving_reason
 from core.console import cells
-from core.console.paging import BoundedChangeList, BoundedPaginator
+from core.console.paging import BoundedChangeList, BoundedPaginator, is_large
 from core.console.theme import Button, ThemedModelAdmin, ThemedTabularInline, add_buttons
 from core.errors import BillingError
 from core.ids import unspell
@@ -52,6 +52,10 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
     commands: ClassVar[Sequence[Command[Any]]] = ()
     # More rows at once are refused: a slip of the mouse should not finalize a year.
     MOST_AT_ONCE = 200
+    # A list over so many environments at most is put together from the beginning of each.
+    MOST_ENVIRONMENTS = 20
+    # So many customers of a name are enough to be shown what is theirs.
+    MOST_CUSTOMERS = 500
 
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -85,6 +89,21 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         chosen = walled_filter(get_fields_from_path(self.model, entry)[-1])
         return entry if chosen is None else (entry, chosen)
 
+    def get_paginator(
+        self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *args: Any, **kwargs: Any
+    ) -> Any:
+        paginator = super().get_paginator(request, queryset, per_page, *args, **kwargs)
+        if self.wall == "environment" and chosen_environment(request) is None:
+            environments = self.environment_ids(request, self.permission_to("view"))
+            # Of very many, each would be asked.
+            paginator.environments = environments if len(environments) <= self.MOST_ENVIRONMENTS else ()
+        return paginator
+
+    def get_sortable_by(self, request: HttpRequest) -> Any:
+        """By the heads of columns, while that is no matter of seconds: a large table is read in the order of an index."""
+        sortable = super().get_sortable_by(request)
+        return () if sortable and is_large(self.opts.db_table) else sortable
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -94,7 +113,26 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
             return queryset.filter(**by_id), False
         if term and not self.searches_text:
             return queryset.none(), False
-        return super().get_search_results(request, queryset, term)
+        if not term:
+            return queryset, False
+        # What was typed is meant as a whole: Django would look for each of its words at a name's beginning.
+        matches = Q(pk__in=())
+        for name in self.get_search_fields(request):
+            if not name.startswith("customer__"):
+                matches |= _matching(name, term)
+        if any(name.startswith("customer__") for name in self.get_search_fields(request)):
+            # Found first, by indexes of theirs: joined, every row would be read.
+            matches |= Q(customer__in=self._customers_called(request, term))
+        if self.wall == "environment" and chosen_environment(request) is None:
+            # Named by value, they are what the indexes of names and numbers begin with.
+            queryset = queryset.filter(environment__in=self.environment_ids(request, self.permission_to("view")))
+        return queryset.filter(matches), False
+
+    def _customers_called(self, request: HttpRequest, term: str) -> list[UUID]:
+        """Ids of customers whose name begins so, or whose address it is."""
+        customers = self.admin_site.get_model_admin(Customer)
+        named, _ = customers.get_search_results(request, customers.get_queryset(request), term)
+        return list(named.order_by().values_list("pk", flat=True)[: self.MOST_CUSTOMERS])
 
     def named_by(self, term: str) -> dict[str, Any] | None:
         """The lookup that an id stands for: of the row, or of a row it belongs to. None if the term is no id."""
@@ -362,6 +400,14 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
             self.log_change(request, row, command.title)
 
         return Action(lambda _asked: self.permission_to(command.permission), state, run)
+
+
+def _matching(name: str, term: str) -> Q:
+    """What a search field asks: ``=`` for a number or key, which are found by their indexes; without a lookup, for a part."""
+    if name.startswith("="):
+        return Q(**{f"{name[1:]}__in": {term, term.upper()}})
+    has_lookup = name.endswith(("contains", "startswith", "exact"))
+    return Q(**{name if has_lookup else f"{name}__icontains": term})
 
 
 class ConsoleInline(Walled, ThemedTabularInline[Any, Any]):

@@ -115,7 +115,7 @@ class Walled(BaseModelAdmin[Any]):
         user = person_of(request)
         permission = self.permission_to(action)
         if self.names_environment:
-            return rows.filter(environment__in=self._environment_ids(request, permission))
+            return rows.filter(environment__in=self._narrowed(request, permission))
         chosen = chosen_environment(request)
         if chosen is not None and self.wall.endswith("environment"):
             # By value, since behind a subquery no index could bring the rows in their order.
@@ -126,14 +126,19 @@ class Walled(BaseModelAdmin[Any]):
             return rows.filter(**{f"{self.wall}__in": environments_granting(user, permission)})
         return rows.filter(**{f"{self.wall}__in": companies_granting(user, permission)})
 
-    def _environment_ids(self, request: HttpRequest, permission: str) -> list[UUID]:
-        """Where the person has a permission, less what the list is not filtered by anyhow. Read once per request."""
+    def environment_ids(self, request: HttpRequest, permission: str) -> list[UUID]:
+        """Where the person has a permission. Read once per request."""
         known: dict[str, list[UUID]] = request.__dict__.setdefault("_console_environments", {})
         if permission not in known:
             granted = environments_granting(person_of(request), permission)
             known[permission] = list(granted.values_list("pk", flat=True))
+        return known[permission]
+
+    def _narrowed(self, request: HttpRequest, permission: str) -> list[UUID]:
+        """The same, less what the list is not filtered by anyhow."""
         chosen = chosen_environment(request)
-        return known[permission] if chosen is None else [chosen] if chosen in known[permission] else []
+        granted = self.environment_ids(request, permission)
+        return granted if chosen is None else [chosen] if chosen in granted else []
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.permits(request, "view", obj)

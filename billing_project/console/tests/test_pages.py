@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.approvals.models import ApprovalRequest, ApprovalRule
+from accounts.console import base
 from accounts.models import ApiKey, Company, Customer, License, LicenseNotice, Membership, User
 from audit.models import Entry
 from billing_project.console.tests.conftest import Worlds
@@ -25,7 +26,7 @@ from billing_project.console.tests.world import (
     superuser,
 )
 from core.console import cells
-from core.console.paging import BoundedPaginator
+from core.console.paging import BoundedPaginator, is_large
 from core.ids import new_id, spell
 from credits.models import BurnMark, CreditGrant, EventCharge, LedgerEntry
 from invoices.models import Invoice, InvoiceLine, RevenueFigure
@@ -257,3 +258,63 @@ def test_every_row_has_a_page(worlds: Worlds, client: Client, model: type[Model]
     for row in rows_of(model, worlds.ours.company):
         assert client.get(address(model, "change", row.pk)).status_code == 200
         assert client.get(address(model, "history", row.pk)).status_code == 200
+
+
+def test_a_list_over_several_environments_is_read_from_the_beginning_of_each(
+    worlds: Worlds, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows(worlds.ours)
+    add_rows(worlds.theirs)
+    for model in (Customer, Invoice, LedgerEntry, Event):
+        page = page_of(model)
+        monkeypatch.setattr(page, "list_per_page", 3)
+        expected = list(model._default_manager.order_by(*page.ordering or ()).values_list("pk", flat=True))
+        found: list[object] = []
+        for number in range(1, len(expected) // 3 + 2):
+            path = address(model, "changelist") + f"?p={number}"
+            asked_for = [sql for sql in asked(client, path) if "UNION ALL" in sql]
+            assert len(asked_for) == 1
+            # Four environments: a look into each, no further than the page.
+            assert asked_for[0].count(f"LIMIT {min(number * 3, len(expected))}") >= 4
+            found += [row.pk for row in client.get(path).context["cl"].result_list]
+        assert list(dict.fromkeys(found)) == expected, model
+
+
+def test_a_large_table_is_not_sorted_by_what_no_index_has(
+    worlds: Worlds, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = address(Customer, "changelist") + "?o=2"
+    assert any('ORDER BY "accounts_customer"."email"' in sql for sql in asked(client, path))
+
+    monkeypatch.setattr(base, "is_large", lambda table: table == "accounts_customer")
+
+    assert not any('ORDER BY "accounts_customer"."email"' in sql for sql in asked(client, path))
+    assert not is_large("accounts_customer")
+    assert not is_large("no_such_table")
+
+
+def test_a_search_is_by_an_index_and_means_the_words_as_they_stand(worlds: Worlds, client: Client) -> None:
+    customer = worlds.ours.customer
+    Customer.objects.filter(pk=customer.pk).update(name="Ada Example Ltd", email="Ada@Example.com")
+    Invoice.objects.filter(pk=worlds.ours.invoice.pk).update(customer=customer)
+
+    def found(model: type[Model], term: str) -> list[object]:
+        return [row.pk for row in client.get(address(model, "changelist"), {"q": term}).context["cl"].result_list]
+
+    for term in ("ada example", "Ada Example Ltd", "ADA@example.com"):
+        assert found(Customer, term) == [customer.pk], term
+        assert worlds.ours.invoice.pk in found(Invoice, term)
+        assert worlds.theirs.invoice.pk not in found(Invoice, term)
+    assert found(Customer, "Example") == []
+    with CaptureQueriesContext(connection) as queries:
+        client.get(address(Invoice, "changelist"), {"q": "ada example"})
+    # Invoices are found by the ids of customers, not by joining all of them.
+    [count] = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
+    assert "accounts_customer" not in count
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(
+            "EXPLAIN SELECT 1 FROM accounts_customer WHERE environment_id = %s AND upper(name::text) LIKE 'ADA%%'",
+            [worlds.ours.environment.pk],
+        )
+        assert "customer_by_beginning_of_name" in str(cursor.fetchall())
