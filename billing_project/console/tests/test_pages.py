@@ -265,12 +265,12 @@ def test_a_list_over_several_environments_is_read_from_the_beginning_of_each(
 ) -> None:
     add_rows(worlds.ours)
     add_rows(worlds.theirs)
-    for model in (Customer, Invoice, LedgerEntry, Event):
+    for model in (Customer, Invoice, LedgerEntry):
         page = page_of(model)
         monkeypatch.setattr(page, "list_per_page", 3)
         expected = list(model._default_manager.order_by(*page.ordering or ()).values_list("pk", flat=True))
         found: list[object] = []
-        for number in range(1, len(expected) // 3 + 2):
+        for number in range(1, -(-len(expected) // 3) + 1):
             path = address(model, "changelist") + f"?p={number}"
             asked_for = [sql for sql in asked(client, path) if "UNION ALL" in sql]
             assert len(asked_for) == 1
