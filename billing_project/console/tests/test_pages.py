@@ -283,7 +283,7 @@ def test_a_list_over_several_environments_is_read_from_the_beginning_of_each(
 def test_a_large_table_is_not_sorted_by_what_no_index_has(
     worlds: Worlds, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = address(Customer, "changelist") + "?o=2"
+    path = address(Customer, "changelist") + "?o=1"
     assert any('ORDER BY "accounts_customer"."email"' in sql for sql in asked(client, path))
 
     monkeypatch.setattr(base, "is_large", lambda table: table == "accounts_customer")
@@ -312,9 +312,6 @@ def test_a_search_is_by_an_index_and_means_the_words_as_they_stand(worlds: World
     [count] = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
     assert "accounts_customer" not in count
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(
-            "EXPLAIN SELECT 1 FROM accounts_customer WHERE environment_id = %s AND upper(name::text) LIKE 'ADA%%'",
-            [worlds.ours.environment.pk],
-        )
-        assert "customer_by_beginning_of_name" in str(cursor.fetchall())
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'customer_by_beginning_of_name'")
+        # In the order of bytes; in a language's order it would find no beginning.
+        assert "text_pattern_ops" in str(cursor.fetchall())
