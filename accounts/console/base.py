@@ -92,7 +92,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
     def get_paginator(
         self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *args: Any, **kwargs: Any
     ) -> Any:
-        paginator = super().get_paginator(request, queryset, per_page, *args, **kwargs)
+        paginator: Any = super().get_paginator(request, queryset, per_page, *args, **kwargs)
         if self.wall == "environment" and chosen_environment(request) is None:
             environments = self.environment_ids(request, self.permission_to("view"))
             # Of very many, each would be asked.

@@ -43,13 +43,13 @@ class BoundedPaginator(Paginator[Any]):
         top = min(number * self.per_page, self.count)
         span = slice((number - 1) * self.per_page, top)
         if len(self.environments) < 2:  # noqa: PLR2004 (one is in order by itself)
-            return self._get_page(rows[span], number, self)
+            return Page(rows[span], number, self)
         # An index has the rows' order within an environment, and none has it over all: they are read from the beginning
         # of each. By themselves first, since of a statement with many joins the database would not plan this one first.
         bare = rows.select_related(None).prefetch_related(None)
         first, *others = (bare.filter(environment=one).values("pk")[:top] for one in self.environments)
         found = bare.filter(pk__in=first.union(*others, all=True)).values_list("pk", flat=True)[span]
-        return self._get_page(rows.filter(pk__in=list(found)), number, self)
+        return Page(rows.filter(pk__in=list(found)), number, self)
 
     @property
     def is_cut(self) -> bool:
@@ -62,7 +62,7 @@ class BoundedChangeList(ThemedChangeList):
 
     def get_ordering_field(self, field_name: Any) -> Any:
         # An address may ask for what no head offers.
-        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+        return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
