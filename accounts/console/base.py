@@ -93,11 +93,16 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *args: Any, **kwargs: Any
     ) -> Any:
         paginator: Any = super().get_paginator(request, queryset, per_page, *args, **kwargs)
-        if self.wall == "environment" and chosen_environment(request) is None:
+        if self._is_over_environments(request):
             environments = self.environment_ids(request, self.permission_to("view"))
             # Of very many, each would be asked.
             paginator.environments = environments if len(environments) <= self.MOST_ENVIRONMENTS else ()
         return paginator
+
+    def _is_over_environments(self, request: HttpRequest) -> bool:
+        """Whether the list shows rows of several environments, each of which names its own."""
+        names_its_own = any(field.name == "environment" for field in self.opts.fields)
+        return names_its_own and self.wall == "environment" and chosen_environment(request) is None
 
     def get_sortable_by(self, request: HttpRequest) -> Any:
         """By the heads of columns, while that is no matter of seconds: a large table is read in the order of an index."""
@@ -123,7 +128,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         if any(name.startswith("customer__") for name in self.get_search_fields(request)):
             # Found first, by indexes of theirs: joined, every row would be read.
             matches |= Q(customer__in=self._customers_called(request, term))
-        if self.wall == "environment" and chosen_environment(request) is None:
+        if self._is_over_environments(request):
             # Named by value, they are what the indexes of names and numbers begin with.
             queryset = queryset.filter(environment__in=self.environment_ids(request, self.permission_to("view")))
         return queryset.filter(matches), False
