@@ -6,7 +6,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("accounts", "0019_approvals_are_audited"),
+        ("accounts", "0021_requests_are_kept"),
     ]
 
     operations = [
