@@ -53,6 +53,7 @@ _SUBSCRIPTIONS = (
 _INVOICES = (
     "invoices.invoice",
     "invoices.invoiceline",
+    "invoices.draftedit",
     "invoices.hostedlink",
     "invoices.invoiceitem",
     "invoices.invoicediscount",
@@ -75,6 +76,7 @@ _INVOICES = (
     "invoices.export",
     "invoices.unbilledtotal",
 )
+_WHAT_IFS = ("invoices.whatif", "invoices.whatifoutcome")
 _CREDIT = (
     "credits.creditgrant",
     "credits.grantedprice",
@@ -114,6 +116,7 @@ _BILLING = (
     *_SUBSCRIPTIONS,
     *_CREDIT,
     *_INVOICES,
+    *_WHAT_IFS,
 )
 _EVERYTHING = (*_BILLING, *_ACCESS, *_PEOPLE, *_REQUESTS, *_TRAIL, *_APPROVALS)
 
@@ -128,6 +131,8 @@ _DECIDE = ("accounts.approvalrequest",)
 _BACKFILL = ("usage.backfill",)
 # Grants alone are given, expired and voided; what follows from that, nobody writes by hand.
 _GRANT = ("credits.creditgrant",)
+# Whoever thinks about prices may try them: nothing but a report is written, which goes the same way.
+_TRY_PRICES = ("invoices.whatif",)
 
 GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
@@ -141,6 +146,7 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
                 *_GRANT,
                 *_BACKFILL,
                 *_ACCESS,
+                *_TRY_PRICES,
                 "webhooks.webhookendpoint",
                 "accounts.membership",
             ),
@@ -165,12 +171,12 @@ GRANTS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         )
         | _permissions("delete", ("accounts.membership",)),
         Role.FINANCE_MANAGER: _permissions("view", (*_BILLING, *_APPROVALS))
-        | _permissions("add", (*_CUSTOMERS, *_CATALOGUE, *_GRANT, *_BACKFILL))
+        | _permissions("add", (*_CUSTOMERS, *_CATALOGUE, *_GRANT, *_BACKFILL, *_TRY_PRICES))
         | _permissions(
             "change",
             (*_CUSTOMERS, *_CATALOGUE, *_SUBSCRIPTIONS, *_GRANT, *_INVOICES, *_CANCEL, *_BACKFILL, *_DECIDE),
         ),
-        Role.ANALYST: _permissions("view", _BILLING),
+        Role.ANALYST: _permissions("view", _BILLING) | _permissions("add", _TRY_PRICES),
         Role.SUPPORT: _permissions("view", (*_BILLING, *_REQUESTS)) | _permissions("change", _CUSTOMERS),
         Role.DEVELOPER: _permissions("view", (*_BILLING, *_ACCESS, *_REQUESTS))
         | _permissions("add", (*_CUSTOMERS, *_METERS, *_ACCESS, "webhooks.webhookendpoint"))

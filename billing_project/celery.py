@@ -92,6 +92,8 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="10", hour="2"),
         "options": {"expires": 3000},
     },
+    # Somebody looks at an empty report meanwhile.
+    "run what-if prices": {"task": "invoices.tasks.run_what_ifs", "schedule": 1.0, "options": {"expires": 2}},
     "send mails": {"task": "invoices.tasks.send_mails", "schedule": 10.0, "options": {"expires": 10}},
     # Whoever asks for one wakes a worker at once; this is for what was left on its way, and for what a dead worker left.
     "write exports": {"task": "invoices.tasks.write_exports", "schedule": 10.0, "options": {"expires": 10}},

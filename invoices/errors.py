@@ -32,6 +32,17 @@ class InvoiceNotOpen(InvoiceStateRefused):
         super().__init__(status, f"The invoice must be open, and is {status}.")
 
 
+class DraftEditStale(BillingError):
+    """An edit of a draft is undone only while the draft is as that edit left it."""
+
+    def __init__(self, says: str, because: str) -> None:
+        super().__init__(f"“{says}” cannot be undone: {because}.")
+
+
+class WhatIfRefused(BillingError):
+    """What is asked of another price cannot be answered."""
+
+
 class NoUpcomingInvoice(BillingError):
     """Nothing will be billed: no subscription, or one that has ended."""
 

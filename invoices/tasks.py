@@ -77,6 +77,12 @@ def keep_unbilled_totals() -> None:
 
 
 @shared_task(acks_late=True, ignore_result=True)
+def run_what_ifs() -> None:
+    """Compute the what-if prices that somebody asked for. Broken off, the next one goes on."""
+    services.run_what_ifs(now=timezone.now())
+
+
+@shared_task(acks_late=True, ignore_result=True)
 def verify_invoices() -> None:
     """Compute the invoices of the last days again, from events to totals; a difference is an alarm."""
     services.verify_invoices(now=timezone.now())

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import display
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -13,7 +14,9 @@ import subscriptions.console.reductions
 import subscriptions.console.schedules  # noqa: F401 (its pages)
 from accounts.approvals.models import ApprovalKind
 from accounts.console.base import ConsoleAdmin, ConsoleInline
+from accounts.console.walls import permits
 from core.console import cells
+from core.console.theme import Button
 from subscriptions import services
 from subscriptions.models import ItemTerm, Price, PriceTier, Product, Subscription, SubscriptionItem
 
@@ -163,6 +166,18 @@ class PriceAdmin(_Columns, ConsoleAdmin):
     ]
     editable = ("nickname", "active")
     inlines = [PriceTierInline]
+
+    def leads(self, request: HttpRequest, row: Any) -> list[Button]:
+        if row.meter_id is None or not permits(request, "invoices.add_whatif", row):
+            return []
+        # Of a room above, known here by its address alone.
+        return [
+            Button(
+                "What if it cost something else?",
+                f"{reverse('admin:invoices_whatif_new')}?price={row.pk}",
+                "query_stats",
+            )
+        ]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:  # noqa: ARG002 (Django's signature)
         return self.inlines if obj is not None and obj.tiers_mode else []

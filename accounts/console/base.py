@@ -256,7 +256,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
     def get_actions(self, request: HttpRequest) -> Any:
         actions: dict[str, Any] = dict(super().get_actions(request))
         for command in self.commands:
-            if self.permits(request, command.permission):
+            if self.permits(request, command.permission) and not command.is_single:
                 actions[command.name] = (self._action(command), command.name, command.title)
         return actions
 
@@ -277,7 +277,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         if not able:
             self.message_user(request, f"“{command.title}” applies to none of the chosen rows.", messages.WARNING)
             return None
-        form = self._form(request, command, is_sent="confirmed" in request.POST)
+        form = self._form(request, command, able, is_sent="confirmed" in request.POST)
         if "confirmed" in request.POST and self._is_complete(command, able, form):
             self._carry_out(request, command, able, form.cleaned_data)
             return None
@@ -291,18 +291,21 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
             raise Http404
         if not self.permits(request, command.permission, row):
             raise PermissionDenied
-        back = HttpResponseRedirect(self._url("change", row.pk))
+        back = HttpResponseRedirect(self._after(command, row))
         if not command.applies(row):
             self.message_user(request, f"“{command.title}” does not apply to {row} any more.", messages.WARNING)
             return back
-        form = self._form(request, command, is_sent=request.method == "POST")
+        form = self._form(request, command, [row], is_sent=request.method == "POST")
         if not self._is_complete(command, [row], form):
             return self._ask(request, command, [row], form, left_out=0, from_list=False)
         self._carry_out(request, command, [row], form.cleaned_data)
         return back
 
-    def _form(self, request: HttpRequest, command: Command[Any], *, is_sent: bool) -> Form:
-        return approving.form_of(command, *((request.POST, request.FILES) if is_sent else ()))
+    def _form(self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], *, is_sent: bool) -> Form:
+        form = approving.form_of(command, *((request.POST, request.FILES) if is_sent else ()))
+        if command.prepare is not None:
+            command.prepare(form, rows)
+        return form
 
     def _is_complete(self, command: Command[Any], rows: Sequence[Any], form: Form) -> bool:
         """Whether all was said that has to be: what waits for a second person has to be explained to them."""
@@ -318,6 +321,10 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         if wait:
             form.add_error(approving.WHY, _("A second person has to approve this. Tell them why."))
         return not wait
+
+    def _after(self, command: Command[Any], row: Model) -> str:
+        elsewhere = command.back(row) if command.back is not None else None
+        return elsewhere or self._url("change", row.pk)
 
     def _ask(
         self,
@@ -339,7 +346,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
             "form": form,
             "left_out": left_out,
             "from_list": from_list,
-            "back": self._url("changelist") if from_list else self._url("change", rows[0].pk),
+            "back": self._url("changelist") if from_list else self._after(command, rows[0]),
         }
         return TemplateResponse(request, "console/confirm.html", context)
 
@@ -352,8 +359,8 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
             for row in rows:
                 try:
                     asked = approving.ask_for(request, command, row, said, why)
-                    if asked is None:
-                        self.perform(request, command, row, said, signed_by=person_of(request))
+                    signer = person_of(request)
+                    came = self.perform(request, command, row, said, signed_by=signer) if asked is None else None
                 except BillingError as refusal:
                     self.message_user(request, f"{row}: {refusal}", messages.ERROR)
                     continue
@@ -363,7 +370,8 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
                 self.log_change(request, row, command.title)
                 # As the page finds it: by its environment, where that is what an index begins with.
                 row.refresh_from_db(from_queryset=self.get_queryset(request))
-                self.message_user(request, f"{row}: {command.done}", messages.SUCCESS)
+                done = command.done(came) if callable(command.done) else command.done
+                self.message_user(request, f"{row}: {done}", messages.SUCCESS)
 
     def perform(
         self,
@@ -373,13 +381,14 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         answers: Mapping[str, Any],
         *,
         signed_by: User,
-    ) -> None:
+    ) -> Any:
         """Do to a row what a command does.
 
+        :returns: what the service does
         :raises BillingError: if the service refuses
         """
         signature = {"recorded_by": str(signed_by)} if command.signed else {}
-        command.run(row, self.now_for(row), **answers, **signature)
+        return command.run(row, self.now_for(row), **answers, **signature)
 
     def waiting_action(self, request: HttpRequest, name: str) -> Action:
         """How a command, or a form, is done that waited for a second person.

@@ -37,8 +37,11 @@ class Command(Generic[Row]):
     :ivar applies: whether it can work on a row as it stands; the service asks again, under its lock
     :ivar consequence: what will happen to these rows, in sentences
     :ivar run: the service call, at an instant of the row's own clock; what a form asked for comes by keyword
-    :ivar done: what to say of a row afterwards
+    :ivar done: what to say of a row afterwards, perhaps from what the service returned
     :ivar form: what the person must say with it, such as a reason; once for all rows
+    :ivar prepare: gives the form its choices, and what is there now
+    :ivar is_single: not offered on lists, since what it asks is asked of one row
+    :ivar back: the page to go on with, if it is not the row's own
     :ivar signed: whether the service keeps who did it: it comes by the keyword ``recorded_by``
     :ivar permission: the action of the role's permission on the row's model
     :ivar second_person: when it waits for one. Such a command asks why, too, for the audit trail
@@ -50,8 +53,11 @@ class Command(Generic[Row]):
     applies: Callable[[Row], bool]
     consequence: Callable[[Sequence[Row]], str]
     run: Callable[..., Any]
-    done: str
+    done: str | Callable[[Any], str]
     form: type[Form] | None = None
+    prepare: Callable[[Any, Sequence[Row]], None] | None = None
+    is_single: bool = False
+    back: Callable[[Row], str | None] | None = None
     signed: bool = False
     permission: str = "change"
     warns: bool = False

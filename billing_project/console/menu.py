@@ -33,6 +33,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("subscriptions.Product", "inventory_2"),
             ("subscriptions.Price", "sell"),
+            ("invoices.WhatIf", "query_stats"),
             ("subscriptions.Coupon", "loyalty"),
             ("subscriptions.PromotionCode", "redeem"),
             ("subscriptions.TaxRate", "percent"),
@@ -71,6 +72,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "Records",
         (
             ("invoices.InvoiceLine", "list_alt"),
+            ("invoices.DraftEdit", "edit_note"),
+            ("invoices.WhatIfOutcome", "query_stats"),
             ("credits.LedgerEntry", "menu_book"),
             ("credits.EventCharge", "local_fire_department"),
             ("credits.CreditReservation", "bookmark"),

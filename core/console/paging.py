@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import EmptyResultSet
 from django.core.paginator import Page, Paginator
 from django.db import connection
 from django.db.models import QuerySet
@@ -76,3 +77,20 @@ def is_large(table: str) -> bool:
         cursor.execute("SELECT reltuples > %s FROM pg_class WHERE oid = to_regclass(%s)", [_LARGE, f'"{table}"'])
         (large,) = cursor.fetchone() or (False,)
     return bool(large)
+
+
+def counts(choices: Sequence[QuerySet[Any]], *, most: int) -> list[int]:
+    """How many rows each of several choices has, in one statement: up to ``most`` + 1, which stands for "more"."""
+    numbers: list[str] = []
+    parameters: list[Any] = []
+    for rows in choices:
+        try:
+            sql, own = rows.order_by().values("pk")[: most + 1].query.sql_with_params()
+        except EmptyResultSet:
+            numbers.append("0")
+            continue
+        numbers.append(f"(SELECT count(*) FROM ({sql}) AS rows)")  # noqa: S608 (Django's own statement)
+        parameters += own
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(numbers)}", parameters)
+        return list(cursor.fetchone())

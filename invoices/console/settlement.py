@@ -14,13 +14,13 @@ from accounts.approvals.models import ApprovalKind
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
 from core.console import cells
-from core.money import format_amount, in_minor_units
+from core.money import format_amount
 from invoices import services
 from invoices.console import guards, mails
+from invoices.console.amounts import minor_units
 from invoices.console.documents import PrintedPages
 from invoices.console.wording import money, these
 from invoices.documents import print_credit_note
-from invoices.errors import AmountNotWhole
 from invoices.links import note_page_address
 from invoices.models import (
     CreditNote,
@@ -32,13 +32,6 @@ from invoices.models import (
 )
 
 _TO_BE_PAID = {Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE}
-
-
-def _minor_units(amount: Decimal, currency: str) -> int:
-    whole = in_minor_units(amount, currency)
-    if whole is None:
-        raise AmountNotWhole(currency)
-    return whole
 
 
 class PaymentForm(forms.Form):
@@ -77,7 +70,7 @@ def _paid(invoices: Sequence[Invoice]) -> str:
 
 def _amount_paid(invoice: Invoice, answers: Mapping[str, Any]) -> int:
     amount = answers.get("amount")
-    return invoice.amount_remaining if amount is None else _minor_units(amount, invoice.currency)
+    return invoice.amount_remaining if amount is None else minor_units(amount, invoice.currency)
 
 
 def _pay(
@@ -104,7 +97,7 @@ def _credited(invoices: Sequence[Invoice]) -> str:
 
 def _amount_credited(invoice: Invoice, answers: Mapping[str, Any]) -> int:
     amount = answers.get("amount")
-    return invoice.amount_creditable if amount is None else _minor_units(amount, invoice.currency)
+    return invoice.amount_creditable if amount is None else minor_units(amount, invoice.currency)
 
 
 def _credit(

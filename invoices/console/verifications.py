@@ -5,13 +5,14 @@ from datetime import datetime
 
 from django.contrib import admin
 from django.contrib.admin import display
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
 from core.console import cells
 from invoices import services
-from invoices.models import InvoiceVerification
+from invoices.models import Invoice, InvoiceVerification
 
 
 def _resolve(verification: InvoiceVerification, now: datetime) -> None:
@@ -24,6 +25,26 @@ def _resolved(verifications: Sequence[InvoiceVerification]) -> str:
         f"{what} explained and settled: no alarm any more. It stays on record, and the invoice does not change. What was "
         "billed wrongly is put right by a credit note, or on the next invoice."
     )
+
+
+def _verified(found: InvoiceVerification) -> str:
+    if found.is_equal:
+        return "computed again, everything on it comes out the same."
+    return f"computed again, it comes out different in {len(found.differences)} amounts: see its verification."
+
+
+VERIFY = Command[Invoice](
+    name="verify",
+    title="Compute again",
+    icon="fact_check",
+    applies=lambda invoice: invoice.status != Invoice.Status.DRAFT,
+    consequence=lambda _: (
+        "Usage is counted from the events, rated anew and added up, and held against what was billed. The invoice stays as "
+        "it is; a difference is an alarm until somebody settles it."
+    ),
+    run=lambda invoice, _now: services.verify_invoice(invoice=invoice, now=timezone.now()),
+    done=_verified,
+)
 
 
 @admin.register(InvoiceVerification)

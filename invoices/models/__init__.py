@@ -19,6 +19,7 @@ from invoices.models.documents import (
     InvoiceNumbering,
     InvoiceQuerySet,
 )
+from invoices.models.edits import DraftEdit, DraftEditQuerySet
 from invoices.models.exports import Export, ExportQuerySet
 from invoices.models.failures import BillingFailure, BillingFailureQuerySet
 from invoices.models.figures import RevenueFigure
@@ -37,6 +38,7 @@ from invoices.models.reductions import (
 )
 from invoices.models.unbilled import UnbilledTotal
 from invoices.models.verifications import InvoiceVerification, InvoiceVerificationQuerySet
+from invoices.models.what_ifs import WhatIf, WhatIfOutcome, WhatIfQuerySet
 
 __all__ = [
     "AutoRecharge",
@@ -51,6 +53,8 @@ __all__ = [
     "CustomerBalance",
     "CustomerBalanceTransaction",
     "CustomerBalanceTransactionQuerySet",
+    "DraftEdit",
+    "DraftEditQuerySet",
     "Export",
     "ExportQuerySet",
     "HostedLink",
@@ -77,4 +81,7 @@ __all__ = [
     "RechargeQuerySet",
     "RevenueFigure",
     "UnbilledTotal",
+    "WhatIf",
+    "WhatIfOutcome",
+    "WhatIfQuerySet",
 ]

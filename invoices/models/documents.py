@@ -194,6 +194,7 @@ class Invoice(models.Model):
             models.Index(fields=["environment", "status", "-created_at"], name="invoice_by_status"),
             models.Index(fields=["environment", "customer", "-created_at"], name="invoice_by_customer"),
             models.Index(fields=["finalizes_at"], condition=Q(status="draft"), name="invoice_draft_due"),
+            models.Index(fields=["environment", "due_at"], condition=Q(status="open"), name="invoice_open_by_due_date"),
             models.Index(
                 fields=["escalates_at"], condition=Q(escalates_at__isnull=False), name="invoice_escalation_due"
             ),

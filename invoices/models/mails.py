@@ -65,6 +65,7 @@ class InvoiceMail(models.Model):
         indexes = [
             models.Index(fields=["environment", "-requested_at", "-id"], name="invoice_mail_newest_first"),
             models.Index(fields=["next_attempt_at"], condition=Q(state="waiting"), name="invoice_mail_due"),
+            models.Index(fields=["environment", "invoice"], condition=Q(state="failed"), name="invoice_mail_failed"),
         ]
 
     def __str__(self) -> str:

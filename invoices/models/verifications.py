@@ -3,6 +3,7 @@
 from typing import Self
 
 from django.db import models
+from django.db.models import Q
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -36,7 +37,14 @@ class InvoiceVerification(models.Model):
     objects = InvoiceVerificationQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["environment", "-verified_at"], name="verification_newest_first")]
+        indexes = [
+            models.Index(fields=["environment", "-verified_at"], name="verification_newest_first"),
+            models.Index(
+                fields=["environment"],
+                condition=Q(is_equal=False, resolved_at__isnull=True),
+                name="verification_alarming",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.invoice}: {'equal' if self.is_equal else 'different'}"

@@ -14,8 +14,20 @@ from invoices.services.clocks import (
 )
 from invoices.services.closing import GRACE
 from invoices.services.collecting import mark_invoice_uncollectible, void_invoice
+from invoices.services.editing import (
+    DraftWords,
+    add_item_to_draft,
+    apply_coupon_to_draft,
+    change_item_of_draft,
+    credit_balance_for_draft,
+    discounts_of_draft,
+    edit_words,
+    remove_item_from_draft,
+    take_discount_off_draft,
+    undo_edit,
+)
 from invoices.services.figuring import Figure, compute_revenue_figures, revenue_figures
-from invoices.services.finalizing import finalize_invoice
+from invoices.services.finalizing import finalize_invoice, recount_draft
 from invoices.services.items import ItemTerms, create_invoice_item, remove_invoice_item, update_invoice_item
 from invoices.services.linking import close_link, replace_link
 from invoices.services.mailing import send_credit_note, send_invoice, send_mails
@@ -77,6 +89,7 @@ from invoices.services.timing import (
 )
 from invoices.services.trying import preview_after
 from invoices.services.verifying import VERIFIED_DAYS, resolve_verification, verify_invoice, verify_invoices
+from invoices.services.what_ifs import create_what_if, delete_what_if, run_what_ifs
 
 __all__ = [
     "CHUNK",
@@ -87,6 +100,7 @@ __all__ = [
     "CreditNoteTerms",
     "DayLimits",
     "DraftTerms",
+    "DraftWords",
     "DraftedCreditNote",
     "Figure",
     "Forecasts",
@@ -103,12 +117,15 @@ __all__ = [
     "TermsOfItem",
     "Touched",
     "WorkerLost",
+    "add_item_to_draft",
     "adjust_balance",
     "advance_test_clock",
+    "apply_coupon_to_draft",
     "billed_next",
     "cancel_later",
     "cancel_schedule",
     "cancel_subscription",
+    "change_item_of_draft",
     "change_pending_interval",
     "change_terms",
     "change_trial_end",
@@ -120,12 +137,17 @@ __all__ = [
     "create_invoice",
     "create_invoice_item",
     "create_schedule",
+    "create_what_if",
+    "credit_balance_for_draft",
     "currency_of",
     "delete_customer",
     "delete_draft",
     "delete_expired_test_clocks",
     "delete_test_clock",
+    "delete_what_if",
+    "discounts_of_draft",
     "drop_expired_usage",
+    "edit_words",
     "escalate_due_invoices",
     "finalize_due_drafts",
     "finalize_invoice",
@@ -144,6 +166,7 @@ __all__ = [
     "recharge_credit",
     "recharged_on_day",
     "record_payment",
+    "recount_draft",
     "recount_drafts",
     "recount_invoiced_usage",
     "rehearse",
@@ -151,6 +174,7 @@ __all__ = [
     "release_schedule",
     "remind_of_due_invoices",
     "remove_invoice_item",
+    "remove_item_from_draft",
     "replace_link",
     "resolve_verification",
     "resume_subscription",
@@ -161,6 +185,7 @@ __all__ = [
     "run_billing_side_by_side",
     "run_test_clock",
     "run_test_clocks",
+    "run_what_ifs",
     "schedule_subscription",
     "send_credit_note",
     "send_invoice",
@@ -169,6 +194,8 @@ __all__ = [
     "set_balance",
     "start_due_schedules",
     "start_subscription",
+    "take_discount_off_draft",
+    "undo_edit",
     "update_balance_transaction",
     "update_credit_note",
     "update_invoice",

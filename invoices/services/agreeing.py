@@ -4,7 +4,7 @@ An item's discounts come before its invoice's, and its rates stand instead of th
 are there once the row itself is stored; what they come to, :mod:`invoices.reducing` says.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
@@ -22,7 +22,7 @@ from invoices.models import (
 )
 from invoices.reducing import TaxRates, read_terms
 from subscriptions.errors import CouponCurrencyMismatch, CouponInvalid, DiscountForeign, PromotionCodeRefused
-from subscriptions.models import Discount, TaxRate
+from subscriptions.models import Coupon, Discount, TaxRate
 from subscriptions.services import NewDiscount, Purchase, bind_discounts, checked_tax_rates
 
 NOT_TO_BE_HAD = (CouponInvalid, CouponCurrencyMismatch, PromotionCodeRefused, DiscountForeign)
@@ -137,6 +137,35 @@ def change_discounts_of_invoice(draft: Invoice, given: Sequence[NewDiscount], *,
     InvoiceDiscount.objects.bulk_create(
         InvoiceDiscount(environment_id=draft.environment_id, invoice=draft, discount=discount, position=position)
         for position, discount in enumerate(bound, start=len(rows))
+    )
+
+
+def restore_discounts_of_invoice(draft: Invoice, positions: Mapping[UUID, int], *, now: datetime) -> None:
+    """Have a draft stand under the discounts, as a whole, that it stood under before, each at its place.
+
+    The caller holds its lock, and adds it up again.
+
+    :param positions: by the ids of discounts that the draft has, or had
+    :raises DiscountForeign: if one of them was taken away, or used up by another invoice, meanwhile
+    """
+    mine = [row.discount for row in draft.discounts.select_related("discount") if not row.discount.is_of_item]
+    present = {discount.pk for discount in mine}
+    gone = [discount for discount in mine if discount.pk not in positions]
+    Discount.objects.filter(pk__in=[one.pk for one in gone]).exclude(bound_to="").update(removed_at=now)
+    give_back_discounts(draft, [one for one in gone if not one.bound_to])
+    back = Discount.objects.select_for_update(no_key=True).filter(pk__in=positions.keys() - present)
+    for discount in back.select_related("coupon").order_by("pk"):
+        if discount.bound_to:
+            discount.removed_at = None
+        elif discount.removed_at is not None or discount.used_at is not None:
+            raise DiscountForeign
+        elif discount.coupon.duration == Coupon.Duration.ONCE:
+            discount.used_at = draft.created_at
+        discount.save(update_fields=["removed_at", "used_at"])
+    InvoiceDiscount.objects.filter(invoice=draft, discount__in=mine).delete()
+    InvoiceDiscount.objects.bulk_create(
+        InvoiceDiscount(environment_id=draft.environment_id, invoice=draft, discount_id=pk, position=position)
+        for pk, position in positions.items()
     )
 
 

@@ -65,10 +65,26 @@ def finalize_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
     :raises RevisedInvoiceSettled: if it was to take the place of an invoice that was paid or credited meanwhile
     """
     hold_clock(invoice.customer, now=now)
-    invoice = lock_invoice(invoice)
-    if invoice.status != Invoice.Status.DRAFT:
-        raise InvoiceNotDraft(invoice.status)
+    invoice = locked_draft(invoice)
     finalize_drafts([invoice], now=now)
+    return invoice
+
+
+@transaction.atomic
+def recount_draft(*, invoice: Invoice, now: datetime) -> Invoice:
+    """Count a draft's usage as it is now, as will be done once more when it becomes final.
+
+    :returns: the invoice as it is now
+    :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
+    :raises InvoiceNotDraft: if it is final
+    :raises AmountTooLarge: if its usage has grown beyond what an invoice can hold
+    """
+    hold_clock(invoice.customer, now=now)
+    invoice = locked_draft(invoice)
+    before = outbox.take_snapshots([invoice])
+    count_again([invoice], read_at=now)
+    invoice.save(update_fields=[*TOTALS, "amount_due"])
+    outbox.record(Kind.INVOICE_UPDATED, rows=[invoice], now=now, before=before)
     return invoice
 
 
@@ -205,6 +221,17 @@ def lock_invoice(invoice: Invoice) -> Invoice:
     """Take an invoice's lock, and read it as it is now."""
     # no_key: a credit note or a line that refers to the invoice need not wait.
     return invoices_to_finalize().select_for_update(of=("self",), no_key=True).get(pk=invoice.pk)
+
+
+def locked_draft(invoice: Invoice) -> Invoice:
+    """Take a draft's lock, and read it as it is now.
+
+    :raises InvoiceNotDraft: if it is final
+    """
+    draft = lock_invoice(invoice)
+    if draft.status != Invoice.Status.DRAFT:
+        raise InvoiceNotDraft(draft.status)
+    return draft
 
 
 def _locked_numbering(environment: Environment) -> InvoiceNumbering:

@@ -1,10 +1,10 @@
 """What waits for an invoice: made, changed, removed, and put onto one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from django.db import transaction
 from django.db.models import Max
@@ -17,7 +17,6 @@ from core.metadata import MetadataChange
 from core.money import CURRENCIES
 from core.periods import Period
 from invoices.errors import (
-    InvoiceNotDraft,
     ItemCurrencyMismatch,
     ItemCustomerMismatch,
     ItemOnFinalInvoice,
@@ -27,7 +26,7 @@ from invoices.errors import (
 from invoices.items import Cost, copy_to_line, make_item_lines
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
 from invoices.services.agreeing import asked_of, give_item_terms
-from invoices.services.finalizing import add_up_again, lock_invoice
+from invoices.services.finalizing import add_up_again, lock_invoice, locked_draft
 from subscriptions.errors import CurrencyUnknown, SubscriptionEnded
 from subscriptions.models import Discount, Price, Subscription, TaxRate
 from subscriptions.services import NewDiscount
@@ -92,7 +91,7 @@ def create_invoice_item(
         raise CurrencyUnknown(item_currency)
     hold_clock(customer, now=now)
     # The draft first, as whoever finalizes it holds it first.
-    draft = None if invoice is None else _locked_draft(invoice)
+    draft = None if invoice is None else locked_draft(invoice)
     if Customer.objects.select_for_update(no_key=True).get(pk=customer.pk).deleted_at is not None:
         raise CustomerDeleted(customer.pk)
     item = InvoiceItem(
@@ -148,10 +147,7 @@ def update_invoice_item(*, item: InvoiceItem, now: datetime, **terms: Unpack[Ite
     give_item_terms(item, discounts=terms.get("discounts"), tax_rates=terms.get("tax_rates"), now=now)
     if draft is not None:
         with _retold(draft, now):
-            lines = list(InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item))
-            for line in lines:
-                line.invoice_item = item
-                copy_to_line(item, line).save()
+            lines = _rewrite_lines(item)
             add_up_again(draft, asked=asked_of(draft, lines) if "tax_rates" in terms else {})
     return item
 
@@ -176,6 +172,43 @@ def remove_invoice_item(*, item: InvoiceItem, now: datetime) -> InvoiceItem:
     return item
 
 
+@transaction.atomic
+def restore_invoice_item(
+    *, item: InvoiceItem, invoice: Invoice, columns: Mapping[str, Any], position: int, now: datetime
+) -> InvoiceItem:
+    """Have an item be on a draft again as it was: taken off since, or changed. The item's discounts come back with it.
+
+    :param columns: what it was, by the model's columns
+    :param position: where its line was; if another has taken that place, it comes last
+    :raises InvoiceNotDraft: if the invoice is final
+    """
+    hold_clock(item.customer, now=now)
+    draft = locked_draft(invoice)
+    item = InvoiceItem.objects.select_for_update(of=("self",), no_key=True).get(pk=item.pk)
+    for name, value in columns.items():
+        setattr(item, name, value)
+    removed_at, item.removed_at, item.invoice = item.removed_at, None, draft
+    item.save()
+    with _retold(draft, now):
+        if removed_at is None:
+            _rewrite_lines(item)
+            add_up_again(draft)
+        else:
+            Discount.objects.filter(invoice_items__item=item, removed_at=removed_at).update(removed_at=None)
+            record(Kind.INVOICE_ITEM_CREATED, rows=[item], now=now)
+            _put_onto(draft, [item], position)
+    return item
+
+
+def _rewrite_lines(item: InvoiceItem) -> list[InvoiceLine]:
+    """Have the line of an item that is on a draft say what the item says."""
+    lines = list(InvoiceLine.objects.filter(environment=item.environment_id, invoice_item=item))
+    for line in lines:
+        line.invoice_item = item
+        copy_to_line(item, line).save()
+    return lines
+
+
 @contextmanager
 def _retold(draft: Invoice, now: datetime) -> Iterator[None]:
     """Tell of a draft as it is after its lines were changed within."""
@@ -184,9 +217,14 @@ def _retold(draft: Invoice, now: datetime) -> Iterator[None]:
     record(Kind.INVOICE_UPDATED, rows=[draft], now=now, before=before)
 
 
-def _put_onto(draft: Invoice, items: Sequence[InvoiceItem]) -> None:
-    last = draft.lines.aggregate(last=Max("position"))["last"]
-    lines = make_item_lines(items, start=0 if last is None else last + 1)
+def _put_onto(draft: Invoice, items: Sequence[InvoiceItem], position: int | None = None) -> None:
+    """
+    :param position: where the first of them shall be, if nothing is there; else they come last
+    """
+    if position is None or draft.lines.filter(position=position).exists():
+        last = draft.lines.aggregate(last=Max("position"))["last"]
+        position = 0 if last is None else last + 1
+    lines = make_item_lines(items, start=position)
     for line in lines:
         line.invoice = draft
     InvoiceLine.objects.bulk_create(lines)
@@ -233,13 +271,6 @@ def _write_terms(item: InvoiceItem, terms: ItemTerms) -> None:
         item.description = terms.get("description") or words
     if (period := terms.get("period")) is not None:
         item.period_start, item.period_end = period.start, period.end
-
-
-def _locked_draft(invoice: Invoice) -> Invoice:
-    draft = lock_invoice(invoice)
-    if draft.status != Invoice.Status.DRAFT:
-        raise InvoiceNotDraft(draft.status)
-    return draft
 
 
 def _locked_item(item: InvoiceItem) -> tuple[InvoiceItem, Invoice | None]:

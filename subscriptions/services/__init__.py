@@ -21,7 +21,7 @@ from subscriptions.services.discounts import (
 )
 from subscriptions.services.items import MAX_ITEMS, AddedItem, NewItem, check_added_items, check_collection
 from subscriptions.services.lifecycle import create_subscription, end_subscription, invoice_pending_every
-from subscriptions.services.prices import NewTier, create_price, delete_price, update_price
+from subscriptions.services.prices import NewTier, checked_terms, create_price, delete_price, update_price
 from subscriptions.services.products import create_product, delete_product, update_product
 from subscriptions.services.schedules import (
     NewPhase,
@@ -75,6 +75,7 @@ __all__ = [
     "check_collection",
     "check_phases",
     "checked_tax_rates",
+    "checked_terms",
     "collection_of",
     "conclude",
     "create_coupon",

@@ -39,7 +39,7 @@ from subscriptions.errors import (
     UnitAmountNotAllowed,
 )
 from subscriptions.models import Interval, Price, PriceTier, Product, TaxBehavior, TiersMode, UsageType
-from subscriptions.pricing import Rounding
+from subscriptions.pricing import ZERO, PriceTerms, Rounding, Scheme, Tier
 from subscriptions.services.products import locked_product
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
@@ -229,6 +229,32 @@ def delete_price(*, price: Price, now: datetime) -> None:
     record(Kind.PRICE_DELETED, rows=[price], now=now)
     price.active, price.lookup_key, price.deleted_at = False, "", now
     price.save(update_fields=["active", "lookup_key", "deleted_at"])
+
+
+def checked_terms(
+    *,
+    unit_amount: Decimal | None = None,
+    tiers_mode: str = "",
+    tiers: Sequence[NewTier] = (),
+    divide_by: int | None = None,
+    rounding: str = "",
+    flat_fee_at_zero: bool = True,
+) -> PriceTerms:
+    """What a price would say about money if it were made; none is. The arguments are those of :func:`create_price`.
+
+    :raises BillingError: what :func:`create_price` refuses of amounts, tiers and packages
+    """
+    _check_amounts(unit_amount, tiers_mode, tiers)
+    _check_package(divide_by, rounding, is_tiered=bool(tiers_mode))
+    untiered = Scheme.PER_UNIT if divide_by is None else Scheme.PACKAGE
+    return PriceTerms(
+        unit_amount=unit_amount or ZERO,
+        scheme=Scheme(tiers_mode) if tiers_mode else untiered,
+        tiers=tuple(Tier(tier.up_to, tier.unit_amount or ZERO, tier.flat_amount or ZERO) for tier in tiers),
+        divide_by=divide_by or 1,
+        rounding=Rounding(rounding or Rounding.UP),
+        flat_fee_at_zero=flat_fee_at_zero,
+    )
 
 
 def _locked_price(price: Price) -> Price:

@@ -323,6 +323,8 @@ TABLE: dict[type[BillingError], Saying] = {
     invoices.ItemPriceRefused: _refused(param="price"),
     invoices.ItemOnFinalInvoice: _refused("invoice_not_editable"),
     invoices.ProrationNotEditable: _refused(param="amount"),
+    invoices.DraftEditStale: _refused(),
+    invoices.WhatIfRefused: _refused(),
     invoices.InvoiceNotDeletable: _refused("invoice_not_editable"),
     # Automatic recharges are set through another door.
     invoices.RechargePriceMissing: _refused(),

@@ -28,6 +28,10 @@ ADMINISTRATOR, FINANCE, ANALYST, SUPPORT, DEVELOPER, AUDITOR = (
 TABLE: dict[str, set[str]] = {
     "invoices.view_invoice": EVERYONE,
     "invoices.change_invoice": {ADMINISTRATOR, FINANCE},
+    "invoices.change_draftedit": {ADMINISTRATOR, FINANCE},
+    "invoices.view_whatif": EVERYONE,
+    "invoices.add_whatif": {ADMINISTRATOR, FINANCE, ANALYST},
+    "invoices.change_whatif": set(),
     "subscriptions.view_subscription": EVERYONE,
     "subscriptions.change_price": {ADMINISTRATOR, FINANCE},
     "subscriptions.add_product": {ADMINISTRATOR, FINANCE},

@@ -30,7 +30,7 @@ from accounts.models import (
 )
 from accounts.services import add_customer_note, create_api_key, create_company, create_customer, keep_requests
 from core.ids import new_id, spell
-from core.periods import HOUR, floor_day, floor_hour
+from core.periods import HOUR, Period, floor_day, floor_hour
 from credits.models import BurnMark, CreditGrant, EventCharge
 from credits.services import create_grant, reserve_credit
 from invoices.models import (
@@ -58,10 +58,13 @@ from invoices.services import (
     create_invoice,
     create_invoice_item,
     create_schedule,
+    create_what_if,
+    edit_words,
     finalize_invoice,
     issue_credit_note,
     record_payment,
     run_test_clock,
+    run_what_ifs,
     send_credit_note,
     send_invoice,
     set_auto_recharge,
@@ -76,6 +79,7 @@ from subscriptions.services import (
     NewItem,
     NewPhase,
     NewTier,
+    checked_terms,
     create_coupon,
     create_price,
     create_product,
@@ -277,6 +281,7 @@ def add_rows(world: World) -> None:
     ItemDiscount.objects.create(discount=world.invoice.discounts.get().discount, **of_item)
     ItemTaxRate.objects.create(tax_rate=world.invoice.default_tax_rates.get().tax_rate, **of_item)
     _settle_another(world)
+    _look_over(world)
     HostedLink.objects.create(environment=environment, invoice=world.invoice, changed_at=NOW)
     CompanyLogo.objects.get_or_create(company=world.company, defaults={"image": b"", "format": "png", "set_at": NOW})
     BillingFailure.objects.create(
@@ -462,6 +467,22 @@ def rows_of(model: type[Model], company: Company) -> list[Model]:
     if "environment" in names:
         return list(rows.filter(environment__company=company))
     return []
+
+
+def _look_over(world: World) -> None:
+    """An edit of the draft, and a price that was tried on its month."""
+    edit_words(invoice=world.invoice, now=NOW, recorded_by=f"{world.company} clerk", footer="Thank you")
+    create_what_if(
+        environment=world.environment,
+        meter=world.meter,
+        price=world.price,
+        terms=checked_terms(unit_amount=Decimal("0.5")),
+        currency="usd",
+        period=Period(START, START + timedelta(days=31)),
+        asked_by=f"{world.company} clerk",
+        now=NOW,
+    )
+    run_what_ifs(now=NOW)
 
 
 def _settle_another(world: World) -> None:
