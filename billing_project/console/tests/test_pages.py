@@ -311,8 +311,9 @@ def test_a_search_is_by_an_index_and_means_the_words_as_they_stand(worlds: World
     with CaptureQueriesContext(connection) as queries:
         client.get(address(Invoice, "changelist"), {"q": "ada example"})
     # Invoices are found by the ids of customers, not by joining all of them.
-    [count] = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
-    assert "accounts_customer" not in count
+    counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
+    assert counts
+    assert not [count for count in counts if "accounts_customer" in count]
     with connection.cursor() as cursor:
         cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'customer_by_beginning_of_name'")
         # In the order of bytes; in a language's order it would find no beginning.
