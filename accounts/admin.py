@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 import accounts.console.approvals  # noqa: F401 (pages of its own)
 from accounts import logos, services
@@ -38,7 +39,7 @@ from accounts.models import (
     User,
 )
 from core.console import cells
-from core.console.theme import AdminPasswordChangeForm, CheckboxList, UserChangeForm, UserCreationForm
+from core.console.theme import AdminPasswordChangeForm, CheckboxList, FileInput, UserChangeForm, UserCreationForm
 
 # Django's groups know no companies. What people may do follows from their role in each company (accounts/roles.py).
 admin.site.unregister(Group)
@@ -93,7 +94,10 @@ class CompanyForm(forms.ModelForm[Company]):
 
 
 class LogoForm(forms.Form):
-    logo = forms.FileField(label="PNG or JPEG, at most 200 kB and 3,000 pixels each way")
+    logo = forms.FileField(
+        label=gettext_lazy("PNG or JPEG, at most 200 kB and 3,000 pixels each way"),
+        widget=FileInput(attrs={"accept": "image/png,image/jpeg"}),
+    )
 
 
 @admin.register(Company)

@@ -15,7 +15,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, F, Model, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, Func, Model, OuterRef, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import JSONObject
 
 from accounts.models import Customer, Environment
@@ -42,6 +42,22 @@ def events_of(environment: Environment) -> QuerySet[MeterEvent]:
         .annotate(at=F("timestamp"), event=F("id"), is_canceled=Exists(_cancellation()))
         .select_related("meter")
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """Events, and summaries, that have one value of a declared dimension.
+
+    :ivar value: None for those without the key
+    """
+
+    key: str
+    value: str | None
+
+    def within(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        # Django's own way into a document takes a key of digits for a place in a list.
+        told = Func(F("dimensions"), Value(self.key), function="jsonb_extract_path_text", output_field=TextField())
+        return rows.alias(dimension=told).filter(dimension=self.value)
 
 
 def places(environment: Environment, filters: Mapping[str, str], *, canceled: bool | None = None) -> QuerySet[Any]:
@@ -86,13 +102,17 @@ def read_of_all_customers(
     order: Sequence[str],
     count: int,
     beyond: datetime | None = None,
+    dimension: Dimension | None = None,
 ) -> list[Model]:
     """The first events in the order, on one meter or on all, day by day as the summaries lead to them.
 
     :param rows: of :func:`places`, not only canceled ones
     :param beyond: where in time to begin, if not at the end
+    :param dimension: only events that have it; only who used such, and when, is looked at
     """
-    walk = _Walk.of(environment, filters, descending=order[0].startswith("-"))
+    if dimension is not None:
+        rows = dimension.within(rows)
+    walk = _Walk.of(environment, filters, dimension, descending=order[0].startswith("-"))
     ordered = rows.order_by(*order).values_list("at", "event")
     # What is in no summary yet: of a second or two, if the roll-up runs.
     found = set(ordered.filter(xid__gte=watermark().xid)[:count])
@@ -113,10 +133,13 @@ class _Walk:
     environment: Environment
     meters: QuerySet[Meter]
     within: Period
+    dimension: Dimension | None
     descending: bool
 
     @classmethod
-    def of(cls, environment: Environment, filters: Mapping[str, str], *, descending: bool) -> Self:
+    def of(
+        cls, environment: Environment, filters: Mapping[str, str], dimension: Dimension | None, *, descending: bool
+    ) -> Self:
         meters = Meter.objects.of(environment)
         if "meter" in filters:
             meters = meters.filter(pk=filters["meter"])
@@ -125,7 +148,7 @@ class _Walk:
         if "timestamp_gte" in filters:
             start = max(start, floor_day(datetime.fromisoformat(filters["timestamp_gte"])))
         end = datetime.fromisoformat(filters["timestamp_lt"]) if "timestamp_lt" in filters else LATEST
-        return cls(environment, meters, Period(start, max(start, end)), descending)
+        return cls(environment, meters, Period(start, max(start, end)), dimension, descending)
 
     def next_days(self, beyond: datetime | None, count: int) -> Period | None:
         """From the first to the last of the next days with events; None where there are no more."""
@@ -181,7 +204,8 @@ class _Walk:
         }
 
     def _used(self, start: datetime, end: datetime, **which: Any) -> QuerySet[DailySummary]:
-        return DailySummary.objects.filter(environment=self.environment, day__gte=start, day__lt=end, **which)
+        used = DailySummary.objects.filter(environment=self.environment, day__gte=start, day__lt=end, **which)
+        return self.dimension.within(used) if self.dimension else used
 
     def _canceled(self, start: datetime, end: datetime, **which: Any) -> QuerySet[EventAdjustment]:
         """What was canceled is in no summary."""

@@ -340,6 +340,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
             **self.admin_site.each_context(request),
             "title": command.title,
             "opts": self.opts,
+            **({} if from_list else {"object": rows[0]}),
             "command": command,
             "consequence": command.consequence(rows),
             "rows": rows,

@@ -90,7 +90,6 @@ class EnvironmentChoice(ConsoleAdmin):
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
             "title": _("What to look at"),
-            "opts": self.opts,
             "term": term,
             "environments": found[:_LISTED],
             "is_cut": len(found) > _LISTED,

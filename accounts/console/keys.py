@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import services
 from accounts.console.base import ConsoleAdmin
@@ -150,8 +151,9 @@ class ApiKeyAdmin(ConsoleAdmin):
     def _show_once(self, request: HttpRequest, key: ApiKey, secret: str) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": "Copy the secret now",
+            "title": _("Copy the secret now"),
             "opts": self.opts,
+            "object": key,
             "key": key,
             "secret": secret,
             "page": self._url("change", key.pk),

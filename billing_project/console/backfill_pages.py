@@ -247,6 +247,7 @@ class BackfillPages(UsageAdmin):
             **self.admin_site.each_context(request),
             "title": _("What it would do"),
             "opts": self.opts,
+            "object": backfill,
             "backfill": backfill,
             "found": found,
             "most": _MOST_SHOWN,

@@ -21,6 +21,8 @@ from django.utils.translation import gettext as _
 
 from accounts.admin import CustomerAdmin
 from accounts.console.base import ConsoleAdmin
+from accounts.console.history import PERMISSION as TRAIL
+from accounts.console.history import history_of
 from accounts.console.walls import permits
 from accounts.models import ApiRequest, Customer, CustomerNote
 from billing_project.console.customer_timeline import timeline
@@ -98,7 +100,15 @@ class CustomerPages(CustomerAdmin):
         if customer is None:
             raise Http404
         page = _Page(request, customer, self.now_for(customer))
-        context = {**self.admin_site.each_context(request), "title": str(customer), "opts": self.opts, "page": page}
+        context = {
+            **self.admin_site.each_context(request),
+            "title": str(customer),
+            "opts": self.opts,
+            "object": customer,
+            "page": page,
+            # From where, those are told who may see the whole trail.
+            "tells_where": permits(request, TRAIL, customer),
+        }
         add_buttons(context, [*self._actions(request, customer), *self.command_buttons(request, customer)])
         return TemplateResponse(request, "console/customer.html", context)
 
@@ -271,6 +281,10 @@ class _Page:
             return None
         mine = ApiRequest.objects.filter(environment=self.customer.environment_id, customer_id=self.customer.pk)
         return list(mine.select_related("key").order_by("-id")[:MOST_ROWS])
+
+    @cached_property
+    def changes(self) -> list[Any]:
+        return history_of(self.customer, MOST_ROWS)
 
     @cached_property
     def moments(self) -> list[Any]:

@@ -6,14 +6,14 @@ from datetime import datetime
 from heapq import nlargest
 from typing import Any
 
-from django.contrib.admin.models import LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from accounts.console.history import changes_of
 from accounts.models import Customer
+from audit.models import Entry
 from core.money import format_amount
 from credits.models import CreditGrant, LedgerEntry
 from invoices.models import CreditNote, CustomerBalanceTransaction, Invoice, Payment
@@ -63,12 +63,12 @@ def timeline(customer: Customer, rows: Rows) -> list[Moment]:
 
 
 def _edits(customer: Customer) -> Iterable[Moment]:
-    entries = LogEntry.objects.filter(
-        content_type=ContentType.objects.get_for_model(Customer), object_id=str(customer.pk)
-    ).select_related("user")
-    for entry in entries.order_by("-action_time")[:MOST_MOMENTS]:
-        text = f"{entry.get_change_message()} ({entry.user})"
-        yield Moment(entry.action_time, _("console"), text, _page(customer))
+    """Whatever changed the customer's own row, as the audit trail tells it."""
+    page = reverse("admin:accounts_customer_history", args=[customer.pk])
+    changes = Entry.objects.about(customer).filter(operation=Entry.Operation.UPDATE)
+    for entry in changes[:MOST_MOMENTS]:
+        names = ", ".join(str(one.name) for one in changes_of(entry))
+        yield Moment(entry.occurred_at, _("customer"), f"{_('Changed')}: {names} ({entry.actor_name})", page)
 
 
 def _page(row: Model) -> str:

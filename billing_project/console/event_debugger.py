@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.console.walls import environments_granting, permits, person_of
 from accounts.models import Environment
@@ -25,6 +26,7 @@ from invoices.tracing import Fate, Trace, trace
 from meters.models import EventTimeWindow
 from usage.admin import MeterEventAdmin
 from usage.console import environments_with_rows
+from usage.listing import Dimension
 from usage.models import EventAdjustment, EventClaim, EventNote, EventRejection, MeterEvent
 
 _LATE = {Fate.TRUED_UP, Fate.WAITING, Fate.REPORTED, Fate.NO_INVOICE, Fate.BEYOND_REACH, Fate.DROPPED}
@@ -84,13 +86,14 @@ class DebuggedEvents(MeterEventAdmin):
         )
         span = _span(request)
         if span is not None:
-            found = search.within(request.GET.get("meter", ""), request.GET.get("customer", ""), span)
+            found = search.within(
+                request.GET.get("meter", ""), request.GET.get("customer", ""), span, _dimension(request)
+            )
         else:
             found = search.find(term)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Event debugger"),
-            "opts": self.opts,
             "term": term,
             "environments": environments,
             "chosen": chosen,
@@ -129,6 +132,13 @@ def _span(request: HttpRequest) -> Period | None:
         return Period(start, end)
     except (KeyError, ValueError, TypeError):
         return None
+
+
+def _dimension(request: HttpRequest) -> Dimension | None:
+    """The dimension that a link asks for: by its key alone, where events are meant that have none."""
+    key, value = request.GET.get("key", ""), request.GET.get("value")
+    # No document has a zero byte, and PostgreSQL would not even look for one.
+    return Dimension(key, value) if key and "\0" not in key + (value or "") else None
 
 
 def _at_first(environments: list[Environment]) -> Environment | None:
@@ -224,13 +234,15 @@ def _later_in_window(event: MeterEvent) -> MeterEvent | None:
 
 # What would have to be different, for whoever sends it again.
 _ADVICE = {
-    Code.NO_METER: "Make a meter of this event name, or correct the name, and send it again.",
-    Code.METER_CLOSED: "Open the meter again, or send to the one that took its place.",
-    Code.NO_CUSTOMER: "Send the customer under the payload key that the meter reads it from.",
-    Code.CUSTOMER_NOT_FOUND: "Make the customer, or correct the id: it may be one of the other mode, or deleted.",
-    Code.NO_VALUE: "Send a value under the payload key that the meter reads it from.",
-    Code.INVALID_VALUE: "Send the value as a decimal number, without unit or thousands separators.",
-    Code.TOO_MANY_DIGITS: "Send fewer digits.",
-    Code.TOO_OLD: "The doors take events of the last 35 days; older ones come in by an import.",
-    Code.IN_FUTURE: "Set the sender's clock: events may lie five minutes ahead at most.",
+    Code.NO_METER: gettext_lazy("Make a meter of this event name, or correct the name, and send it again."),
+    Code.METER_CLOSED: gettext_lazy("Open the meter again, or send to the one that took its place."),
+    Code.NO_CUSTOMER: gettext_lazy("Send the customer under the payload key that the meter reads it from."),
+    Code.CUSTOMER_NOT_FOUND: gettext_lazy(
+        "Make the customer, or correct the id: it may be one of the other mode, or deleted."
+    ),
+    Code.NO_VALUE: gettext_lazy("Send a value under the payload key that the meter reads it from."),
+    Code.INVALID_VALUE: gettext_lazy("Send the value as a decimal number, without unit or thousands separators."),
+    Code.TOO_MANY_DIGITS: gettext_lazy("Send fewer digits."),
+    Code.TOO_OLD: gettext_lazy("The doors take events of the last 35 days; older ones come in by an import."),
+    Code.IN_FUTURE: gettext_lazy("Set the sender's clock: events may lie five minutes ahead at most."),
 }

@@ -63,8 +63,13 @@ class Search:
                 return found
         return Findings()
 
-    def within(self, meter_id: str, customer_id: str, span: Period) -> Findings:
-        """The latest events of a span on a meter, of all customers or of one: what a bar of a chart is made of."""
+    def within(
+        self, meter_id: str, customer_id: str, span: Period, dimension: listing.Dimension | None = None
+    ) -> Findings:
+        """The latest events of a span on a meter, of all customers or of one: what a bar of a chart is made of.
+
+        :param dimension: which of them; all, where the meter declares no such key
+        """
         meter = self._meters().filter(pk=_uuid(meter_id)).first()
         customer = self._customers().filter(pk=_uuid(customer_id)).first() if customer_id else None
         if meter is None or (customer_id and customer is None):
@@ -74,14 +79,22 @@ class Search:
             words = _("Events of {customer} on the meter {meter} from {start} up to {end} UTC, the latest first")
         bounds = (f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" for at in (span.start, span.end))
         said = words.format(**dict(zip(("start", "end"), bounds, strict=True)), meter=meter, customer=customer)
+        if dimension is not None and dimension.key not in meter.dimension_keys:
+            dimension = None
+        if dimension is not None and dimension.value is None:
+            said += _(", without {key}").format(key=dimension.key)
+        elif dimension is not None:
+            said += _(", with {key} {value}").format(key=dimension.key, value=dimension.value)
         filters = {
             "meter": str(meter.pk),
             "timestamp_gte": span.start.isoformat(),
             "timestamp_lt": span.end.isoformat(),
         }
         if customer is None:
-            return Findings(said, _of_all_customers(meter.environment, filters))
+            return Findings(said, _of_all_customers(meter.environment, filters, dimension))
         rows = listing.places(meter.environment, {**filters, "customer": str(customer.pk)})
+        if dimension is not None:
+            rows = dimension.within(rows)
         return Findings(said, _named(listing.read_by_time(meter.environment, rows, listing.BY_TIME, MOST_HITS)))
 
     def _newest(self, environment: Environment) -> Findings:
@@ -196,9 +209,13 @@ def _of_meter(meter: Meter) -> Findings:
     return Findings(words, _of_all_customers(meter.environment, {"meter": str(meter.pk)}))
 
 
-def _of_all_customers(environment: Environment, filters: dict[str, str]) -> list[Any]:
+def _of_all_customers(
+    environment: Environment, filters: dict[str, str], dimension: listing.Dimension | None = None
+) -> list[Any]:
     rows = listing.places(environment, filters)
-    return _named(listing.read_of_all_customers(environment, filters, rows, listing.BY_TIME, MOST_HITS))
+    return _named(
+        listing.read_of_all_customers(environment, filters, rows, listing.BY_TIME, MOST_HITS, dimension=dimension)
+    )
 
 
 def _named(rows: Sequence[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from accounts.console.environments import EnvironmentHead
 from accounts.models import Environment, Mode, User
 
 # By which names pages call the row that they are about.
-_SUBJECTS = ("original", "invoice", "customer", "line", "row", "key")
+_SUBJECTS = ("original", "object", "meter", "row")
 
 
 def around(request: HttpRequest) -> dict[str, Any]:

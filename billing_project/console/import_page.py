@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from accounts.console.walls import choice_of, environments_granting, permits, person_of
 from accounts.models import Environment
 from billing_project.console.import_rows import KINDS, Fate, Kind, run
+from core.console.theme import FileInput
 from core.tables import MOST_BYTES, MOST_ROWS, TableUnreadable, read_table
 
 # Less than Django takes of a form's fields, in which the rows come back to be carried out.
@@ -26,7 +27,7 @@ _MOST_TEXT = 2_000_000
 class ImportForm(forms.Form):
     table = forms.ChoiceField(choices=[])
     environment = forms.ModelChoiceField(queryset=Environment.objects.none(), empty_label=None)
-    file = forms.FileField(label="CSV or XLSX", required=False)
+    file = forms.FileField(label="CSV or XLSX", required=False, widget=FileInput(attrs={"accept": ".csv,.xlsx"}))
     # What the trial has read, to be carried out.
     rows = forms.CharField(required=False, widget=forms.HiddenInput)
 

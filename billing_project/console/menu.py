@@ -6,15 +6,17 @@ from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.console.walls import permits
 from billing_project.console.import_page import may_import
 from billing_project.console.meter_explorer import PERMISSION as EXPLORING
 from invoices.console.exports import PERMISSION
 
-GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
     (
-        "Billing",
+        gettext_lazy("Billing"),
         (
             ("invoices.Invoice", "receipt_long"),
             ("invoices.Payment", "payments"),
@@ -29,7 +31,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "Catalog",
+        gettext_lazy("Catalog"),
         (
             ("subscriptions.Product", "inventory_2"),
             ("subscriptions.Price", "sell"),
@@ -40,7 +42,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "Usage",
+        gettext_lazy("Usage"),
         (
             ("meters.Meter", "speed"),
             ("usage.UsageSummary", "bar_chart"),
@@ -55,7 +57,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "Access",
+        gettext_lazy("Access"),
         (
             ("accounts.Company", "apartment"),
             ("accounts.Membership", "badge"),
@@ -69,7 +71,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "Records",
+        gettext_lazy("Records"),
         (
             ("invoices.InvoiceLine", "list_alt"),
             ("invoices.DraftEdit", "edit_note"),
@@ -121,24 +123,24 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups of the menu, in the theme's shape, without what the person may not see."""
-    start = {"title": "Start", "icon": "home", "link": reverse("admin:index")}
+    start = {"title": _("Start"), "icon": "home", "link": reverse("admin:index")}
     groups = [
-        {"title": title, "separator": True, "collapsible": title == "Records", "items": items}
-        for title, entries in GROUPS
+        {"title": title, "separator": True, "collapsible": place == len(GROUPS) - 1, "items": items}
+        for place, (title, entries) in enumerate(GROUPS)
         if (items := [_item(label, icon) for label, icon in entries if _is_visible(label, request)])
     ]
     first = [start]
     if permits(request, PERMISSION):
-        first.append({"title": "Revenue", "icon": "monitoring", "link": reverse("admin:invoices_invoice_revenue")})
-        first.append({"title": "Exports", "icon": "download", "link": reverse("admin:invoices_invoice_export")})
+        first.append({"title": _("Revenue"), "icon": "monitoring", "link": reverse("admin:invoices_invoice_revenue")})
+        first.append({"title": _("Exports"), "icon": "download", "link": reverse("admin:invoices_invoice_export")})
     if may_import(request):
-        first.append({"title": "Import", "icon": "upload", "link": reverse("console-import")})
+        first.append({"title": _("Import"), "icon": "upload", "link": reverse("console-import")})
     if permits(request, EXPLORING):
         link = reverse("admin:meters_meter_explorer")
-        first.append({"title": "Meter explorer", "icon": "bar_chart", "link": link})
+        first.append({"title": _("Meter explorer"), "icon": "bar_chart", "link": link})
     if permits(request, "usage.view_meterevent"):
         link = reverse("admin:usage_meterevent_debugger")
-        first.append({"title": "Event debugger", "icon": "troubleshoot", "link": link})
+        first.append({"title": _("Event debugger"), "icon": "troubleshoot", "link": link})
     return [{"items": first}, *groups]
 
 

@@ -151,7 +151,6 @@ class ExploredMeters(MeterAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": _("Meter explorer"),
-            "opts": self.opts,
             "meter": meter,
         }
         if meter is not None:
@@ -198,22 +197,32 @@ class ExploredMeters(MeterAdmin):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of the numbers."""
+    """One row of the numbers.
+
+    :ivar link: to its events
+    :ivar parts: what each part comes to, and where its events are
+    """
 
     step: Step
     label: str
     link: str
     difference: Decimal | None
+    parts: Sequence[tuple[Decimal | None, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What is drawn of one line, and what it says to whoever cannot see it."""
+    """What is drawn of one line, and what it says to whoever cannot see it.
+
+    :ivar slices: those of the stack, each with where it leads and what it says
+    """
 
     line: Line
+    link: str
     says: str
     pair: chart.Pair | None = None
     stack: chart.Stack | None = None
+    slices: Sequence[tuple[chart.Slice, str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +305,16 @@ class ExplorerPage:
 
     @cached_property
     def lines(self) -> list[Line]:
-        return [Line(step, self._label(step), self._events(step), _difference(step)) for step in self.found.steps]
+        return [
+            Line(
+                step,
+                self._label(step),
+                self._events(step),
+                _difference(step),
+                [(value, self._events(step, named)) for named, value in zip(self.parts, step.parts, strict=False)],
+            )
+            for step in self.found.steps
+        ]
 
     @cached_property
     def parts(self) -> list[NamedPart]:
@@ -336,14 +354,17 @@ class ExplorerPage:
         whole = self.means if not self.meter.unit else f"{self.means} ({self.meter.unit})"
         if not self.parts:
             bars = [
-                Bar(line, self._says(line), pair=pair)
+                Bar(line, line.link, self._says(line), pair=pair)
                 for line, pair in zip(self.lines, chart.pairs(values, before), strict=True)
             ]
             return [Chart(whole, chart.greatest([*values, *before]), bars)]
         rows = [step.parts for step in steps]
         if self.question.parts_add_up:
             top, stacks = chart.stacks(rows, before)
-            bars = [Bar(line, self._says(line), stack=stack) for line, stack in zip(self.lines, stacks, strict=True)]
+            bars = [
+                Bar(line, line.link, self._says(line), stack=stack, slices=self._slices(line, stack))
+                for line, stack in zip(self.lines, stacks, strict=True)
+            ]
             return [Chart(whole, top, bars)]
         # What does not add up is not stacked: a chart for each, all on one scale.
         top = chart.greatest(list(chain.from_iterable(rows)))
@@ -354,6 +375,7 @@ class ExplorerPage:
                 [
                     Bar(
                         line,
+                        line.parts[place][1] if place < len(line.parts) else line.link,
                         f"{line.label}: {cells.plain(pair.value) if pair.value is not None else cells.EMPTY}",
                         pair,
                     )
@@ -365,6 +387,13 @@ class ExplorerPage:
             )
             for place, named in enumerate(self.parts)
         ]
+
+    def _slices(self, line: Line, stack: chart.Stack) -> list[tuple[chart.Slice, str, str]]:
+        told = []
+        for one in stack.slices:
+            value, link = line.parts[one.place]
+            told.append((one, link, f"{line.label}, {self.parts[one.place].name}: {_plain(value)}"))
+        return told
 
     def _says(self, line: Line) -> str:
         step = line.step
@@ -393,7 +422,8 @@ class ExplorerPage:
     def csv(self) -> str:
         return self.address(format="csv")
 
-    def _events(self, step: Step) -> str:
+    def _events(self, step: Step, named: NamedPart | None = None) -> str:
+        """The events of a bar, or of one part of it; of the rest, which has no name, those of the bar."""
         is_extra = step.period.start == step.period.end
         period = step.before if is_extra and step.before else step.period
         query = {
@@ -402,6 +432,14 @@ class ExplorerPage:
             "until": period.end.isoformat(),
             **({"customer": str(self.customer.pk)} if self.customer else {}),
         }
+        if named is not None and named.part is not self.found.rest:
+            key = named.part.key
+            if self.question.by_customer:
+                query["customer"] = str(key)
+            else:
+                query["key"] = self.question.dimension
+                if key is not None:
+                    query["value"] = key
         return f"{reverse('admin:usage_meterevent_debugger')}?{urlencode(query)}"
 
     # As a file

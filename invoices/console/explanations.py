@@ -67,6 +67,7 @@ class ExplainedLines(ConsoleAdmin):
             **explanation(line),
             "title": _("Explain this line"),
             "opts": self.opts,
+            "object": line,
             "may_verify": may_verify,
             "may_see_events": permits(request, "usage.view_meterevent", line),
         }

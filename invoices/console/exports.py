@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from kombu.exceptions import OperationalError
 
 from accounts.console.base import ConsoleAdmin
@@ -45,12 +46,19 @@ logger = logging.getLogger(__name__)
 class ExportForm(forms.Form):
     table = forms.ChoiceField(choices=[(name, f"{kind.title}: {kind.says}") for name, kind in TABLES.items()])
     environment = forms.ModelChoiceField(queryset=Environment.objects.none(), empty_label=None)
-    since = forms.DateField(required=False, label="First day (UTC)", widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(required=False, label="Last day (UTC)", widget=forms.DateInput(attrs={"type": "date"}))
+    since = forms.DateField(
+        required=False, label=gettext_lazy("First day (UTC)"), widget=forms.DateInput(attrs={"type": "date"})
+    )
+    until = forms.DateField(
+        required=False, label=gettext_lazy("Last day (UTC)"), widget=forms.DateInput(attrs={"type": "date"})
+    )
     status = forms.ChoiceField(
         required=False,
-        label="Invoices that are",
-        choices=[("", "of any status"), *(choice for choice in Invoice.Status.choices if choice[0] != "draft")],
+        label=gettext_lazy("Invoices that are"),
+        choices=[
+            ("", gettext_lazy("of any status")),
+            *(choice for choice in Invoice.Status.choices if choice[0] != "draft"),
+        ],
     )
     format = forms.ChoiceField(choices=Export.Format.choices)
 
@@ -80,7 +88,6 @@ class ExportPages(ConsoleAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": _("Exports"),
-            "opts": self.opts,
             "form": form,
             "exports": [(export, exports.whereabouts(export)) for export in latest],
             "is_busy": any(export.state in (Export.State.WAITING, Export.State.RUNNING) for export in latest),

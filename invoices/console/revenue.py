@@ -18,6 +18,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.walls import choice_of, permits
@@ -37,7 +39,7 @@ NUMBERS = {name: kind for name, kind in TABLES.items() if kind.sums is not None}
 _MOST_ROWS = 200
 # Of what a row names by its id, where its page is.
 _PAGES = {
-    "cus": "admin:accounts_customer_change",
+    "cus": "admin:accounts_customer_overview",
     "sub": "admin:subscriptions_subscription_change",
     "credgr": "admin:credits_creditgrant_change",
 }
@@ -54,11 +56,13 @@ def _a_year_ago() -> date:
 class RevenueForm(forms.Form):
     environment = forms.ModelChoiceField(queryset=Environment.objects.none(), empty_label=None)
     since = forms.DateField(
-        label="First day (UTC)",
+        label=gettext_lazy("First day (UTC)"),
         widget=forms.DateInput(attrs={"type": "date"}),
         initial=_a_year_ago,
     )
-    until = forms.DateField(label="Last day (UTC)", widget=forms.DateInput(attrs={"type": "date"}), initial=_today)
+    until = forms.DateField(
+        label=gettext_lazy("Last day (UTC)"), widget=forms.DateInput(attrs={"type": "date"}), initial=_today
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,10 @@ class RevenuePages(ConsoleAdmin):
         found = {} if selection is None else services.revenue_figures(selection, NUMBERS, now=timezone.now())
         context = {
             **self.admin_site.each_context(request),
-            "title": "Revenue",
+            "title": _("Revenue"),
             "form": form,
             "panels": [_panel(name, figure, _query(form)) for name, figure in found.items()],
             "awaits": any(figure.is_awaited for figure in found.values()),
-            "opts": self.opts,
         }
         return TemplateResponse(request, "console/revenue.html", context)
 
@@ -130,7 +133,6 @@ class RevenuePages(ConsoleAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": kind.title,
-            "opts": self.opts,
             "means": kind.sums.means,
             "of": " ".join(of),
             "columns": [column.replace("_", " ") for column in kind.columns],

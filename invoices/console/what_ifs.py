@@ -163,6 +163,7 @@ class WhatIfAdmin(ConsoleAdmin):
             **self.admin_site.each_context(request),
             "title": str(what_if),
             "opts": self.opts,
+            "object": what_if,
             "what_if": what_if,
             "other_words": list(words_of(from_document(what_if.terms), what_if.currency)),
             "price_words": list(words_of(what_if.price.terms, what_if.currency)) if what_if.price else [],

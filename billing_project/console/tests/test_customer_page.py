@@ -181,6 +181,23 @@ def test_someone_new_is_told_what_to_do(customer: Customer, client: Client) -> N
     assert address(customer) in client.get(reverse("admin:accounts_customer_changelist")).content.decode()
 
 
+def test_the_record_s_history_is_there_and_from_where_for_readers_of_the_trail(
+    customer: Customer, client: Client
+) -> None:
+    customer.name = "Brookside"
+    customer.save(update_fields=["name"])
+
+    answer = client.get(address(customer))
+
+    text = answer.content.decode()
+    assert "Riverbank → Brookside" in text
+    told = [moment for moment in answer.context["page"].moments if moment.text.startswith("Changed: name (")]
+    assert [client.get(moment.link).status_code for moment in told] == [200]
+    auditor = signed_in(member(customer.environment.company, username="audit", role=Membership.Role.AUDITOR))
+    tells = [one.get(address(customer)).context["tells_where"] for one in (client, auditor)]
+    assert tells == [False, True]
+
+
 @pytest.mark.usefixtures("billed")
 def test_panels_follow_walls_and_roles(customer: Customer, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     stranger = signed_in(member(CustomerFactory.create().environment.company, username="stranger"))

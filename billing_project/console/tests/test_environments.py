@@ -10,7 +10,8 @@ from django.urls import reverse
 from accounts.models import Customer, Environment, Membership
 from billing_project.console.tests.conftest import Worlds
 from billing_project.console.tests.world import address, member, models_shown, page_of, signed_in
-from invoices.models import Invoice
+from invoices.models import Invoice, InvoiceLine
+from meters.models import Meter
 from usage.models import MeterEvent, UsageSummary
 
 CHOOSE = reverse("admin:accounts_environment_choose")
@@ -80,8 +81,16 @@ def test_test_mode_is_said_in_words_on_every_page_of_it(worlds: Worlds, client: 
 
     # A row says so, whatever is chosen.
     choose(client, live)
-    shown = client.get(address(Invoice, "change", worlds.ours.invoice.pk)).content.decode()
-    assert "This is the test environment of Ours" in shown
+    invoice, customer = worlds.ours.invoice, worlds.ours.customer
+    for path in (
+        address(Invoice, "change", invoice.pk),
+        address(Invoice, "history", invoice.pk),
+        address(InvoiceLine, "explain", invoice.lines.get().pk),
+        address(Customer, "overview", customer.pk),
+        f"{address(Meter, 'explorer')}?meter={worlds.ours.meter.pk}",
+        reverse("admin:invoices_invoice_command", args=[invoice.pk, "finalize"]),
+    ):
+        assert "This is the test environment of Ours" in client.get(path).content.decode(), path
     assert "[TEST]" not in client.get(address(Customer, "changelist")).content.decode()
 
     choose(client, worlds.ours.environment)

@@ -86,6 +86,13 @@ def test_customers_and_dimensions_are_told_apart_and_exported(meter: Meter, cust
     assert [(named.name, named.part.value, named.share) for named in page.parts] == [("=Riverbank", 7, 100)]
     page = asked(client, meter, **days(by="key:region")).context["page"]
     assert [(named.name, named.part.value) for named in page.parts] == [("without it", 4), ("eu", 3)]
+    last = page.lines[-1]
+    assert [client.get(link).context["row"].value for _value, link in last.parts] == [4, 3]
+    assert len(client.get(last.link).context["found"].rows) == 2
+    # Each color of the bar leads to the same.
+    assert [link for _slice, link, _says in page.charts[0].bars[-1].slices] == [link for _value, link in last.parts]
+    theirs = asked(client, meter, **days(by="key:region", customer=spell("cus", customer.pk))).context["page"]
+    assert [client.get(link).context["row"].value for _value, link in theirs.lines[-1].parts] == [4, 3]
 
     answer: Any = client.get(page.csv)
     assert answer["Content-Type"] == "text/csv; charset=utf-8"

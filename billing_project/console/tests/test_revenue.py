@@ -52,7 +52,7 @@ def test_every_number_says_what_it_means_and_leads_to_its_rows(worlds: Worlds, c
     # Usage of the draft is unbilled; its row leads to whose it is.
     assert re.search(r"invoice is not final</td>\s*<td[^>]*>1 row</td>", overview)
     status, rows = ask(client, "unbilled", **span(worlds.ours))
-    assert reverse("admin:accounts_customer_change", args=[worlds.ours.customer.pk]) in rows
+    assert reverse("admin:accounts_customer_overview", args=[worlds.ours.customer.pk]) in rows
     assert spell("sub", worlds.ours.subscription.pk) in rows
 
 
