@@ -463,7 +463,7 @@ class ApiRequestAdmin(ConsoleAdmin):
         found = Customer.objects.filter(environment=row.environment_id, pk=row.customer_id).first()
         if found is None:
             return cells.wire_id("cus", row.customer_id)
-        page = reverse(f"{self.admin_site.name}:accounts_customer_change", args=[found.pk])
+        page = reverse(f"{self.admin_site.name}:accounts_customer_overview", args=[found.pk])
         return format_html('<a class="tb-link" href="{}">{}</a>', page, found)
 
 
