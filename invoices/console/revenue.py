@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby, islice
 from typing import Any
@@ -128,14 +128,18 @@ class RevenuePages(ConsoleAdmin):
         if of:
             keys = [kind.columns.index(column) for column in ("currency", *kind.sums.by)][: len(of)]
             rows = (row for row in rows if [str(row[key]) for key in keys] == of)
-        shown = [[_cell(value, row, kind.columns) for value in row] for row in islice(rows, _MOST_ROWS)]
+        first = list(islice(rows, _MOST_ROWS))
+        shown = [[_cell(value, row, kind.columns) for value in row] for row in first]
+        are_numbers = [
+            any(isinstance(value, (int, Decimal)) for value in values) for values in zip(*first, strict=True)
+        ]
         export = reverse("admin:invoices_invoice_export")
         context = {
             **self.admin_site.each_context(request),
             "title": kind.title,
             "means": kind.sums.means,
             "of": " ".join(of),
-            "columns": [column.replace("_", " ") for column in kind.columns],
+            "columns": list(zip((column.replace("_", " ") for column in kind.columns), are_numbers, strict=False)),
             "rows": shown,
             "most": _MOST_ROWS if next(rows, None) is not None else 0,
             "back": f"{reverse('admin:invoices_invoice_revenue')}?{_query(form)}",
@@ -213,7 +217,7 @@ def _cell(value: Cell, row: Sequence[Cell], columns: Sequence[str]) -> tuple[obj
         return value or cells.EMPTY, ""
     if isinstance(value, (int, Decimal)):
         return cells.quantity(Decimal(value)), ""
-    return (f"{value:%Y-%m-%d %H:%M} UTC" if hasattr(value, "hour") else value), ""
+    return (cells.moment(value) if isinstance(value, datetime) else value), ""
 
 
 @admin.register(UnbilledTotal)
