@@ -271,11 +271,13 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
     ) -> HttpResponseBase | None:
         rows = list(self.within_walls(request, chosen, command.permission)[: self.MOST_AT_ONCE + 1])
         if len(rows) > self.MOST_AT_ONCE:
-            self.message_user(request, f"Choose at most {self.MOST_AT_ONCE} rows at once.", messages.ERROR)
+            words = _("Choose at most {count} rows at once.").format(count=self.MOST_AT_ONCE)
+            self.message_user(request, words, messages.ERROR)
             return None
         able = [row for row in rows if command.applies(row)]
         if not able:
-            self.message_user(request, f"“{command.title}” applies to none of the chosen rows.", messages.WARNING)
+            words = _("“{action}” applies to none of the chosen rows.").format(action=command.title)
+            self.message_user(request, words, messages.WARNING)
             return None
         form = self._form(request, command, able, is_sent="confirmed" in request.POST)
         if "confirmed" in request.POST and self._is_complete(command, able, form):
@@ -293,7 +295,8 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
             raise PermissionDenied
         back = HttpResponseRedirect(self._after(command, row))
         if not command.applies(row):
-            self.message_user(request, f"“{command.title}” does not apply to {row} any more.", messages.WARNING)
+            words = _("“{action}” does not apply to {row} any more.").format(action=command.title, row=row)
+            self.message_user(request, words, messages.WARNING)
             return back
         form = self._form(request, command, [row], is_sent=request.method == "POST")
         if not self._is_complete(command, [row], form):
