@@ -191,7 +191,7 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
     )
     add_fieldsets = (
         (None, {"fields": ("customer", ("amount", "currency"), "category", "name")}),
-        ("When, and in which turn", {"fields": (("effective_at", "expires_at"), "priority", "agreed")}),
+        ("When, and in which turn", {"fields": ("effective_at", "expires_at", "priority", "agreed")}),
     )
     autocomplete_fields = ["customer"]
     inlines = [GrantedPriceInline, LedgerEntryInline]
