@@ -57,7 +57,8 @@ class Dimension:
     def within(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         # Django's own way into a document takes a key of digits for a place in a list.
         told = Func(F("dimensions"), Value(self.key), function="jsonb_extract_path_text", output_field=TextField())
-        return rows.alias(dimension=told).filter(dimension=self.value)
+        found: QuerySet[Any] = rows.alias(dimension=told).filter(dimension=self.value)
+        return found
 
 
 def places(environment: Environment, filters: Mapping[str, str], *, canceled: bool | None = None) -> QuerySet[Any]:
