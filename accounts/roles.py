@@ -87,6 +87,7 @@ _CREDIT = (
     "credits.credithold",
     # Programs set them, and they recharge by themselves.
     "invoices.autorecharge",
+    "invoices.rechargeoffer",
     "invoices.recharge",
     # Programs make them, with their meters.
     "meters.currency",

@@ -250,3 +250,21 @@ class RechargePriceRefused(BillingError):
 class RechargeGivesNothing(BillingError):
     def __init__(self) -> None:
         super().__init__("What an automatic recharge gives must be greater than 0.")
+
+
+class RechargeBoundsInvalid(BillingError):
+    """The least of a recharge is above the most, or nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("A recharge's least must be greater than 0 and not above its most.")
+
+
+class RechargeOutOfBounds(BillingError):
+    """A recharge would give less or more than one of the currency may.
+
+    :param given: as :meth:`Currency.text` writes it; so are ``least`` and ``most``, empty where there is no such bound
+    """
+
+    def __init__(self, given: str, *, least: str, most: str) -> None:
+        bounds = [f"{word} {bound}" for word, bound in (("at least", least), ("at most", most)) if bound]
+        super().__init__(f"An automatic recharge gives {' and '.join(bounds)}; this one would give {given}.")

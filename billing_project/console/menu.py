@@ -81,6 +81,7 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
             ("credits.CreditReservation", "bookmark"),
             ("credits.CreditHold", "lock"),
             ("invoices.AutoRecharge", "autorenew"),
+            ("invoices.RechargeOffer", "local_offer"),
             ("invoices.Recharge", "bolt"),
             ("meters.Currency", "toll"),
             ("credits.CreditAccount", "account_circle"),

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 
 from accounts.console.base import ConsoleAdmin
 from core.console import cells
-from invoices.models import AutoRecharge, Recharge
+from invoices.models import AutoRecharge, Recharge, RechargeOffer
 
 
 @admin.register(AutoRecharge)
@@ -48,6 +48,31 @@ class AutoRechargeAdmin(ConsoleAdmin):
     @display(description="at most per day")
     def most_amount_column(self, row: AutoRecharge) -> str | SafeString:
         return cells.EMPTY if row.price is None else cells.amount(row.most_amount, row.price.currency)
+
+
+@admin.register(RechargeOffer)
+class RechargeOfferAdmin(ConsoleAdmin):
+    """Set by programs, one per currency."""
+
+    wire_parents = {"pcur": "currency"}
+    searches_text = False
+    list_display = ["currency", "environment", "price", "least_column", "most_column", "updated_at"]
+    list_filter = ["environment", "environment__mode"]
+    list_select_related = ["environment__company", "currency", "price__product"]
+    search_fields = ["id"]
+    search_help_text = "The id of a currency (pcur_…)."
+    ordering = ["-pk"]
+    fields = [
+        "currency", "environment", "price", "least_column", "most_column", "url", "created_at", "updated_at"
+    ]  # fmt: skip
+
+    @display(description="a recharge gives at least")
+    def least_column(self, row: RechargeOffer) -> str | SafeString:
+        return cells.EMPTY if row.least is None else cells.worded_amount(row.currency.text(row.least))
+
+    @display(description="and at most")
+    def most_column(self, row: RechargeOffer) -> str | SafeString:
+        return cells.EMPTY if row.most is None else cells.worded_amount(row.currency.text(row.most))
 
 
 @admin.register(Recharge)

@@ -27,7 +27,14 @@ from invoices.models.items import InvoiceItem, InvoiceItemQuerySet
 from invoices.models.links import HostedLink
 from invoices.models.mails import InvoiceMail, InvoiceMailQuerySet
 from invoices.models.payments import Payment, PaymentQuerySet
-from invoices.models.recharges import AutoRecharge, AutoRechargeQuerySet, Recharge, RechargeQuerySet
+from invoices.models.recharges import (
+    AutoRecharge,
+    AutoRechargeQuerySet,
+    Recharge,
+    RechargeOffer,
+    RechargeOfferQuerySet,
+    RechargeQuerySet,
+)
 from invoices.models.reductions import (
     InvoiceDiscount,
     InvoiceTaxRate,
@@ -78,6 +85,8 @@ __all__ = [
     "Payment",
     "PaymentQuerySet",
     "Recharge",
+    "RechargeOffer",
+    "RechargeOfferQuerySet",
     "RechargeQuerySet",
     "RevenueFigure",
     "UnbilledTotal",

@@ -124,6 +124,51 @@ class AutoRecharge(models.Model):
         return f"{self.currency} of {self.customer}"
 
 
+class RechargeOfferQuerySet(models.QuerySet["RechargeOffer"]):
+    def of(self, environment: Environment) -> Self:
+        return self.filter(environment=environment)
+
+
+class RechargeOffer(models.Model):
+    """What the company sells a currency's credit by: the price of a recharge where a customer's settings name none, and
+    how much credit one recharge may give. One per currency.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="recharge_offers")
+    currency = models.ForeignKey(Currency, on_delete=models.PROTECT, related_name="recharge_offers")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="recharge_offers", help_text="One-time.")
+    least = WholeNumberField(
+        null=True, blank=True, help_text="What one recharge gives at least, in smallest units of the currency."
+    )
+    most = WholeNumberField(null=True, blank=True, help_text="What it gives at most.")
+    url = models.URLField(
+        max_length=500, blank=True, help_text="Where customers buy it by themselves, outside of here."
+    )
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    objects = RechargeOfferQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(fields=["environment", "currency"], name="recharge_offer_one_per_currency"),
+            CheckConstraint(
+                condition=(Q(least__isnull=True) | Q(least__gt=0))
+                & (Q(most__isnull=True) | Q(most__gt=0))
+                & (Q(least__isnull=True) | Q(most__isnull=True) | Q(least__lte=F("most"))),
+                name="recharge_offer_bounds_in_order",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.currency} by {self.price}"
+
+    def allows(self, amount: int) -> bool:
+        """Whether one recharge may give this much: smallest units of the currency."""
+        return (self.least is None or amount >= self.least) and (self.most is None or amount <= self.most)
+
+
 class RechargeQuerySet(models.QuerySet["Recharge"]):
     def of(self, environment: Environment) -> Self:
         return self.filter(environment=environment)

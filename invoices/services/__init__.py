@@ -52,6 +52,7 @@ from invoices.services.recharging import (
     recharge_credit,
     recharged_on_day,
     set_auto_recharge,
+    set_recharge_offer,
 )
 from invoices.services.recounting import RECOUNTED_DAYS, recount_invoiced_usage
 from invoices.services.rehearsing import Rehearsal, Touched, recount_drafts, rehearse
@@ -192,6 +193,7 @@ __all__ = [
     "send_mails",
     "set_auto_recharge",
     "set_balance",
+    "set_recharge_offer",
     "start_due_schedules",
     "start_subscription",
     "take_discount_off_draft",

@@ -11,13 +11,20 @@ from django.db.models import Count, Q, Sum
 from accounts.clocks import hold_clock
 from accounts.errors import ClockAdvancing, CustomerDeleted
 from accounts.models import Customer, Environment
+from core.db import refusing
 from core.errors import NotFound
 from core.money import to_minor_units
 from core.periods import Period, boundary, floor_day
 from credits.models import DEFAULT_PRIORITY, CreditGrant
 from credits.services import create_grant, hold_credit, let_lapse
-from invoices.errors import RechargeGivesNothing, RechargePriceMissing, RechargePriceRefused
-from invoices.models import AutoRecharge, Invoice, Recharge
+from invoices.errors import (
+    RechargeBoundsInvalid,
+    RechargeGivesNothing,
+    RechargeOutOfBounds,
+    RechargePriceMissing,
+    RechargePriceRefused,
+)
+from invoices.models import AutoRecharge, Invoice, Recharge, RechargeOffer
 from invoices.services.finalizing import finalize_invoice
 from invoices.services.items import create_invoice_item
 from invoices.services.manual import create_invoice
@@ -99,6 +106,7 @@ def set_auto_recharge(
     :raises RechargePriceRefused: if the price recurs or is closed
     :raises RechargeGivesNothing: if what a unit gives is not positive
     :raises RechargePriceMissing: if it is to be enabled, and nobody ever said what is bought
+    :raises RechargeOutOfBounds: if it is to be enabled, and would give less or more than the company's offer allows
     """
     if customer.environment_id != environment.pk:
         raise NotFound("customer", str(customer.pk))
@@ -122,10 +130,47 @@ def set_auto_recharge(
     config.quantity = config.quantity if quantity is None else quantity
     if config.enabled and config.price is None:
         raise RechargePriceMissing
+    if config.enabled:
+        _check_bounds(config)
     config.rests_until, config.failure, config.updated_at = None, "", now
     config.save()
     record(Kind.AUTO_RECHARGE_CREATED if is_new else Kind.AUTO_RECHARGE_UPDATED, rows=[config], now=now, before=before)
     return config
+
+
+@transaction.atomic
+def set_recharge_offer(
+    *,
+    environment: Environment,
+    currency: Currency,
+    purchase: Purchase,
+    now: datetime,
+    least: int | None = None,
+    most: int | None = None,
+    url: str = "",
+) -> RechargeOffer:
+    """Say what a currency's credit is bought by where a customer's settings name no price, in place of what was said.
+
+    It holds for settings from then on; those that are enabled already go on as they are.
+
+    :param purchase: what a unit of its price gives; only the price is kept
+    :param least: what one recharge gives at least, in smallest units of ``currency``; None for any
+    :param most: what it gives at most; None for any
+    :param url: where customers buy by themselves; nothing here leads there
+    :raises NotFound: if something of it is not the environment's
+    :raises RechargePriceRefused: if the price recurs or is closed
+    :raises RechargeGivesNothing: if what a unit gives is not positive
+    :raises RechargeBoundsInvalid: if no recharge could be within the bounds
+    """
+    if currency.environment_id != environment.pk:
+        raise NotFound("currency", str(currency.pk))
+    _check(purchase, environment)
+    said = {"price": purchase.price, "least": least, "most": most, "url": url, "updated_at": now}
+    with refusing({"recharge_offer_bounds_in_order": RechargeBoundsInvalid()}):
+        offer, _ = RechargeOffer.objects.update_or_create(
+            environment=environment, currency=currency, defaults=said, create_defaults={**said, "created_at": now}
+        )
+    return offer
 
 
 def recharge_credit(*, now: datetime) -> int:
@@ -228,6 +273,14 @@ def _check(purchase: Purchase, environment: Environment) -> None:
         raise RechargePriceRefused
     if purchase.amount <= 0:
         raise RechargeGivesNothing
+
+
+def _check_bounds(config: AutoRecharge) -> None:
+    offer = RechargeOffer.objects.filter(environment=config.environment_id, currency=config.currency_id).first()
+    given = (config.amount or 0) * config.quantity
+    if offer is not None and not offer.allows(given):
+        least, most = ("" if bound is None else config.currency.text(bound) for bound in (offer.least, offer.most))
+        raise RechargeOutOfBounds(config.currency.text(given), least=least, most=most)
 
 
 def _is_beyond_limits(config: AutoRecharge, cost: int, at: datetime) -> bool:

@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from msgspec import Meta
 from rest_framework.request import Request
 
-from accounts.models import Scope
+from accounts.models import Customer, Scope
 from billing_project.api.paymentkit.authentication import require_scope
 from billing_project.api.paymentkit.customers import (
     CustomerShape,
@@ -30,6 +30,7 @@ from billing_project.api.paymentkit.payment_currencies import (
     named_money,
     shape_of_currency,
     shape_of_money,
+    units_of,
 )
 from billing_project.api.paymentkit.prices import (
     CREDIT_CONFIG,
@@ -54,7 +55,7 @@ from core.ids import spell
 from core.money import in_minor_units
 from credits.models import DEFAULT_PRIORITY
 from invoices import services
-from invoices.models import AutoRecharge
+from invoices.models import AutoRecharge, RechargeOffer
 from invoices.services import DayLimits, Purchase
 from meters.models import Currency
 from subscriptions.models import Price
@@ -162,12 +163,7 @@ class AutoRechargeConfigViewSet(PaymentKitViewSet):
         customer = named_customer(self.environment, said.text("customer_id", required=True))
         currency = named_currency(self.environment, said.text("currency_id", required=True))
         threshold = self._threshold(said, currency)
-        price = named_price(self.environment, said.text("price_id")) if "price_id" in said else None
-        purchase = None if price is None else _purchase(price, currency, said)
-        if price is None:
-            present = AutoRecharge.objects.of(self.environment).filter(customer=customer, currency=currency)
-            known = present.select_related("price").first()
-            price = known.price if known else None
+        price, purchase = self._purchase(said, customer, currency)
         paid_in = said.text("recharge_currency_id")
         if paid_in and (price is None or named_money(paid_in) != price.currency):
             raise said.refuse("recharge_currency_id", "must be that of the price")
@@ -184,13 +180,25 @@ class AutoRechargeConfigViewSet(PaymentKitViewSet):
         )
         return self._answer(config)
 
+    def _purchase(self, said: Fields, customer: Customer, currency: Currency) -> tuple[Price | None, Purchase | None]:
+        """The price that is meant, and what is bought by it if that is new: what the call names, or what the customer's
+        settings have, or what the company sells the currency by.
+        """
+        if "price_id" in said:
+            price = named_price(self.environment, said.text("price_id"))
+            return price, purchase_of(price, currency, said, "price_id")
+        present = AutoRecharge.objects.of(self.environment).filter(customer=customer, currency=currency)
+        known = present.select_related("price").first()
+        if known and known.price:
+            return known.price, None
+        offers = RechargeOffer.objects.of(self.environment).filter(currency=currency)
+        offer = offers.select_related("price").first() if said.flag("enabled") else None
+        return (offer.price, purchase_of(offer.price, currency, said, "price_id")) if offer else (None, None)
+
     def _threshold(self, said: Fields, currency: Currency) -> int | None:
         if "threshold" not in said:
             return None
-        units = currency.smallest_units(said.decimal("threshold"))
-        if units is None:
-            raise said.refuse("threshold", f"must not have more than {currency.decimals} decimal places")
-        return units
+        return units_of(said, "threshold", said.decimal("threshold"), currency)
 
     def _answer(self, config: AutoRecharge) -> HttpResponse:
         rows = AutoRecharge.objects.select_related("customer__test_clock", "currency")
@@ -198,19 +206,18 @@ class AutoRechargeConfigViewSet(PaymentKitViewSet):
         return json_response(shape_of_config(row, self.now, livemode=self.environment.is_live))
 
 
-def _purchase(price: Price, currency: Currency, said: Fields) -> Purchase:
+def purchase_of(price: Price, currency: Currency, said: Fields, name: str) -> Purchase:
     """What the price's metadata says that a unit of it gives, as it says it now.
 
+    :param name: of the field that names the price
     :raises PaymentKitError: if it says nothing of the currency
     """
     found = credit_config_of(price.metadata)
     if found is None or found.get("currency_id") != id_of_currency(currency):
-        raise said.refuse("price_id", f"must be a price whose metadata.{CREDIT_CONFIG} gives credit of the currency")
+        raise said.refuse(name, f"must be a price whose metadata.{CREDIT_CONFIG} gives credit of the currency")
     config = Fields(found, f"metadata.{CREDIT_CONFIG}.")
     config.refuse_given(["applicable_prices", "schedule"], "is not supported for recharges")
-    amount = currency.smallest_units(config.decimal("credit_amount"))
-    if amount is None:
-        raise config.refuse("credit_amount", f"must not have more than {currency.decimals} decimal places")
+    amount = units_of(config, "credit_amount", config.decimal("credit_amount"), currency)
     lifetime = config.whole("valid_duration_value", default=0, least=0, most=_MOST_LIFETIME)
     unit = config.choice("valid_duration_unit", _UNITS) or "days"
     return Purchase(

@@ -30,6 +30,7 @@ from billing_project.api.paymentkit.payment_currencies import (
     id_of_currency,
     named_currency,
     shape_of_currency,
+    units_of,
 )
 from billing_project.api.paymentkit.prices import id_of_price, named_price
 from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
@@ -295,9 +296,7 @@ class CreditGrantViewSet(PaymentKitViewSet):
 
 
 def _units(said: Fields, name: str, value: Decimal, currency: Currency) -> int:
-    units = currency.smallest_units(value)
-    if units is None:
-        raise said.refuse(name, f"must not have more than {currency.decimals} decimal places")
+    units = units_of(said, name, value, currency)
     if units <= 0:
         raise said.refuse(name, "must be greater than 0")
     return units

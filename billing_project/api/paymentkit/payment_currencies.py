@@ -3,6 +3,7 @@
 Money has no row: its id is made of its code, ``pcur_usd``. Lists are bare arrays.
 """
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 from django.http import HttpResponse
@@ -10,6 +11,7 @@ from msgspec import Meta
 from rest_framework.request import Request
 
 from accounts.models import Environment, Scope
+from billing_project.api.paymentkit.parsers import Fields
 from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
 from billing_project.api.paymentkit.wire import Instant, PaymentKitError, Shape, instant_text, json_response, missing
 from core.ids import spell
@@ -23,7 +25,19 @@ NOUN = "Payment currency"
 NAME_LENGTH = 64
 SYMBOL_LENGTH = 32
 DESCRIPTION_LENGTH = 255
+_MOST_CHECKED = 100
 _MONEY = "pcur_"
+
+
+class UnsupportedCurrency(Shape, frozen=True):
+    id: str
+    name: str
+    symbol: str
+
+
+class RecurringSupport(Shape, frozen=True):
+    supported: Annotated[bool, Meta(description="Whether recurring prices can be in each of them.")]
+    unsupported_currencies: list[UnsupportedCurrency]
 
 
 class PaymentCurrency(Shape, frozen=True):
@@ -111,9 +125,23 @@ def named_currency(environment: Environment, text: str) -> Currency:
     return found
 
 
+def units_of(said: Fields, name: str, value: Decimal, currency: Currency) -> int:
+    """An amount of tokens in the currency's smallest units.
+
+    :param name: of the field that says ``value``
+    :raises PaymentKitError: if the currency has no such amount
+    """
+    units = currency.smallest_units(value)
+    if units is None:
+        raise said.refuse(name, f"must not have more than {currency.decimals} decimal places")
+    return units
+
+
 class PaymentCurrencyViewSet(PaymentKitViewSet):
     read_scope = Scope.METERS_READ
     write_scope = Scope.METERS_WRITE
+    # It is asked with a POST, and writes nothing.
+    scopes = {"check_recurring_support": Scope.METERS_READ}
 
     def list(self, request: Request) -> HttpResponse:
         """The company's own, and the money that it has prices in."""
@@ -155,6 +183,23 @@ class PaymentCurrencyViewSet(PaymentKitViewSet):
         if (metadata := said.object("metadata")) is not None:
             words["metadata"] = metadata
         return self._answer(services.update_currency(currency=currency, now=self.now, **words))
+
+    def check_recurring_support(self, request: Request) -> HttpResponse:
+        """Whether subscriptions can be in the currencies: in money they can, in the company's own they cannot."""
+        said = self.body
+        named = said.items("currency_ids", most=_MOST_CHECKED)
+        if not named:
+            raise said.refuse("currency_ids", "must contain at least 1 items")
+        own = {text: named_currency(self.environment, text) for text in named if money_of(text) is None}
+        return json_response(
+            RecurringSupport(
+                supported=not own,
+                unsupported_currencies=[
+                    UnsupportedCurrency(id=id_of_currency(row), name=row.name, symbol=row.symbol)
+                    for row in own.values()
+                ],
+            )
+        )
 
     def _row(self, pk: str) -> Currency:
         found = row_of(self.within(Currency.objects.of(self.environment)), "pcur", pk)

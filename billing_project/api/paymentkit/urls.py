@@ -17,6 +17,7 @@ from billing_project.api.paymentkit.meters import MeterViewSet
 from billing_project.api.paymentkit.payment_currencies import PaymentCurrencyViewSet
 from billing_project.api.paymentkit.prices import PriceViewSet
 from billing_project.api.paymentkit.products import ProductViewSet
+from billing_project.api.paymentkit.recharge_configs import RechargeConfigViewSet
 from billing_project.api.paymentkit.subscription_items import SubscriptionItemViewSet
 from billing_project.api.paymentkit.subscriptions import SubscriptionViewSet
 from billing_project.api.paymentkit.usage_records import UsageRecordViewSet
@@ -77,6 +78,16 @@ _below = [
     ),
     path("customers/<str:pk>", CustomerViewSet.as_view(_ONE), name="paymentkit-customer"),
     path("payment-currencies", PaymentCurrencyViewSet.as_view(_MANY), name="paymentkit-currencies"),
+    path(
+        "payment-currencies/check-recurring-support",
+        PaymentCurrencyViewSet.as_view({"post": "check_recurring_support"}),
+        name="paymentkit-recurring-support",
+    ),
+    path(
+        "payment-currencies/<str:pk>/recharge-config",
+        RechargeConfigViewSet.as_view(_ONE),
+        name="paymentkit-recharge-config",
+    ),
     path("payment-currencies/<str:pk>", PaymentCurrencyViewSet.as_view(_ONE), name="paymentkit-currency"),
     path("products", ProductViewSet.as_view(_MANY), name="paymentkit-products"),
     path("products/search", ProductViewSet.as_view({"get": "search"}), name="paymentkit-product-search"),

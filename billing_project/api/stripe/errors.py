@@ -330,6 +330,8 @@ TABLE: dict[type[BillingError], Saying] = {
     invoices.RechargePriceMissing: _refused(),
     invoices.RechargePriceRefused: _refused(),
     invoices.RechargeGivesNothing: _refused(),
+    invoices.RechargeBoundsInvalid: _refused(),
+    invoices.RechargeOutOfBounds: _refused(),
     invoices.ProrationDateOutsidePeriod: _refused(param="proration_date"),
     webhooks.WebhookUrlInvalid: _invalid("url_invalid", "url"),
     webhooks.EventTypeInvalid: _invalid(param="enabled_events"),

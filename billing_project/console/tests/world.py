@@ -68,6 +68,7 @@ from invoices.services import (
     send_credit_note,
     send_invoice,
     set_auto_recharge,
+    set_recharge_offer,
     start_subscription,
     verify_invoice,
 )
@@ -373,19 +374,22 @@ def _charge(world: World, number: int) -> None:
 
 
 def _recharge(world: World) -> None:
-    """A wish to have credit bought again, and that it was."""
+    """What credit is sold by, a wish to have it bought again, and that it was."""
     environment = world.environment
     price = create_price(
         environment=environment, product=world.product, currency="usd", unit_amount=Decimal(500), now=START
     )
+    currency = Currency.objects.filter(environment=environment).latest("pk")
+    purchase = Purchase(price, 100)
+    set_recharge_offer(environment=environment, currency=currency, purchase=purchase, now=NOW, least=100, most=900)
     config = set_auto_recharge(
         environment=environment,
         customer=world.customer,
-        currency=Currency.objects.filter(environment=environment).latest("pk"),
+        currency=currency,
         now=NOW,
         enabled=True,
         threshold=10,
-        purchase=Purchase(price, 100),
+        purchase=purchase,
     )
     Recharge.objects.create(
         environment=environment,
