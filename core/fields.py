@@ -55,3 +55,10 @@ class WholeNumberField(models.DecimalField):  # type: ignore[type-arg]
     def to_python(self, value: Any) -> Any:
         number = super().to_python(value)
         return None if number is None else int(number)
+
+
+class AnyWholeNumberField(WholeNumberField):
+    """The same with any number of digits: for what is counted and cannot be refused any more."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:  # noqa: ARG002 - the parent's signature
+        return "numeric"

@@ -14,6 +14,16 @@ class CreditAmountInvalid(BillingError):
         super().__init__(f"a credit grant's amount must be positive, not {amount}")
 
 
+class CreditAmountTooLarge(BillingError):
+    """More than credit can be counted in.
+
+    :param most: smallest units
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"an amount of credit must have at most {len(str(most)) - 1} digits in smallest units")
+
+
 class CreditCurrencyUnknown(BillingError):
     """No such currency."""
 

@@ -8,6 +8,7 @@ them is referred to by its bare id.
 from credits.models.charges import BurnMark, EventCharge, EventChargeQuerySet
 from credits.models.grants import (
     DEFAULT_PRIORITY,
+    MOST_AMOUNT,
     CreditAccount,
     CreditGrant,
     CreditGrantQuerySet,
@@ -20,6 +21,7 @@ from credits.models.reservations import CreditReservation, CreditReservationQuer
 
 __all__ = [
     "DEFAULT_PRIORITY",
+    "MOST_AMOUNT",
     "BurnMark",
     "CreditAccount",
     "CreditGrant",

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import CheckConstraint, F, Q
 
 from accounts.models import Customer, Environment
-from core.fields import WholeNumberField
+from core.fields import AnyWholeNumberField
 from meters.models import Currency, Meter
 
 
@@ -37,9 +37,9 @@ class EventCharge(models.Model):
     currency = models.ForeignKey(Currency, on_delete=models.PROTECT, related_name="event_charges", db_index=False)
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="event_charges", db_index=False)
     event_timestamp = models.DateTimeField(help_text="The event's own time, which leads to its partition.")
-    amount = WholeNumberField(help_text="The event's value in the currency's smallest units.")
-    consumed = WholeNumberField(default=0, help_text="What credit has paid of it.")
-    pending = WholeNumberField(help_text="What is still to be paid.")
+    amount = AnyWholeNumberField(help_text="The event's value in the currency's smallest units.")
+    consumed = AnyWholeNumberField(default=0, help_text="What credit has paid of it.")
+    pending = AnyWholeNumberField(help_text="What is still to be paid.")
     status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
     attempts = models.PositiveIntegerField(default=0, help_text="How often credit was asked for.")
     created_at = models.DateTimeField(help_text="When the event was received.")

@@ -16,10 +16,12 @@ from core.fields import WholeNumberField
 from core.ids import new_id
 from core.money import format_amount
 from credits.models.reservations import CreditReservation
-from meters.models import Currency
+from meters.models import Currency, Meter
 from subscriptions.models import Price
 
 DEFAULT_PRIORITY = 50
+# Smallest units that a grant or a reservation has less of: some thousands of grants still add up within the columns.
+MOST_AMOUNT = 10**36
 
 
 class CreditAccount(models.Model):
@@ -87,6 +89,13 @@ class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
             return self.filter(everything)
         named = GrantedPrice.objects.filter(price__in=list(prices)).values("grant")
         return self.filter(everything | Q(pk__in=named))
+
+    def burned_by(self, meters: Collection[Meter]) -> Self:
+        """Grants in a currency of the company's own that events of at least one of the meters burn."""
+        named = GrantedPrice.objects.filter(price__meter__in=meters).values("grant")
+        return self.filter(own_currency__in=[meter.currency_id for meter in meters]).filter(
+            Q(scope=CreditGrant.Scope.METERED) | Q(pk__in=named)
+        )
 
     def expiring(self) -> Self:
         """Grants that have an end, and something left that will expire then. What is reserved will not."""

@@ -13,6 +13,7 @@ from core.metadata import MetadataChange
 from core.money import CURRENCIES
 from credits.errors import (
     CreditAmountInvalid,
+    CreditAmountTooLarge,
     CreditCurrencyUnknown,
     CreditExpiryInvalid,
     CreditGrantExpired,
@@ -22,7 +23,7 @@ from credits.errors import (
     CreditPriceNotMetered,
     CreditScopeEmpty,
 )
-from credits.models import DEFAULT_PRIORITY, CreditGrant, GrantedPrice, LedgerEntry
+from credits.models import DEFAULT_PRIORITY, MOST_AMOUNT, CreditGrant, GrantedPrice, LedgerEntry
 from credits.services.burning import settle
 from credits.services.holding import let_lapse
 from credits.services.journal import Journal, hold_credit, lock_accounts
@@ -61,6 +62,7 @@ def create_grant(
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises accounts.errors.CustomerDeleted: if the customer was deleted
     :raises CreditAmountInvalid: if it is not positive
+    :raises CreditAmountTooLarge: if it has more digits than columns leave room for
     :raises CreditCurrencyUnknown: if there is no such currency
     :raises CreditScopeEmpty: if ``prices`` is empty
     :raises CreditPriceNotMetered: if one of the prices has no meter
@@ -214,9 +216,11 @@ def _locked(grant: CreditGrant, now: datetime) -> CreditGrant:
 
 
 def check_amount(amount: int, currency: str | Currency, environment: Environment) -> None:
-    """:raises BillingError: if it is not positive, or there is no such currency in the environment"""
+    """:raises BillingError: if it is not positive or too large, or there is no such currency in the environment"""
     if amount <= 0:
         raise CreditAmountInvalid(amount)
+    if amount >= MOST_AMOUNT:
+        raise CreditAmountTooLarge(MOST_AMOUNT)
     if isinstance(currency, Currency):
         if currency.environment_id != environment.pk:
             raise NotFound("currency", str(currency.pk))

@@ -53,6 +53,21 @@ def used(meter: Meter, customer: Customer, value: int | str, **more: Any) -> Eve
     return EventCharge.objects.get(pk=event.event_id)
 
 
+def test_usage_beyond_all_credit_is_owed_and_keeps_nobody_elses_from_being_paid(
+    customer: Customer, meter: Meter
+) -> None:
+    grant = give(customer, meter, 500)
+    other = CustomerFactory.create(environment=customer.environment)
+    give(other, meter, 500)
+
+    huge = report(meter, customer, "1e60", timestamp=NOW)
+    assert balances.pending(customer) == {own_currency(meter).pk: 10**62}
+    assert state(used(meter, other, 1)) == ("settled", 100, 0)
+    assert state(EventCharge.objects.get(pk=huge.event_id)) == ("short", 500, 10**62 - 500)
+    assert ledger(grant)[-1][2] == 0
+    assert balances.pending(customer) == {own_currency(meter).pk: 10**62 - 500}
+
+
 def state(charge: EventCharge) -> tuple[str, int, int]:
     charge.refresh_from_db()
     return charge.status, charge.consumed, charge.pending

@@ -16,6 +16,7 @@ from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
 from billing_project.api.paymentkit.wire import Instant, PaymentKitError, Shape, instant_text, json_response, missing
 from core.ids import spell
 from core.money import CURRENCIES, exponent
+from credits.models import MOST_AMOUNT
 from meters import services
 from meters.models import Currency
 from meters.services import CurrencyWords
@@ -129,11 +130,13 @@ def units_of(said: Fields, name: str, value: Decimal, currency: Currency) -> int
     """An amount of tokens in the currency's smallest units.
 
     :param name: of the field that says ``value``
-    :raises PaymentKitError: if the currency has no such amount
+    :raises PaymentKitError: if the currency has no such amount, or it is more than can be granted
     """
     units = currency.smallest_units(value)
     if units is None:
         raise said.refuse(name, f"must not have more than {currency.decimals} decimal places")
+    if units >= MOST_AMOUNT:
+        raise said.refuse(name, "is too large")
     return units
 
 

@@ -287,6 +287,7 @@ TABLE: dict[type[BillingError], Saying] = {
     subscriptions.PhaseTrialInvalid: _phase("trial_end"),
     subscriptions.PhaseContentRefused: _phase_content,
     credits_.CreditAmountInvalid: _invalid(param="amount[monetary][value]"),
+    credits_.CreditAmountTooLarge: _invalid(param="amount"),
     credits_.CreditCurrencyUnknown: _invalid(param="amount[monetary][currency]"),
     credits_.CreditScopeEmpty: _invalid("parameter_missing", "applicability_config[scope][prices]"),
     credits_.CreditPriceNotMetered: _price_of_scope,
