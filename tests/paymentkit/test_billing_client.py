@@ -136,6 +136,30 @@ def test_auto_recharge_is_set_and_shown(payment: PaymentKit, did: str) -> None:
     assert payment.call("autoRechargeConfigs.getForCustomer", did, asked) == stored
 
 
+def test_a_currency_says_what_its_credit_is_sold_by(payment: PaymentKit, did: str) -> None:
+    meter = new_meter(payment, decimal=2)
+    currency = meter["currency_id"]
+    config = {"credit_amount": "100", "currency_id": currency}
+    top_up = {"currency_id": "usd", "unit_amount": "5", "metadata": {"credit_config": config}}
+    [sold] = payment.call("products.create", {"name": "Credit", "type": "credit", "prices": [top_up]})["prices"]
+    assert payment.call("paymentCurrencies.getRechargeConfig", currency)["recharge_config"] is None
+
+    said = {
+        "base_price_id": sold["id"],
+        "checkout_url": "https://shop.example/credit",
+        "settings": {"min_recharge_amount": 100, "max_recharge_amount": 500},
+    }
+    assert payment.call("paymentCurrencies.updateRechargeConfig", currency, said)["recharge_config"] == said
+    assert payment.call("paymentCurrencies.getRechargeConfig", currency)["recharge_config"] == said
+    wish = {"customer_id": did, "currency_id": currency, "enabled": True, "threshold": 10}
+    assert payment.call("autoRechargeConfigs.submit", wish)["price_id"] == sold["id"]
+    assert refusal(payment, "autoRechargeConfigs.submit", {**wish, "quantity": 6})[0] == 400
+
+    asked = {"currency_ids": ["pcur_usd", currency]}
+    support = payment.call("paymentCurrencies.checkRecurringSupport", asked)
+    assert (support["supported"], [found["id"] for found in support["unsupported_currencies"]]) == (False, [currency])
+
+
 def test_what_usage_burns_is_recharged_where_the_company_allows_it(
     running_stack: RunningStack, company: str, key: str, payment: PaymentKit
 ) -> None:

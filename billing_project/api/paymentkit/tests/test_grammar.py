@@ -39,6 +39,8 @@ ROUTES = {
     "paymentkit-customer-search": ("GET", "/customers/search"),
     "paymentkit-currencies": ("GET", "/payment-currencies"),
     "paymentkit-currency": ("GET", f"/payment-currencies/pcur_{SOME_ID}"),
+    "paymentkit-recharge-config": ("GET", f"/payment-currencies/pcur_{SOME_ID}/recharge-config"),
+    "paymentkit-recurring-support": ("POST", "/payment-currencies/check-recurring-support"),
     "paymentkit-customer-overdue": ("GET", f"/customers/cus_{SOME_ID}/overdue/invoices"),
     "paymentkit-products": ("GET", "/products"),
     "paymentkit-product": ("GET", f"/products/prod_{SOME_ID}"),

@@ -45,6 +45,8 @@ WORDS: dict[str, list[str]] = {
         "customer_id", "currency_id", "enabled", "threshold", "recharge_currency_id", "price_id", "quantity",
         "daily_limits", "payment_method_id",
     ],
+    "recharge-config": ["base_price_id", "checkout_url", "settings", "payment_link_id"],
+    "recurring-support": ["currency_ids"],
     "meters": ["name", "event_name", "unit", "description", "metadata", "aggregation_method", "currency_id", "decimal"],
     "meter": ["name", "unit", "description", "metadata", "status"],
     "meter-events": ["event_name", "identifier", "timestamp", "payload", "metadata", "source_data"],
@@ -61,6 +63,7 @@ QUERIES = [
     "type", "lookup_key", "name", "description", "query", "q", "metadata.a", "metadata.\0", "order", "activeFirst",
     "ignore_zero", "include_staking", "subscription_item_id", "meter_id", "start", "end", "granularity", "did",
     "event_name", "include_grants", "livemode", "pending_amount", "category", "timezone_offset",
+    "max_recharge_times", "max_pending_amount", "credit_grant_id", "source",
 ]  # fmt: skip
 
 
