@@ -47,6 +47,7 @@ from invoices.services.previewing import PreviewedInvoice, billed_next, preview_
 from invoices.services.recharging import (
     DayLimits,
     Purchase,
+    credit_to_come,
     find_or_create_auto_recharge,
     recharge,
     recharge_credit,
@@ -140,6 +141,7 @@ __all__ = [
     "create_schedule",
     "create_what_if",
     "credit_balance_for_draft",
+    "credit_to_come",
     "currency_of",
     "delete_customer",
     "delete_draft",

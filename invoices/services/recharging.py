@@ -219,7 +219,7 @@ def recharge(*, config: AutoRecharge, now: datetime) -> Recharge | None:
         return None
     if config.price is None or config.amount is None:
         raise RechargePriceMissing
-    cost = to_minor_units(rate(config.price.terms, Decimal(config.quantity)).amount)
+    cost = _cost(config, config.price)
     if _is_beyond_limits(config, cost, at):
         _rest(config, until=floor_day(at) + timedelta(days=1))
         return None
@@ -242,6 +242,26 @@ def recharge(*, config: AutoRecharge, now: datetime) -> Recharge | None:
         amount=cost,
         created_at=at,
     )
+
+
+def credit_to_come(customer: Customer, currency: Currency, *, now: datetime, most: int) -> int:
+    """What recharges would give a customer until midnight, however much they use: smallest units of the currency.
+
+    :param now: the time by the wall
+    :param most: how many recharges at most
+    """
+    at = customer.now(now)
+    wishes = AutoRecharge.objects.filter(environment=customer.environment_id, customer=customer, currency=currency)
+    allowed = wishes.filter(enabled=True, environment__company__recharges=True).exclude(rests_until__gt=at)
+    config = allowed.prefetch_related("price__tiers").first() if most else None
+    if config is None or config.price is None or config.amount is None:
+        return 0
+    done, cost = recharged_on_day(config, at), _cost(config, config.price)
+    if config.most_attempts:
+        most = min(most, config.most_attempts - done.attempts)
+    if config.most_amount and cost:
+        most = min(most, (config.most_amount - done.amount) // cost)
+    return max(most, 0) * config.amount * config.quantity
 
 
 def recharged_on_day(config: AutoRecharge, at: datetime) -> DayLimits:
@@ -273,6 +293,11 @@ def _check(purchase: Purchase, environment: Environment) -> None:
         raise RechargePriceRefused
     if purchase.amount <= 0:
         raise RechargeGivesNothing
+
+
+def _cost(config: AutoRecharge, price: Price) -> int:
+    """What one recharge costs before taxes: minor units of the price's currency."""
+    return to_minor_units(rate(price.terms, Decimal(config.quantity)).amount)
 
 
 def _check_bounds(config: AutoRecharge) -> None:

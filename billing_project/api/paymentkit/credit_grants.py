@@ -36,6 +36,7 @@ from billing_project.api.paymentkit.prices import id_of_price, named_price
 from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
 from billing_project.api.paymentkit.wire import (
     Instant,
+    PaymentKitError,
     Shape,
     Units,
     instant_text,
@@ -48,14 +49,16 @@ from core.fields import WholeNumberField
 from core.ids import read, spell
 from credits import balances, services
 from credits.models import DEFAULT_PRIORITY, CreditGrant, CreditGrantQuerySet
-from meters.models import Currency
-from subscriptions.models import Price
+from invoices.services import credit_to_come
+from meters.models import Currency, Meter
+from subscriptions.models import Price, Subscription, SubscriptionItem
 
 NOUN = "Credit grant"
 _NAME_LENGTH = 100
 _LAST_PRIORITY = 99_999
 _MOST_PRICES = 20
 _HOLDERS = 20
+_MOST_RECHARGES = 10**6
 _MOST_DAYS = 732
 
 
@@ -178,7 +181,9 @@ class CreditGrantViewSet(PaymentKitViewSet):
 
     def summary(self, request: Request) -> HttpResponse:
         customer = named_customer(self.environment, self.query.text("customer_id", required=True))
-        found = {} if self.is_of_other_mode else balances.balances(customer, customer.now(self.now))
+        subscription = self.query.text("subscription_id")
+        meters = _meters_of(customer, subscription) if subscription else None
+        found = {} if self.is_of_other_mode else balances.balances(customer, customer.now(self.now), meters=meters)
         currencies = Currency.objects.in_bulk(found)
         return json_response(
             {
@@ -193,7 +198,7 @@ class CreditGrantViewSet(PaymentKitViewSet):
         )
 
     def verify_availability(self, request: Request) -> HttpResponse:
-        """Whether what the customer has is more than what they owe."""
+        """Whether what the customer has, and what automatic recharges may bring today, is more than what they owe."""
         said = self.query
         customer = named_customer(self.environment, said.text("customer_id", required=True))
         currency = named_currency(self.environment, said.text("currency_id", required=True))
@@ -204,7 +209,9 @@ class CreditGrantViewSet(PaymentKitViewSet):
         found = balances.balances(customer, customer.now(self.now)).get(currency.pk)
         left = found.left if found and not self.is_of_other_mode else 0
         allowed = said.whole("max_pending_amount", default=0, least=0, most=10**18)
-        if left - owed + allowed > 0:
+        times = said.whole("max_recharge_times", default=0, least=0, most=_MOST_RECHARGES)
+        bought = 0 if self.is_of_other_mode else credit_to_come(customer, currency, now=self.now, most=times)
+        if left + bought - owed + allowed > 0:
             return json_response({"can_continue": True})
         return json_response({"can_continue": False, "reason": "insufficient_credit"})
 
@@ -293,6 +300,18 @@ class CreditGrantViewSet(PaymentKitViewSet):
 
     def _answer(self, grant: CreditGrant) -> HttpResponse:
         return json_response(shape_of_grant(grant, self.now, livemode=self.environment.is_live))
+
+
+def _meters_of(customer: Customer, named: str) -> list[Meter]:
+    """The meters that a subscription of the customer is billed by.
+
+    :raises PaymentKitError: if they have no such subscription
+    """
+    subscription = row_of(Subscription.objects.of(customer.environment).filter(customer=customer), "sub", named)
+    if subscription is None:
+        raise PaymentKitError(f"Subscription not found: {named[:100]}")
+    items = SubscriptionItem.objects.present().filter(environment=customer.environment_id, subscription=subscription)
+    return list(Meter.objects.of(customer.environment).filter(pk__in=items.values("price__meter")))
 
 
 def _units(said: Fields, name: str, value: Decimal, currency: Currency) -> int:

@@ -3,9 +3,11 @@
 The vendor describes these rows in two ways. Ours have the fields of both.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from django.db.models import Count, Q, Sum
@@ -22,7 +24,7 @@ from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
 from billing_project.api.paymentkit.wire import Instant, Shape, Units, instant_text, json_response, missing
 from core.ids import read, spell
 from core.money import plain
-from credits.models import LedgerEntry, LedgerEntryQuerySet
+from credits.models import EventCharge, LedgerEntry, LedgerEntryQuerySet
 from meters.models import Meter
 from usage.models import MeterEvent
 
@@ -62,7 +64,7 @@ class TransactionShape(Shape, frozen=True):
     meter_event_name: str | None
     meter_unit: str | None
     source: str | None
-    subscription_id: str | None
+    subscription_id: Annotated[str | None, Meta(description="As the event named it.")]
     description: str
     livemode: bool
     created_at: Instant
@@ -73,7 +75,28 @@ class TransactionShape(Shape, frozen=True):
     payment_currency: PaymentCurrency = msgspec.field(name="paymentCurrency")
 
 
-def shape_of_transaction(entry: LedgerEntry, now: datetime, *, livemode: bool) -> TransactionShape:
+def shapes_of_transactions(entries: Sequence[LedgerEntry], now: datetime, *, livemode: bool) -> list[TransactionShape]:
+    said = _subscriptions_said([entry.charge for entry in entries if entry.charge])
+    return [
+        _shape_of(entry, said.get(entry.charge.pk) if entry.charge else None, now, livemode=livemode)
+        for entry in entries
+    ]
+
+
+def _subscriptions_said(charges: Sequence[EventCharge]) -> dict[UUID, str]:
+    """The subscriptions that events named, by event."""
+    if not charges:
+        return {}
+    times = [charge.event_timestamp for charge in charges]
+    # By their times, too, which lead to their partitions.
+    events = MeterEvent.objects.filter(
+        environment=charges[0].environment_id, pk__in=[charge.pk for charge in charges],
+        timestamp__gte=min(times), timestamp__lte=max(times), payload__has_key="subscription_id",
+    )  # fmt: skip
+    return {pk: payload["subscription_id"] for pk, payload in events.values_list("pk", "payload")}
+
+
+def _shape_of(entry: LedgerEntry, subscription: str | None, now: datetime, *, livemode: bool) -> TransactionShape:
     grant = shape_of_grant(entry.grant, now, livemode=livemode)
     kind = LedgerEntry.Kind(entry.kind)
     meter = entry.charge.meter if entry.charge else None
@@ -96,7 +119,7 @@ def shape_of_transaction(entry: LedgerEntry, now: datetime, *, livemode: bool) -
         meter_event_name=meter.event_name if meter else None,
         meter_unit=meter.unit if meter else None,
         source=event,
-        subscription_id=None,
+        subscription_id=subscription,
         description=_DESCRIPTIONS[kind],
         livemode=livemode,
         created_at=written,
@@ -120,16 +143,14 @@ class CreditTransactionViewSet(PaymentKitViewSet):
         found = row_of(self.within(self._rows()), "cbtxn", pk)
         if found is None:
             raise missing(NOUN, pk)
-        return json_response(shape_of_transaction(found, self.now, livemode=self.environment.is_live))
+        return json_response(shapes_of_transactions([found], self.now, livemode=self.environment.is_live)[0])
 
     def list(self, request: Request) -> HttpResponse:
         entries = self._narrowed().order_by("-created_at", "-pk")
         if not self.query.flag("include_grants"):
             entries = entries.exclude(kind=LedgerEntry.Kind.GRANTED)
         livemode = self.environment.is_live
-        return self.listed(
-            entries, lambda rows: [shape_of_transaction(row, self.now, livemode=livemode) for row in rows]
-        )
+        return self.listed(entries, lambda rows: shapes_of_transactions(rows, self.now, livemode=livemode))
 
     def summary(self, request: Request) -> HttpResponse:
         """What usage consumed, less what was given back."""

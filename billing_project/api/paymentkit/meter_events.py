@@ -260,7 +260,9 @@ class MeterEventViewSet(PaymentKitViewSet):
         """What is still to be paid for usage, by currency; that of this moment among it."""
         said = self.query
         customer = named_customer(self.environment, said.text("customer_id", required=True))
-        found = {} if self.is_of_other_mode else balances.pending(customer)
+        subscription = said.text("subscription_id")
+        of = {"subscription_id": subscription} if subscription else None
+        found = {} if self.is_of_other_mode else balances.pending(customer, said=of)
         amounts = {spell("pcur", currency): str(amount) for currency, amount in found.items()}
         if asked := said.text("currency_id"):
             amounts = {asked: amounts.get(asked, "0")}

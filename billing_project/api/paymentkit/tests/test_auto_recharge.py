@@ -117,6 +117,29 @@ def test_it_recharges_where_the_company_allows_it(call: Caller, customer: Custom
     assert (grant["amount"], grant["priority"], grant["category"]) == ("20100", 7, "paid")
 
 
+def test_what_recharges_may_bring_today_lets_a_customer_go_on(
+    call: Caller, customer: Customer, currency: str, price: Any
+) -> None:
+    """201 requests each time, for ten dollars."""
+    limits = {"max_attempts": 3, "max_amount": 20}
+    submit(call, currency, enabled=True, threshold=1, price_id="top-up", quantity=2, daily_limits=limits)
+
+    def may(owed: int, times: int) -> bool:
+        query = f"customer_id={DID}&currency_id={currency}&pending_amount={owed}&max_recharge_times={times}"
+        found: bool = call.get("/credit-grants/verify-availability", query)["can_continue"]
+        return found
+
+    assert not may(0, 5)
+    Company.objects.update(recharges=True)
+    assert [may(20099, times) for times in (0, 1)] == [False, True]
+    assert [may(20100, times) for times in (1, 2)] == [False, True]
+    # For twenty dollars a day there is no third one.
+    assert [may(40199, 9), may(40200, 9)] == [True, False]
+    recharge_credit(now=timezone.now())
+    # Half of the day's is there already, the other half may come.
+    assert [may(40199, 9), may(40200, 9)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

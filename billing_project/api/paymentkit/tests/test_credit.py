@@ -88,6 +88,7 @@ def test_a_grant_may_be_for_some_prices(call: Caller, meter: Any, customer: Cust
         ({"amount": None}, '"amount" is required'),
         ({"amount": "0"}, '"amount" must be greater than 0'),
         ({"amount": "-5"}, '"amount" must be a decimal number, not negative, with at most 18 decimal places'),
+        ({"amount": "9" * 30, "currency_id": "fine"}, '"amount" is too large'),
         ({"amount": "1.005"}, '"amount" must not have more than 2 decimal places'),
         ({"category": None}, '"category" is required'),
         ({"category": "free"}, '"category" must be one of [paid, promotional]'),
@@ -104,6 +105,11 @@ def test_a_grant_may_be_for_some_prices(call: Caller, meter: Any, customer: Cust
 def test_what_breaks_a_rule_is_named_and_nothing_is_given(
     call: Caller, meter: Any, customer: Customer, change: dict[str, Any], said: str | None
 ) -> None:
+    if change.get("currency_id") == "fine":
+        change = {
+            **change,
+            "currency_id": call.post("/payment-currencies", {"name": "W", "symbol": "w", "decimal": 18})["id"],
+        }
     status, text = error_of(call("POST", "/credit-grants", {**terms(meter), **change}))
     assert status == 400
     assert said in {None, text}
@@ -252,6 +258,42 @@ def test_usage_burns_credit_and_what_is_short_waits(call: Caller, meter: Any, cu
     assert totals == {
         "total_quantity": "7", "total_credit_amount": "700", "transaction_count": 3, "filters": {"customer_id": DID},
     }  # fmt: skip
+
+
+def test_what_a_subscription_owes_and_may_burn_is_told_apart(call: Caller, meter: Any, customer: Customer) -> None:
+    other = call.post("/meters", {**API_CALLS, "event_name": "other", "decimal": 2})
+    used, unused = (
+        {
+            "currency_id": "usd",
+            "unit_amount": 1,
+            "recurring": {"interval": "month", "usage_type": "metered", "meter_id": one["id"]},
+        }
+        for one in (meter, other)
+    )
+    prices = [price["id"] for price in call.post("/products", {"name": "P", "prices": [used, unused]})["prices"]]
+    subscription = call.post("/subscriptions", {"customer_id": DID, "items": [{"price_id": prices[0]}]})["id"]
+    for currency, price in ((meter, prices[0]), (meter, prices[1]), (other, prices[1])):
+        config = {"scope": {"price_type": "metered", "prices": [price]}}
+        call.post("/credit-grants", terms(currency, "1", applicability_config=config))
+
+    def use_of(value: str, **more: str) -> Any:
+        return use(call, "1", payload={"customer_id": DID, "value": value, **more})
+
+    def owed(of: str) -> Any:
+        return call.get("/meter-events/pending-amount", f"customer_id={DID}&subscription_id={of}")
+
+    ours, _ = use_of("2", subscription_id=subscription), use_of("4")
+    # Before it is charged for as after.
+    assert owed(subscription) == {meter["currency_id"]: "200"}
+    assert owed("sub_x") == {}
+    summary = call.get("/credit-grants/summary", f"customer_id={DID}&subscription_id={subscription}")
+    assert {pk: found["remainingAmount"] for pk, found in summary.items()} == {meter["currency_id"]: "100"}
+    burn_all(timezone.now())
+    assert owed(subscription) == {meter["currency_id"]: "100"}
+    [row] = call.get("/credit-transactions", f"subscription_id={subscription}")["list"]
+    assert (row["subscription_id"], row["meter_event_id"]) == (subscription, ours["id"])
+    said = error_of(call("GET", "/credit-grants/summary", query=f"customer_id={DID}&subscription_id=sub_x"))
+    assert said == (400, "Subscription not found: sub_x")
 
 
 @pytest.mark.parametrize(
