@@ -261,7 +261,8 @@ def credit_to_come(customer: Customer, currency: Currency, *, now: datetime, mos
         most = min(most, config.most_attempts - done.attempts)
     if config.most_amount and cost:
         most = min(most, (config.most_amount - done.amount) // cost)
-    return max(most, 0) * config.amount * config.quantity
+    gives: int = config.amount * config.quantity
+    return max(most, 0) * gives
 
 
 def recharged_on_day(config: AutoRecharge, at: datetime) -> DayLimits:

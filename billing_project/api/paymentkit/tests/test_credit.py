@@ -260,6 +260,7 @@ def test_usage_burns_credit_and_what_is_short_waits(call: Caller, meter: Any, cu
     }  # fmt: skip
 
 
+@pytest.mark.django_db(transaction=True)
 def test_what_a_subscription_owes_and_may_burn_is_told_apart(call: Caller, meter: Any, customer: Customer) -> None:
     other = call.post("/meters", {**API_CALLS, "event_name": "other", "decimal": 2})
     used, unused = (

@@ -131,7 +131,13 @@ def test_subscriptions_can_be_in_money_and_in_nothing_else(call: Caller, currenc
     assert check("pcur_usd", "eur") == {"supported": True, "unsupported_currencies": []}
     unsupported = [{"id": currency, "name": own["name"], "symbol": own["symbol"]}]
     assert check("pcur_usd", currency, currency) == {"supported": False, "unsupported_currencies": unsupported}
-    for body in ({}, {"currency_ids": []}, {"currency_ids": "pcur_usd"}, {"currency_ids": ["pcur_x"]}):
+    bodies: list[dict[str, Any]] = [
+        {},
+        {"currency_ids": []},
+        {"currency_ids": "pcur_usd"},
+        {"currency_ids": ["pcur_x"]},
+    ]
+    for body in bodies:
         assert error_of(call("POST", "/payment-currencies/check-recurring-support", body))[0] == 400
     reader = Caller(call.environment.company, Mode.TEST, Scope.METERS_READ)
     assert reader.post("/payment-currencies/check-recurring-support", {"currency_ids": ["usd"]})["supported"]
