@@ -69,12 +69,13 @@ def grown(name: str, environment: Environment, write: Way) -> int:
     """By how many bytes the process has grown at most since it began to write a table."""
     process = psutil.Process()
     gc.collect()
-    # Documents and their lines know each other, and the collector waits the longer for them, the more the tests before
-    # have left it to look through.
+    # What the tests before have left need not be looked through at each look.
     gc.freeze()
     before, most = process.memory_info().rss, [0]
 
     def look() -> None:
+        # Documents and their lines know each other, and so wait for the collector, which comes when it likes.
+        gc.collect()
         most[0] = max(most[0], process.memory_info().rss - before)
 
     try:
