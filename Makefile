@@ -33,7 +33,7 @@ run: venv
 test: venv-dev
 	@tests/install-browser
 	@tests/paymentkit/install
-	@exec $(BIN)/python -m pytest -n 2 $(ARGS)
+	@exec $(BIN)/python -m pytest -n 3 $(ARGS)
 
 bench: venv-dev
 	@exec $(BIN)/python -m benchmarks
