@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 
 from accounts.models import ApiKey, Company, Customer, User
 from accounts.services import create_api_key, create_company, create_customer, revoke_api_key, update_customer
@@ -18,6 +18,7 @@ from core.actors import Actor, acting, giving_reason, identify
 from core.bulk import update_rows
 from invoices.models import Invoice
 from invoices.tests.factories import draft_invoice
+from subscriptions.models import Subscription
 
 pytestmark = pytest.mark.django_db
 
@@ -65,11 +66,13 @@ UNTOLD = {
 
 
 def trigger_arguments() -> dict[str, str]:
-    """By table, as the database says."""
+    """By table, as the database says: of those that have a trigger for each row and one for the whole table."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT relname, encode(tgargs, 'escape') FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
-            "WHERE tgname = 'audit_update' AND tgenabled = 'O'"
+            "SELECT relname, min(encode(tgargs, 'escape')) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+            "WHERE tgenabled = 'O' AND (tgname = 'audit_truncate' OR "
+            "      tgname IN ('audit_insert', 'audit_update', 'audit_delete') AND tgfoid = 'audit_note_row'::regproc) "
+            "GROUP BY relname HAVING count(*) = 4"
         )
         return dict(cursor.fetchall())
 
@@ -244,6 +247,19 @@ def test_jobs_change_drafts_without_a_word_and_nothing_that_is_final() -> None:
         Invoice.objects.filter(pk=draft.pk).update(status="uncollectible", uncollectible_at=NOW)
     last = list(entries(object_id=str(draft.pk)))[-1]
     assert (last.actor_kind, last.before["status"], last.after["status"]) == ("job", "open", "uncollectible")  # type: ignore[index]
+
+
+def test_of_what_a_job_does_to_many_rows_only_what_is_not_left_to_it_is_told() -> None:
+    going_on, paused = draft_invoice().subscription, draft_invoice().subscription
+    assert going_on is not None
+    assert paused is not None
+    both = Subscription.objects.filter(pk__in=[going_on.pk, paused.pk])
+    status = Case(When(pk=paused.pk, then=Value("paused")), default=F("status"))
+    with acting(Actor(kind="job", name="invoices.tasks.run_billing")):
+        both.update(wakes_at=None, status=status)
+
+    [told] = entries(relation="subscriptions_subscription", actor_kind="job")
+    assert (told.object_id, told.changes["status"]) == (str(paused.pk), ("active", "paused"))
 
 
 def test_services_need_not_know_of_it(company: Company) -> None:
