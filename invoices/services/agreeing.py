@@ -19,10 +19,11 @@ from invoices.models import (
     InvoiceTaxRate,
     ItemDiscount,
     ItemTaxRate,
+    LineDiscount,
 )
 from invoices.reducing import TaxRates, read_terms
 from subscriptions.errors import CouponCurrencyMismatch, CouponInvalid, DiscountForeign, PromotionCodeRefused
-from subscriptions.models import Coupon, Discount, TaxRate
+from subscriptions.models import Coupon, Discount, DiscountQuerySet, TaxRate
 from subscriptions.services import NewDiscount, Purchase, bind_discounts, checked_tax_rates
 
 NOT_TO_BE_HAD = (CouponInvalid, CouponCurrencyMismatch, PromotionCodeRefused, DiscountForeign)
@@ -153,14 +154,19 @@ def restore_discounts_of_invoice(draft: Invoice, positions: Mapping[UUID, int], 
     gone = [discount for discount in mine if discount.pk not in positions]
     Discount.objects.filter(pk__in=[one.pk for one in gone]).exclude(bound_to="").update(removed_at=now)
     give_back_discounts(draft, [one for one in gone if not one.bound_to])
-    back = Discount.objects.select_for_update(no_key=True).filter(pk__in=positions.keys() - present)
-    for discount in back.select_related("coupon").order_by("pk"):
+    back = Discount.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=positions.keys() - present)
+    locked = list(back.select_related("coupon").order_by("pk"))
+    users = _users_of(locked)
+    for discount in locked:
         if discount.bound_to:
             discount.removed_at = None
-        elif discount.removed_at is not None or discount.used_at is not None:
+        # What a revision lets go is used up by what it revises, and by nothing else, until that is void.
+        elif discount.removed_at is not None or (
+            discount.used_at is not None and users[discount.pk] != {draft.revises_id}
+        ):
             raise DiscountForeign
         elif discount.coupon.duration == Coupon.Duration.ONCE:
-            discount.used_at = draft.created_at
+            discount.used_at = discount.used_at or draft.created_at
         discount.save(update_fields=["removed_at", "used_at"])
     InvoiceDiscount.objects.filter(invoice=draft, discount__in=mine).delete()
     InvoiceDiscount.objects.bulk_create(
@@ -169,14 +175,42 @@ def restore_discounts_of_invoice(draft: Invoice, positions: Mapping[UUID, int], 
     )
 
 
-def give_back_discounts(draft: Invoice, discounts: Iterable[Discount]) -> None:
-    """Have what is for once, and was used up by a draft that it is taken from, take something off the next invoice instead."""
-    general = Discount.objects.general().filter(customer=draft.customer_id)
-    for discount in discounts:
+def give_back_discounts(invoice: Invoice, discounts: Iterable[Discount]) -> None:
+    """Have what is for once, and was used up by an invoice that it is taken from, take something off the next one instead.
+
+    What another invoice stands under stays used up. So a revision gives nothing back before what it revises is void.
+    """
+    named = [discount.pk for discount in discounts]
+    if not named:
+        return
+    used = Discount.objects.filter(pk__in=named, used_at__isnull=False, removed_at=None)
+    # Held, so that none is given back once another invoice has it.
+    locked = list(used.select_for_update(no_key=True).order_by("pk"))
+    users = _users_of(locked)
+    general = Discount.objects.general().filter(customer=invoice.customer_id)
+    for discount in locked:
         # Another may have taken its place meanwhile: a customer has one at a time.
-        is_taken = discount.owner_id == draft.customer_id and general.in_place().exists()
-        if discount.used_at is not None and discount.removed_at is None and not is_taken:
+        is_taken = discount.owner_id == invoice.customer_id and general.in_place().exists()
+        if users[discount.pk] <= {invoice.pk} and not is_taken:
             Discount.objects.filter(pk=discount.pk).update(used_at=None)
+
+
+def discounts_of(invoices: Sequence[Invoice]) -> DiscountQuerySet:
+    """What any of these invoices was made with, each once."""
+    rows = InvoiceDiscount.objects.filter(invoice__in=invoices)
+    return Discount.objects.filter(pk__in=rows.values("discount"))
+
+
+def _users_of(discounts: Iterable[Discount]) -> dict[UUID, set[UUID | None]]:
+    """The invoices that discounts take something off, by discount; without those that are void, and without late usage,
+    which stands under what its period had.
+    """
+    users: dict[UUID, set[UUID | None]] = {discount.pk: set() for discount in discounts}
+    taken = LineDiscount.objects.filter(discount__in=users, line__trues_up=None)
+    standing = taken.exclude(line__invoice__status=Invoice.Status.VOID)
+    for discount_id, invoice_id in standing.values_list("discount", "line__invoice"):
+        users[discount_id].add(invoice_id)
+    return users
 
 
 def change_tax_rates_of_invoice(draft: Invoice, tax_rates: Sequence[TaxRate]) -> None:

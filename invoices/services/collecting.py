@@ -17,6 +17,7 @@ from core.bulk import update_rows
 from credits.services import give_back_credit
 from invoices.errors import InvoiceNotOpen, InvoicePartlySettled, RevisedInvoiceSettled
 from invoices.models import Invoice
+from invoices.services.agreeing import discounts_of, give_back_discounts
 from invoices.services.balances import give_back_to_balance
 from invoices.services.closing import subscriptions_with_items
 from subscriptions.models import Subscription
@@ -53,18 +54,20 @@ def void_invoice(*, invoice: Invoice, now: datetime) -> Invoice:
 def void_what_is_revised(drafts: Iterable[Invoice], *, now: datetime) -> None:
     """Void the invoices that drafts are to take the place of, as far as they are not void. The caller holds the drafts' locks.
 
+    Discounts for once that only these took are had by the next invoices.
+
     :raises RevisedInvoiceSettled: if something of one was paid or credited meanwhile
     """
     for draft in drafts:
         if draft.revises_id is None:
             continue
         original, subscription = _locked(draft.revises_id)
-        if original.status == Invoice.Status.VOID:
-            continue
-        if original.status not in COLLECTED or original.amount_paid or original.pre_payment_credited:
-            raise RevisedInvoiceSettled
-        _void([original], now)
-        follow(subscription, original, now)
+        if original.status != Invoice.Status.VOID:
+            if original.status not in COLLECTED or original.amount_paid or original.pre_payment_credited:
+                raise RevisedInvoiceSettled
+            _void([original], now)
+            follow(subscription, original, now)
+        give_back_discounts(original, discounts_of([original]))
 
 
 @transaction.atomic

@@ -21,6 +21,7 @@ from invoices.services.agreeing import (
     bind_to_invoice,
     change_discounts_of_invoice,
     change_tax_rates_of_invoice,
+    discounts_of,
     give_back_discounts,
 )
 from invoices.services.closing import grace_of
@@ -228,10 +229,12 @@ def delete_draft(*, invoice: Invoice, now: datetime) -> None:
         raise InvoiceNotDeletable
     record(Kind.INVOICE_DELETED, rows=[invoice], now=now)
     original = invoice.revises
-    # What a revision stands under is still its original's, if that still stands.
-    if original is None or original.status == Invoice.Status.VOID:
-        give_back_discounts(invoice, [row.discount for row in invoice.discounts.select_related("discount")])
-        Discount.objects.filter(invoices__invoice=invoice).exclude(bound_to="").update(removed_at=now)
+    # What a revision stood under is its original's as long as that stands.
+    give_back_discounts(invoice, discounts_of([invoice] if original is None else [invoice, original]))
+    bound = Discount.objects.filter(invoices__invoice=invoice).exclude(bound_to="")
+    if original is not None and original.status != Invoice.Status.VOID:
+        bound = bound.exclude(invoices__invoice=original)
+    bound.update(removed_at=now)
     invoice.lines.all().delete()
     items = InvoiceItem.objects.filter(environment=invoice.environment_id, invoice=invoice)
     # A revision's items were billed by what it revises: waiting, they would be billed again.

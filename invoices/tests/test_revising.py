@@ -4,17 +4,19 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 
 from accounts.models import Company, Customer
 from accounts.tests.factories import NOW, CustomerFactory
 from credits.tests.factories import check_ledger, grant_credit
 from invoices import services
 from invoices.errors import InvoiceNotOpen, InvoicePartlySettled, InvoiceRevisedAlready, RevisedInvoiceSettled
-from invoices.models import Invoice, InvoiceItem
+from invoices.models import DraftEdit, Invoice, InvoiceItem
 from invoices.services import GRACE
 from invoices.tests.factories import FIRST_END, draft_invoice, open_invoice, subscribe, use
 from invoices.tests.test_noting import reduced_invoice
 from subscriptions.models import Discount
+from subscriptions.services import NewDiscount, create_coupon, set_customer_discount
 from subscriptions.tests.factories import MeteredPriceFactory
 
 pytestmark = pytest.mark.django_db
@@ -136,6 +138,75 @@ def test_a_revision_that_is_deleted_leaves_the_invoice_and_nothing_waits() -> No
     assert not InvoiceItem.objects.waiting().filter(customer=invoice.customer).exists()
     # It can be revised anew.
     assert totals(services.revise_invoice(invoice=invoice, now=LATER)) == before[0]
+
+
+@pytest.fixture
+def once() -> Invoice:
+    """An open invoice of 9.00 whose customer has used up a discount that is for once."""
+    customer = CustomerFactory.create()
+    coupon = create_coupon(environment=customer.environment, now=NOW, percent_off=Decimal(10), duration="once")
+    set_customer_discount(customer=customer, given=NewDiscount(coupon=coupon), now=NOW)
+    invoice = open_invoice(customer)
+    assert (invoice.total, Discount.objects.get().used_at) == (900, NOW)
+    return invoice
+
+
+def total_of_next(customer: Customer) -> int:
+    """What the customer's next invoice over 10.00 would come to; there will be none."""
+    services.create_invoice_item(
+        environment=customer.environment, customer=customer, currency="usd", now=LATER, amount=1000
+    )
+    with transaction.atomic():
+        draft = services.create_invoice(
+            environment=customer.environment, customer=customer, currency="usd", now=LATER, takes_waiting_items=True
+        )
+        transaction.set_rollback(True)
+    return draft.total
+
+
+def test_what_a_revision_lets_go_is_used_up_while_the_invoice_stands(once: Invoice) -> None:
+    draft = services.revise_invoice(invoice=once, now=LATER, terms={"discounts": []})
+    assert (draft.total, total_of_next(once.customer)) == (1000, 1000)
+
+    services.delete_draft(invoice=draft, now=LATER)
+
+    assert Discount.objects.get().used_at == NOW
+    assert (totals(once)[3], total_of_next(once.customer)) == (900, 2000)
+
+
+def test_what_a_revision_lets_go_is_had_by_the_next_once_the_invoice_is_void(once: Invoice) -> None:
+    draft = services.revise_invoice(invoice=once, now=LATER, terms={"discounts": []})
+
+    services.finalize_invoice(invoice=draft, now=LATER)
+
+    assert total_of_next(once.customer) == 900
+
+
+def test_what_a_revision_takes_back_is_its_own_when_it_is_final(once: Invoice) -> None:
+    draft = services.revise_invoice(invoice=once, now=LATER)
+    [discount] = services.discounts_of_draft(draft)
+    services.take_discount_off_draft(invoice=draft, discount=discount, now=LATER, recorded_by="someone")
+    services.undo_edit(edit=DraftEdit.objects.get(), now=LATER, recorded_by="someone")
+
+    final = services.finalize_invoice(invoice=draft, now=LATER)
+
+    assert (final.total, total_of_next(once.customer)) == (900, 1000)
+
+
+def test_what_another_invoice_has_by_now_is_not_given_back_again(once: Invoice) -> None:
+    draft = services.reissue_invoice(invoice=once, now=LATER)
+    services.update_invoice(invoice=draft, now=LATER, terms={"discounts": []})
+    services.create_invoice_item(
+        environment=once.environment, customer=once.customer, currency="usd", now=LATER, amount=1000
+    )
+    next_one = services.create_invoice(
+        environment=once.environment, customer=once.customer, currency="usd", now=LATER, takes_waiting_items=True
+    )
+    assert next_one.total == 900
+
+    services.finalize_invoice(invoice=draft, now=LATER)
+
+    assert total_of_next(once.customer) == 1000
 
 
 def test_what_was_paid_meanwhile_is_not_revised_away() -> None:
