@@ -245,6 +245,7 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
                 "fields": (
                     ("trial_start_at", "trial_end_at"),
                     ("pause_behavior", "pause_resumes_at"),
+                    "paused_at",
                     ("collection_method", "days_until_due"),
                     ("billing_zone", "expires_at"),
                     ("cancel_at", "cancel_at_period_end"),

@@ -171,6 +171,7 @@ def pause_subscription(
         if bill_usage:
             bill_used(locked, until=now, now=now)
         become(locked, Status.PAUSED)
+        locked.paused_at = now
     return locked
 
 
@@ -190,17 +191,20 @@ def resume_subscription(
     :raises NotPaused: if it is not paused
     """
     with _changed(subscription, now) as locked:
-        second = change_instant(locked, now)
         if locked.status != Status.PAUSED:
             raise NotPaused(locked.status)
+        start_at = change_instant(locked, now)
+        if locked.paused_at is not None:
+            # It may have been paused in this very second, and what was used until then is settled.
+            start_at = max(start_at, locked.paused_at)
         if locked.trial_end_at is not None and locked.trial_end_at > now:
             become(locked, Status.TRIALING)
-            begin_period(locked, cut(locked, Period(second, locked.trial_end_at)))
+            begin_period(locked, cut(locked, Period(start_at, locked.trial_end_at)))
             return locked
         become(locked, Status.ACTIVE)
         if anchor == "now":
-            locked.anchor_at = anchor_from(locked, second)
-        begin_now(locked, at=second, now=now, bills=bills_part or anchor == "now")
+            locked.anchor_at = anchor_from(locked, start_at)
+        begin_now(locked, at=start_at, now=now, bills=bills_part or anchor == "now")
     return locked
 
 

@@ -349,6 +349,26 @@ def test_paused_nothing_is_billed_until_it_is_resumed_with_a_period_of_its_own(
         services.resume_subscription(subscription=subscription, now=now + DAY)
 
 
+def test_usage_before_a_pause_is_billed_once_though_it_is_resumed_in_the_same_second(
+    customer: Customer, metered: Price
+) -> None:
+    subscription = subscribe(customer, metered)
+    second = NOW + DAY
+    for value, after in [(400, 1), (800, 4)]:
+        use(metered, customer, value, second + timedelta(milliseconds=100 * after))
+
+    services.pause_subscription(subscription=subscription, now=second + timedelta(milliseconds=200))
+    services.resume_subscription(
+        subscription=subscription, now=second + timedelta(milliseconds=300), anchor="unchanged"
+    )
+    services.cancel_subscription(
+        subscription=subscription, now=second + timedelta(milliseconds=500), invoice_now=True
+    )
+
+    billed = InvoiceLine.objects.filter(price=metered).order_by("period_start")
+    assert [(line.quantity, line.amount) for line in billed] == [(400, 200), (800, 400)]
+
+
 def test_resumed_by_the_old_anchor_the_first_period_is_a_part_of_one(customer: Customer, licensed: Price) -> None:
     subscription = subscribe(customer, licensed)
     services.pause_subscription(subscription=subscription, now=NOW + DAY, prorate=False)

@@ -117,6 +117,9 @@ class Subscription(models.Model):
         max_length=18, choices=PausedCollection, blank=True, help_text="Empty: invoices are collected."
     )
     pause_resumes_at = models.DateTimeField(null=True, blank=True, help_text="Empty: paused until somebody resumes.")
+    paused_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was last paused: usage before that is settled, and billed no more."
+    )
     cancel_at = models.DateTimeField(null=True, blank=True)
     cancel_at_period_end = models.BooleanField(default=False)
     cancel_prorates = models.BooleanField(

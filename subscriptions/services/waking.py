@@ -34,6 +34,7 @@ _FIELDS = [
     "pending_invoice_at",
     "pause_behavior",
     "pause_resumes_at",
+    "paused_at",
     "cancel_at",
     "cancel_at_period_end",
     "cancel_prorates",
