@@ -74,7 +74,6 @@ _INVOICES = (
     "invoices.invoiceverification",
     "invoices.invoicemail",
     "invoices.export",
-    "invoices.unbilledtotal",
 )
 _WHAT_IFS = ("invoices.whatif", "invoices.whatifoutcome")
 _CREDIT = (

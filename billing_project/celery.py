@@ -108,8 +108,8 @@ app.conf.beat_schedule = {
         "schedule": 2.0,
         "options": {"expires": 5},
     },
-    "keep unbilled totals": {
-        "task": "invoices.tasks.keep_unbilled_totals",
+    "ask for unbilled usage": {
+        "task": "invoices.tasks.ask_for_unbilled_usage",
         "schedule": crontab(minute="*/15"),
         "options": {"expires": 600},
     },

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from invoices import services
-from invoices.exports import glance, writing
+from invoices.exports import writing
 
 
 @shared_task(acks_late=True, ignore_result=True)
@@ -66,14 +66,14 @@ def recharge_credit() -> None:
 
 @shared_task(acks_late=True, ignore_result=True)
 def compute_revenue_figures() -> None:
-    """Compute revenue numbers of large books that somebody looks at. Lost or doubled, it does no harm: each is claimed."""
+    """Compute revenue numbers that were asked for. Lost or doubled, it does no harm: each is claimed."""
     services.compute_revenue_figures(now=timezone.now())
 
 
 @shared_task(acks_late=True, ignore_result=True)
-def keep_unbilled_totals() -> None:
-    """Work out what was used and not billed yet, for the start page."""
-    glance.keep_unbilled_totals(now=timezone.now())
+def ask_for_unbilled_usage() -> None:
+    """Have computed what was used and not billed yet, for the start page."""
+    services.ask_for_unbilled_usage(now=timezone.now())
 
 
 @shared_task(acks_late=True, ignore_result=True)

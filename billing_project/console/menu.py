@@ -104,7 +104,6 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
             ("subscriptions.SubscriptionItem", "format_list_bulleted"),
             ("subscriptions.ItemTerm", "history"),
             ("invoices.InvoiceNumbering", "tag"),
-            ("invoices.UnbilledTotal", "pending"),
             ("invoices.HostedLink", "link"),
             ("invoices.Export", "download"),
             ("accounts.CustomerNote", "sticky_note_2"),

@@ -7,19 +7,21 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, F, Min, Q, Sum
+from django.db.models import Count, F, Q, Sum
 from django.urls import reverse
 
-from core.money import format_amount
+from accounts.models import Environment
+from core.money import exponent, format_amount
 from core.periods import boundary, floor_day
-from invoices.models import Invoice, Payment, UnbilledTotal
+from invoices.models import Invoice, Payment
+from invoices.services import Figure, unbilled_usage
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
     """A sum in one currency and mode.
 
-    :ivar count: of its invoices or payments
+    :ivar count: of its invoices, payments or prices over periods
     :ivar minor_units: what ``amount`` says in words
     """
 
@@ -98,20 +100,24 @@ def money_panel(environments: Sequence[UUID], now: datetime, *, shows_payments: 
                 }
                 money = _money(found["amount"], found["count"], found["currency"], "invoices_payment", span)
                 setattr(row(found), name, money)
-    unbilled = UnbilledTotal.objects.filter(environment__in=environments)
-    sums = unbilled.values("environment__mode", "currency").annotate(
-        sum=Sum("amount"), count=Count("pk"), oldest=Min("computed_at")
-    )
-    oldest = []
-    for found in sums.order_by():
-        oldest.append(found["oldest"])
-        row(found).unbilled = Money(
-            format_amount(int(found["sum"]), found["currency"]),
-            found["count"],
-            reverse("admin:invoices_invoice_revenue"),
-            int(found["sum"]),
+    unbilled = unbilled_usage(environments, now=now)
+    for (mode, currency), (count, minor_units) in _in_all(unbilled).items():
+        row({"environment__mode": mode, "currency": currency}).unbilled = Money(
+            format_amount(minor_units, currency), count, reverse("admin:invoices_invoice_revenue"), minor_units
         )
-    return MoneyPanel([rows[key] for key in sorted(rows)], min(oldest, default=None))
+    computed = [figure.computed_at for figure in unbilled.values() if figure.computed_at is not None]
+    return MoneyPanel([rows[key] for key in sorted(rows)], min(computed, default=None))
+
+
+def _in_all(figures: Mapping[Environment, Figure]) -> dict[tuple[str, str], tuple[int, int]]:
+    """What a number comes to by mode and currency: how many rows, and minor units."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for environment, figure in figures.items():
+        for (written, *_by), total in (figure.sums or {}).items():
+            key = (environment.mode, written.lower())
+            count, minor_units = found.get(key, (0, 0))
+            found[key] = count + total.rows, minor_units + int(total.amount.scaleb(exponent(written.lower())))
+    return found
 
 
 def _invoices(environments: Sequence[UUID], now: datetime) -> Iterable[Mapping[str, Any]]:

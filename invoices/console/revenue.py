@@ -9,15 +9,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin
-from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -31,8 +27,6 @@ from core.spreadsheets import Cell
 from invoices import services
 from invoices.console.exports import PERMISSION, offer_environments, selection_of
 from invoices.exports import TABLES, Selection, Total, table_of
-from invoices.models import Invoice, UnbilledTotal
-from subscriptions.models import Subscription
 
 NUMBERS = {name: kind for name, kind in TABLES.items() if kind.sums is not None}
 # The page shows so many rows; files have all.
@@ -159,10 +153,8 @@ class RevenuePages(ConsoleAdmin):
         offer_environments(form, request)
         if not form.is_bound:
             choices: Any = form.fields["environment"]
-            bills = Q(Exists(Subscription.objects.filter(environment=OuterRef("pk"))))
-            bills |= Q(Exists(Invoice.objects.filter(environment=OuterRef("pk"))))
             chosen = choices.queryset.filter(pk=choice_of(request)).first()
-            first = chosen or choices.queryset.filter(bills).first() or choices.queryset.first()
+            first = chosen or choices.queryset.filter(services.bills_somebody()).first() or choices.queryset.first()
             if first is None:
                 return form, None
             given = {name: form.get_initial_for_field(form.fields[name], name) for name in ("since", "until")}
@@ -218,19 +210,3 @@ def _cell(value: Cell, row: Sequence[Cell], columns: Sequence[str]) -> tuple[obj
     if isinstance(value, (int, Decimal)):
         return cells.quantity(Decimal(value)), ""
     return (cells.moment(value) if isinstance(value, datetime) else value), ""
-
-
-@admin.register(UnbilledTotal)
-class UnbilledTotalAdmin(ConsoleAdmin):
-    """What the start page shows; the rows behind it are on the page of revenue numbers."""
-
-    searches_text = False
-    list_display = ["__str__", "shown_amount", "computed_at"]
-    list_filter = ["environment", "environment__mode"]
-    list_select_related = ["environment__company"]
-    ordering = ["environment", "currency"]
-    fields = ["environment", "currency", "shown_amount", "computed_at"]
-
-    @display(description="amount")
-    def shown_amount(self, row: UnbilledTotal) -> SafeString:
-        return cells.amount(row.amount, row.currency)

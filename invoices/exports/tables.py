@@ -83,11 +83,13 @@ class Kind:
 class Sums:
     """
     :ivar means: what the number is, in a sentence or two
+    :ivar is_of_days: whether it is of the days of a span, not as of the instant at its end
     """
 
     of: str
     by: Sequence[str]
     means: str
+    is_of_days: bool = False
 
 
 @dataclass(slots=True)
@@ -289,13 +291,13 @@ TABLES: Mapping[str, Kind] = MappingProxyType({
         "MRR movements", "customers whose monthly revenue differs between the start of the span and its end",
         ("customer", "customer_name", "movement", "currency", "before", "after", "change"),
         lambda selection: movement_rows(selection.environment, selection.since or _BEGINNING, selection.at),
-        Sums("change", ("movement",), "What committed MRR became between the first day and the last, customer by customer."),
+        Sums("change", ("movement",), "What committed MRR became between the first day and the last, customer by customer.", is_of_days=True),
     ),
     "usage_revenue": Kind(
         "Usage revenue", "metered lines by month, meter, product and customer; of invoices that became final in the span",
         ("month", "meter", "product", "customer", "customer_name", "lines", "quantity", "currency", "amount"),
         lambda selection: usage_rows(Q(environment=selection.environment, invoice__in=selection.invoices())),
-        Sums("amount", ("month",), "Metered lines, true-ups included, of invoices that became final in these days and are not void, before discounts, credit and taxes; by the month in which their period ended."),
+        Sums("amount", ("month",), "Metered lines, true-ups included, of invoices that became final in these days and are not void, before discounts, credit and taxes; by the month in which their period ended.", is_of_days=True),
     ),
     "ageing": Kind(
         "Ageing", "invoices of which something was still to be paid, as of the end of the span",

@@ -43,7 +43,6 @@ from invoices.models.reductions import (
     LineDiscount,
     LineTax,
 )
-from invoices.models.unbilled import UnbilledTotal
 from invoices.models.verifications import InvoiceVerification, InvoiceVerificationQuerySet
 from invoices.models.what_ifs import WhatIf, WhatIfOutcome, WhatIfQuerySet
 
@@ -89,7 +88,6 @@ __all__ = [
     "RechargeOfferQuerySet",
     "RechargeQuerySet",
     "RevenueFigure",
-    "UnbilledTotal",
     "WhatIf",
     "WhatIfOutcome",
     "WhatIfQuerySet",

@@ -1,4 +1,4 @@
-"""Revenue numbers of large books, as they were last computed."""
+"""Revenue numbers, as they were last computed."""
 
 from django.db import models
 from django.db.models import UniqueConstraint
@@ -8,7 +8,9 @@ from core.ids import new_id
 
 
 class RevenueFigure(models.Model):
-    """What a revenue number came to over a span of days, for pages that cannot wait for it.
+    """What a revenue number came to over a span of days, or at the end of it, for pages that cannot wait for it.
+
+    ``since`` is ``until`` where the number is as of an instant.
 
     It is asked for at ``asked_at``, where the last computation is too old by then. Whoever computes it has it for itself
     until ``claimed_until``.

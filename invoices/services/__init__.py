@@ -26,7 +26,14 @@ from invoices.services.editing import (
     take_discount_off_draft,
     undo_edit,
 )
-from invoices.services.figuring import Figure, compute_revenue_figures, revenue_figures
+from invoices.services.figuring import (
+    Figure,
+    ask_for_unbilled_usage,
+    bills_somebody,
+    compute_revenue_figures,
+    revenue_figures,
+    unbilled_usage,
+)
 from invoices.services.finalizing import finalize_invoice, recount_draft
 from invoices.services.items import ItemTerms, create_invoice_item, remove_invoice_item, update_invoice_item
 from invoices.services.linking import close_link, replace_link
@@ -123,7 +130,9 @@ __all__ = [
     "adjust_balance",
     "advance_test_clock",
     "apply_coupon_to_draft",
+    "ask_for_unbilled_usage",
     "billed_next",
+    "bills_somebody",
     "cancel_later",
     "cancel_schedule",
     "cancel_subscription",
@@ -199,6 +208,7 @@ __all__ = [
     "start_due_schedules",
     "start_subscription",
     "take_discount_off_draft",
+    "unbilled_usage",
     "undo_edit",
     "update_balance_transaction",
     "update_credit_note",

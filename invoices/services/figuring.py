@@ -1,18 +1,22 @@
 """Revenue numbers for a page: of a small book computed as somebody looks, of a large one beforehand.
 
 Adding up ten thousand subscriptions' usage takes seconds, too long to look at a page for. So it shows what was computed
-last, with its time, and asks for it anew; a job does that.
+last, with its time, and asks for it anew; a job does that. Unbilled usage is asked for by itself, of all books, for a
+page that shows them together.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accounts.models import Environment
-from invoices.exports import Selection, Total, add_up
+from core.periods import DAY, floor_day
+from invoices.exports import TABLES, Selection, Total, add_up
 from invoices.models import Invoice, RevenueFigure
 from subscriptions.models import Subscription
 
@@ -22,6 +26,7 @@ FRESH = timedelta(minutes=5)
 LARGE_SUBSCRIPTIONS = 500
 LARGE_INVOICES = 5_000
 
+_UNBILLED = "unbilled"
 _KEPT = timedelta(days=1)
 # If whoever computes it has not ended by then, it never will.
 _CLAIM = timedelta(minutes=10)
@@ -50,18 +55,41 @@ def revenue_figures(selection: Selection, names: Iterable[str], *, now: datetime
     """
     if not _is_large(selection.environment):
         return {name: Figure(add_up(name, selection)) for name in names}
-    names = list(names)
-    since, until = selection.since or selection.at, selection.at
-    span = {"environment": selection.environment, "since": since, "until": until}
-    kept = {row.name: row for row in RevenueFigure.objects.filter(**span, name__in=names)}
-    figures = {name: _told(kept.get(name), now) for name in names}
-    RevenueFigure.objects.bulk_create(
-        [RevenueFigure(**span, name=name, asked_at=now) for name in names if figures[name].is_awaited],
-        update_conflicts=True,
-        unique_fields=["environment", "name", "since", "until"],
-        update_fields=["asked_at"],
-    )
+    asked = [RevenueFigure(name=name, asked_at=now, **_span(name, selection)) for name in names]
+    rows = RevenueFigure.objects.filter(environment=selection.environment, until=selection.at)
+    kept = {(row.name, row.since): row for row in rows}
+    figures = {one.name: _told(kept.get((one.name, one.since)), now) for one in asked}
+    _ask([one for one in asked if figures[one.name].is_awaited])
     return figures
+
+
+def ask_for_unbilled_usage(*, now: datetime) -> None:
+    """Have the unbilled usage of each environment that bills somebody computed anew."""
+    end = _end_of_day(now)
+    billing = Environment.objects.filter(bills_somebody())
+    _ask(
+        [
+            RevenueFigure(name=_UNBILLED, asked_at=now, **_span(_UNBILLED, Selection(environment, until=end)))
+            for environment in billing.order_by("pk")
+        ]
+    )
+
+
+def unbilled_usage(environments: Iterable[UUID], *, now: datetime) -> dict[Environment, Figure]:
+    """What unbilled usage came to when it was computed last, today or else yesterday; without those where it was not.
+
+    :param environments: their ids
+    """
+    end = _end_of_day(now)
+    rows = RevenueFigure.objects.filter(
+        environment__in=list(environments), name=_UNBILLED, until__in=[end - DAY, end], computed_at__isnull=False
+    )
+    latest = rows.order_by("environment_id", "-until").distinct("environment_id")
+    return {
+        # Yesterday's may have been asked for today; it is of yesterday nevertheless.
+        row.environment: replace(_told(row, now), computed_at=min(row.computed_at or end, row.until))
+        for row in latest.select_related("environment")
+    }
 
 
 def compute_revenue_figures(*, now: datetime) -> int:
@@ -81,6 +109,33 @@ def compute_revenue_figures(*, now: datetime) -> int:
         figure.save(update_fields=["sums", "computed_at", "claimed_until"])
         done += 1
     return done
+
+
+def bills_somebody() -> Q:
+    """True of environments that have subscriptions or invoices."""
+    mine = {"environment": OuterRef("pk")}
+    return Q(Exists(Subscription.objects.filter(**mine))) | Q(Exists(Invoice.objects.filter(**mine)))
+
+
+def _span(name: str, selection: Selection) -> dict[str, Any]:
+    """Where a number is kept. What is as of an instant is the same whatever day somebody looks from."""
+    sums = TABLES[name].sums
+    since = selection.since if sums is not None and sums.is_of_days else None
+    return {"environment": selection.environment, "since": since or selection.at, "until": selection.at}
+
+
+def _end_of_day(now: datetime) -> datetime:
+    # As the page of revenue numbers asks by its last day, so that both show the same.
+    return floor_day(now) + DAY
+
+
+def _ask(figures: Iterable[RevenueFigure]) -> None:
+    RevenueFigure.objects.bulk_create(
+        figures,
+        update_conflicts=True,
+        unique_fields=["environment", "name", "since", "until"],
+        update_fields=["asked_at"],
+    )
 
 
 def _is_large(environment: Environment) -> bool:
@@ -103,7 +158,8 @@ def _awaited(now: datetime) -> QuerySet[RevenueFigure]:
 
 def _claim(now: datetime) -> RevenueFigure | None:
     """Have the next one for this process alone."""
-    for figure in _awaited(now).select_related("environment").order_by("asked_at", "pk")[:10]:
+    # The last first: whoever waits asks again and again, while a job has asked once.
+    for figure in _awaited(now).select_related("environment").order_by("-asked_at", "pk")[:10]:
         # Asked again by the statement itself: another process may be at it by now.
         if _awaited(now).filter(pk=figure.pk).update(claimed_until=now + _CLAIM):
             return figure

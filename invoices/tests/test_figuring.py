@@ -6,11 +6,13 @@ import pytest
 
 from accounts.models import Customer
 from accounts.tests.factories import NOW, CustomerFactory
+from core.periods import DAY, floor_day
 from invoices import services
-from invoices.exports import TABLES, Selection, add_up
+from invoices.exports import TABLES, Selection, Total, add_up
 from invoices.models import RevenueFigure
 from invoices.services import figuring
 from invoices.tests.factories import FIRST_END, open_invoice, subscribe, use
+from subscriptions.models import Price
 from subscriptions.tests.factories import MeteredPriceFactory, PriceFactory
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +100,46 @@ def test_what_one_process_computes_another_leaves_alone(customer: Customer) -> N
     assert services.compute_revenue_figures(now=NOW) == 0
     # It was killed.
     assert services.compute_revenue_figures(now=NOW + timedelta(minutes=2)) == 1
+
+
+def test_unbilled_usage_is_kept_once_for_those_who_look_at_it_and_those_who_look_at_all(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = CustomerFactory.create().environment
+    use(Price.objects.get(meter__isnull=False), customer, 400, NOW + timedelta(hours=1))
+    now = NOW + timedelta(hours=2)
+    services.ask_for_unbilled_usage(now=now)
+    assert services.unbilled_usage([customer.environment_id], now=now) == {}
+    assert services.compute_revenue_figures(now=now) == 1
+
+    kept = services.unbilled_usage([customer.environment_id, nobody.pk], now=now)
+
+    today = Selection(customer.environment, NOW - timedelta(days=365), floor_day(now) + DAY, now=now)
+    assert {environment: figure.sums for environment, figure in kept.items()} == {
+        customer.environment: add_up("unbilled", today)
+    }
+    # Whatever the first day is, this is the same number.
+    monkeypatch.setattr(figuring, "LARGE_SUBSCRIPTIONS", 0)
+    shown = services.revenue_figures(today, ["unbilled", "usage_revenue"], now=now)
+    assert shown["unbilled"] == kept[customer.environment]
+    assert shown["usage_revenue"].sums is None
+
+
+@pytest.mark.usefixtures("large")
+def test_whoever_waits_comes_before_what_a_job_asked_for(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    services.ask_for_unbilled_usage(now=NOW)
+    services.revenue_figures(span(customer), ["mrr"], now=NOW + timedelta(seconds=1))
+    order: list[str] = []
+
+    def added_up(name: str, _selection: Selection) -> dict[tuple[str, ...], Total]:
+        order.append(name)
+        return {}
+
+    monkeypatch.setattr(figuring, "add_up", added_up)
+
+    services.compute_revenue_figures(now=NOW + timedelta(seconds=2))
+
+    assert order == ["mrr", "unbilled"]
 
 
 @pytest.mark.usefixtures("large")

@@ -59,8 +59,7 @@ UNTOLD = {
     "invoices.DraftEdit": "says itself who changed what of a draft, from what to what; the draft's changes are told",
     "invoices.WhatIf": "a report on a price that nobody pays, which changes nothing",
     "invoices.WhatIfOutcome": "a row of such a report",
-    "invoices.RevenueFigure": "computed from what is stored elsewhere, for some minutes",
-    "invoices.UnbilledTotal": "what a job works out every quarter of an hour",
+    "invoices.RevenueFigure": "computed from what is stored elsewhere, for a day at most",
     "invoices.BillingFailure": "what a job could not do, and tries again",
 }
 

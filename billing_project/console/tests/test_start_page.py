@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -15,9 +16,10 @@ from billing_project.console.start_page import spoken
 from billing_project.console.tests.conftest import Worlds
 from billing_project.console.tests.world import USED_AT, add_rows, make_world, member, signed_in, superuser
 from core.ids import new_id
-from core.periods import HOUR, floor_hour
-from invoices.models import Invoice
-from invoices.services import finalize_invoice
+from core.periods import DAY, HOUR, floor_hour
+from invoices.exports import Selection, add_up
+from invoices.models import Invoice, RevenueFigure
+from invoices.services import ask_for_unbilled_usage, compute_revenue_figures, finalize_invoice
 from usage.models import EventRejection, RecountDifference, UsageSummary, Watermark
 
 MOST_QUERIES = 24
@@ -78,8 +80,7 @@ def test_invoices_are_summed_per_currency_and_lead_to_their_rows(worlds: Worlds,
     (row,) = (row for row in start(client).context["money"].rows if row.currency == "usd")
     assert (row.mode, row.draft.amount, row.draft.count) == ("test", "0.20 USD", 2)
     assert (row.open, row.past_due) == (None, None)
-    # Unbilled usage is what was worked out last.
-    assert row.unbilled.amount == "2.50 USD"
+    assert row.unbilled is None
 
     drafts = Invoice.objects.filter(pk=worlds.ours.invoice.pk)
     drafts.update(collection_method="send_invoice", days_until_due=0)
@@ -91,6 +92,26 @@ def test_invoices_are_summed_per_currency_and_lead_to_their_rows(worlds: Worlds,
         listed = client.get(money.link)
         assert listed.status_code == 200
         assert listed.context["cl"].result_count == money.count, money.link
+
+
+def test_unbilled_usage_is_what_it_came_to_last_and_as_of_when(worlds: Worlds, client: Client) -> None:
+    assert "it was not yet" in start(client).content.decode()
+    now = timezone.now()
+    ask_for_unbilled_usage(now=now)
+    compute_revenue_figures(now=now)
+
+    money = start(client).context["money"]
+
+    (row,) = (row for row in money.rows if row.currency == "usd")
+    (total,) = add_up("unbilled", Selection(worlds.ours.environment, now=now)).values()
+    assert (row.mode, row.unbilled.count, row.unbilled.amount) == ("test", total.rows, f"{total.amount} USD")
+    assert money.computed_at == now
+    # What nobody has asked for yet today is yesterday's.
+    RevenueFigure.objects.update(since=F("since") - DAY, until=F("until") - DAY, computed_at=now - DAY)
+    money = start(client).context["money"]
+    assert (money.rows[0].unbilled.amount, money.computed_at) == (row.unbilled.amount, now - DAY)
+    RevenueFigure.objects.update(since=F("since") - DAY, until=F("until") - DAY)
+    assert start(client).context["money"].computed_at is None
 
 
 def test_the_lag_is_told_and_is_an_alarm_over_ten_seconds(worlds: Worlds, client: Client) -> None:

@@ -49,7 +49,6 @@ from invoices.models import (
     LineDiscount,
     LineTax,
     Recharge,
-    UnbilledTotal,
 )
 from invoices.services import (
     Purchase,
@@ -341,9 +340,6 @@ def _remember(world: World, number: int) -> None:
         reason="They were lost.",
         made_by="someone",
         now=NOW,
-    )
-    UnbilledTotal.objects.get_or_create(
-        environment=world.environment, currency="usd", defaults={"amount": 250, "computed_at": NOW}
     )
 
 
