@@ -8,6 +8,8 @@ from fractions import Fraction
 from typing import Any, Protocol, cast
 from uuid import UUID
 
+from django.db.models import Prefetch
+
 from core.money import plain, share, to_minor_units
 from core.periods import Period
 from core.related import rows_of
@@ -21,16 +23,22 @@ from subscriptions.services import current_period, next_period
 from subscriptions.statuses import Status
 from usage.reports import Usage, UsageQuestion, quantities
 
+# What rating reads of prices. A chunk has many items and few prices, so each is one object.
+PRICES = (Prefetch("price", Price.objects.select_related("product", "meter")), "price__tiers")
+
 _LARGEST_AMOUNT = 2**63 - 1
 
 Answers = Mapping[UsageQuestion, Usage]
 
 
 class Asking(Protocol):
-    """Whatever cannot be rated before some usage is known."""
+    """Whatever cannot be rated before some usage is known; with the question's meter, where that is in hand."""
 
     @property
     def question(self) -> UsageQuestion | None: ...
+
+    @property
+    def meter(self) -> Meter | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,10 @@ class Charge:
         question = None if meter_id is None else UsageQuestion(meter_id, self.subscription.customer_id, self.period)
         # The way to set a field of what is frozen.
         object.__setattr__(self, "question", question)
+
+    @property
+    def meter(self) -> Meter | None:
+        return self.price.meter
 
 
 def first_charges(subscription: Subscription) -> list[Charge]:
@@ -98,8 +110,14 @@ def usage_charges(subscription: Subscription, until: datetime) -> list[Charge]:
 
 def read_usage(environment_id: UUID, asking: Iterable[Asking]) -> Answers:
     """Ask for all the usage that is needed, at once. It counts whatever is committed by now."""
-    questions = list(dict.fromkeys(one.question for one in asking if one.question is not None))
-    answers = quantities(environment_id, questions) if questions else []
+    questions: dict[UsageQuestion, None] = {}
+    meters: dict[UUID, Meter] = {}
+    for one in asking:
+        if one.question is not None:
+            questions[one.question] = None
+            if one.meter is not None:
+                meters[one.meter.pk] = one.meter
+    answers = quantities(environment_id, list(questions), meters=meters) if questions else []
     return dict(zip(questions, answers, strict=True))
 
 

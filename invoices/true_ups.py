@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from uuid import UUID
+
+from django.db.models import prefetch_related_objects
 
 from core.money import EXACT, plain
 from core.periods import Period, boundary
 from core.related import rows_of
-from invoices.drafting import Answers, Charge, rated_usage, read_usage, usage_basis, whole_amount
+from invoices.drafting import PRICES, Answers, Charge, rated_usage, read_usage, usage_basis, whole_amount
 from invoices.explaining import described, units_at_price
 from invoices.models import InvoiceLine, InvoiceLineQuerySet
-from meters.models import LatePolicy
-from subscriptions.models import Price, Subscription
+from meters.models import LatePolicy, Meter
+from subscriptions.models import Price, Subscription, SubscriptionItem
 from subscriptions.services import current_period
 from usage.models import DroppedMonth
 from usage.reports import UsageQuestion
@@ -59,6 +61,10 @@ class TrueUp:
     def question(self) -> UsageQuestion | None:
         return self.charge.question
 
+    @property
+    def meter(self) -> Meter | None:
+        return self.charge.meter
+
 
 @dataclass(frozen=True, slots=True)
 class LateUsage:
@@ -81,26 +87,35 @@ def due_true_ups(subscriptions: Sequence[Subscription], *, until: datetime | Non
     :param subscriptions: of one environment
     :param until: where the current period ends, if before its time
     """
-    since, owners = {}, {}
+    since: dict[UUID, datetime] = {}
+    owners: dict[UUID, tuple[Subscription, SubscriptionItem]] = {}
+    prices: dict[UUID, Price] = {}
     for subscription in subscriptions:
         period = current_period(subscription)
-        metered = {item.pk for item in rows_of(subscription, "items") if item.price.is_metered}
+        metered = [(item, item.price) for item in rows_of(subscription, "items") if item.price.is_metered]
         # What an item was before it was changed or removed may have been metered.
-        for item_id in metered | {term.item_id for term in rows_of(subscription, "terms") if term.price.is_metered}:
-            since[item_id] = min(period.start, (period.end if until is None else until) - REACH)
-            owners[item_id] = subscription
+        metered += [(term.item, term.price) for term in rows_of(subscription, "terms") if term.price.is_metered]
+        for item, price in metered:
+            since[item.pk] = min(period.start, (period.end if until is None else until) - REACH)
+            owners[item.pk] = subscription, item
+            prices[price.pk] = price
     found: dict[UUID, list[TrueUp]] = defaultdict(list)
     if not since:
         return found
     lines = (
-        _trued_up_by_policy(subscriptions[0].environment_id)
+        _by_policy(subscriptions[0].environment_id)
         .filter(subscription_item__in=since, period_end__gte=min(since.values()))
         .without_drafted_true_up()
     )
-    for line in lines:
-        if line.subscription_item_id is not None and line.period_end >= since[line.subscription_item_id]:
-            subscription = owners[line.subscription_item_id]
-            found[subscription.pk].append(TrueUp.of(line, subscription))
+    due = [line for line in lines if line.period_end >= since[cast("UUID", line.subscription_item_id)]]
+    # Nearly always the item and its price are in hand, and need not be read with each line again.
+    for line in due:
+        if line.price_id in prices:
+            line.price = prices[line.price_id]
+    prefetch_related_objects([line for line in due if line.price_id not in prices], *PRICES)
+    for line in due:
+        subscription, line.subscription_item = owners[cast("UUID", line.subscription_item_id)]
+        found[subscription.pk].append(TrueUp.of(line, subscription))
     return found
 
 
@@ -117,7 +132,7 @@ def drafted_true_ups(
     found: dict[UUID, list[TrueUp]] = defaultdict(list)
     if drafted:
         environment_id = next(iter(drafted.values())).environment_id
-        for original in _trued_up_by_policy(environment_id).filter(pk__in=drafted):
+        for original in _with_all(_by_policy(environment_id).filter(pk__in=drafted)):
             invoice_id = drafted[original.pk].invoice_id
             found[invoice_id].append(TrueUp.of(original, subscriptions[invoice_id]))
     return found
@@ -128,7 +143,8 @@ def late_usage(line: InvoiceLine) -> LateUsage | None:
 
     :returns: None for lines that have no such thing: drafts', void ones, true-ups, licensed items
     """
-    row = _with_all(InvoiceLine.objects.filter(environment_id=line.environment_id, pk=line.pk)).first()
+    rows = InvoiceLine.objects.filter(environment_id=line.environment_id, pk=line.pk)
+    row = _with_all(rows.billed_usage().with_true_ups()).first()
     if row is None or line.invoice.subscription is None:
         return None
     true_up = TrueUp.of(row, line.invoice.subscription)
@@ -247,19 +263,13 @@ def _describe(price: Price, quantity: Decimal, period: Period) -> str:
     return described(price, f"{what} of {span}: {units_at_price(price, quantity)}")
 
 
-def _trued_up_by_policy(environment_id: UUID) -> InvoiceLineQuerySet:
-    return _with_all(
-        InvoiceLine.objects.filter(environment_id=environment_id, price__meter__late_policy=LatePolicy.BILL_NEXT)
-    )
+def _by_policy(environment_id: UUID) -> InvoiceLineQuerySet:
+    lines = InvoiceLine.objects.filter(environment_id=environment_id, price__meter__late_policy=LatePolicy.BILL_NEXT)
+    return lines.billed_usage().with_true_ups()
 
 
 def _with_all(lines: InvoiceLineQuerySet) -> InvoiceLineQuerySet:
-    return (
-        lines.billed_usage()
-        .with_true_ups()
-        .select_related("price__product", "price__meter", "subscription_item")
-        .prefetch_related("price__tiers")
-    )
+    return lines.select_related("subscription_item").prefetch_related(*PRICES)
 
 
 def _overlap(one: Period, other: Period) -> bool:

@@ -57,6 +57,10 @@ class _Piece:
     billed_quantity: Decimal = Decimal(0)
     billed_amount: int = 0
 
+    @property
+    def meter(self) -> None:
+        """Not in hand."""
+
 
 def unbilled_rows(environment: Environment, at: datetime) -> Iterator[Sequence[Cell]]:
     """A row for each metered price and period of which something was used, or is due, and was not billed by an instant."""

@@ -12,7 +12,7 @@ from accounts.models import Company, Customer
 from core.bulk import insert_rows
 from core.periods import Period
 from core.related import bringing
-from invoices.drafting import cycle_charges, make_invoice, make_lines
+from invoices.drafting import PRICES, cycle_charges, make_invoice, make_lines
 from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
 from invoices.reducing import read_terms, reduce_all, store_reduced
@@ -25,10 +25,6 @@ from webhooks.services import record
 
 # For as long after the end of a period late usage still gets onto its invoice, where nobody has set it otherwise.
 GRACE = timedelta(hours=1)
-
-
-# What rating reads of prices. A chunk has many items and few prices, so each is one object.
-PRICES = ("price__product", "price__meter", "price__tiers")
 
 
 def grace_of(customer: Customer, company: Company) -> timedelta:

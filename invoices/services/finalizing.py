@@ -15,14 +15,13 @@ from accounts.models import Environment
 from core.bulk import update_rows
 from core.ids import new_id, spell
 from core.related import bringing
-from invoices.drafting import Charge, count_line
+from invoices.drafting import PRICES, Charge, count_line
 from invoices.errors import InvoiceNotDraft
 from invoices.models import Invoice, InvoiceLine, InvoiceNumbering, InvoiceQuerySet
 from invoices.parties import present_parties
 from invoices.reducing import TOTALS, reduce_again
 from invoices.services.announcing import announce_invoices
 from invoices.services.balances import apply_balances
-from invoices.services.closing import PRICES
 from invoices.services.collecting import void_what_is_revised
 from invoices.services.crediting import pay_by_credit
 from invoices.services.reminding import first_reminder

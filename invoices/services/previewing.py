@@ -62,7 +62,7 @@ def preview_invoice(
     """
     found = _find(environment, subscription, customer)
     if found is not None and not found.is_over and found.phase_ends_at == current_period(found).end:
-        preview = _preview_in_next_phase(found, now=now)
+        preview = _preview_in_next_phase(found, environment, now=now)
         if preview is not None:
             return preview
     refusal = NoUpcomingInvoice(
@@ -70,10 +70,10 @@ def preview_invoice(
     )
     if found is None:
         raise refusal
-    return _preview(found, now=now, refusal=refusal)
+    return _preview(found, environment, now=now, refusal=refusal)
 
 
-def _preview_in_next_phase(found: Subscription, *, now: datetime) -> PreviewedInvoice | None:
+def _preview_in_next_phase(found: Subscription, environment: Environment, *, now: datetime) -> PreviewedInvoice | None:
     """The same as it will be when the phase that ends with the period has ended: that is done, looked at, and undone.
 
     :returns: None where the next phase begins a period of its own
@@ -84,12 +84,15 @@ def _preview_in_next_phase(found: Subscription, *, now: datetime) -> PreviewedIn
         locked = subscriptions_with_items().select_for_update(of=("self",), no_key=True).get(pk=found.pk)
         end_phase(locked, now=end)
         if current_period(locked).end == end:
-            preview = _preview(locked, now=now, refusal=NoUpcomingInvoice(customer_id=None, subscription_id=found.pk))
+            refusal = NoUpcomingInvoice(customer_id=None, subscription_id=found.pk)
+            preview = _preview(locked, environment, now=now, refusal=refusal)
         transaction.set_rollback(True)
     return preview
 
 
-def _preview(found: Subscription, *, now: datetime, refusal: NoUpcomingInvoice) -> PreviewedInvoice:
+def _preview(
+    found: Subscription, environment: Environment, *, now: datetime, refusal: NoUpcomingInvoice
+) -> PreviewedInvoice:
     bills = not found.is_over and found.status not in {Status.INCOMPLETE, Status.PAUSED}
     charges = cycle_charges(found) if bills else []
     items = waiting_items(found.environment_id, [found]).get(found.pk, []) if bills else []
@@ -106,6 +109,8 @@ def _preview(found: Subscription, *, now: datetime, refusal: NoUpcomingInvoice) 
         billing_reason=Invoice.BillingReason.SUBSCRIPTION_CYCLE,
         created_at=now,
     )
+    # In hand, with its company: whoever shows the invoice asks for both.
+    invoice.environment = environment
     terms = read_terms(found.environment_id, [found], lock=False, items=items)
     prefetch_related_objects(items, "discounts__discount__coupon")
     reduced_by = partial(reduce_by, terms, invoice, lines, discounts=terms.discounts_of(found, invoice.period_end))

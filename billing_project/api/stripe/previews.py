@@ -35,7 +35,7 @@ class SubscriptionDetailsParams(ChangeParams):
 
 class PreviewParams(RetrieveParams):
     customer = Ref(CUSTOMER, among=lambda customers: customers.filter(deleted_at=None))
-    subscription = Ref(SUBSCRIPTION)
+    subscription = Ref(SUBSCRIPTION, among=lambda rows: rows.select_related("customer__test_clock"))
     subscription_details = SubscriptionDetailsParams()
     invoice_items = Array(PreviewedItemParams(), most=_MOST_ITEMS)
     discounts = Array(DiscountParams(), most=MAX_DISCOUNTS, clearable=[])
