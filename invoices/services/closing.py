@@ -38,10 +38,15 @@ def subscriptions_with_items() -> SubscriptionQuerySet:
     return Subscription.objects.select_related("customer__test_clock").prefetch_related(*_items_and_terms())
 
 
+def read_items(subscription: Subscription) -> None:
+    """Have a subscription that was read with its customer and the customer's clock bring what else billing it reads."""
+    prefetch_related_objects([subscription], *_items_and_terms())
+
+
 def reread_items(subscription: Subscription) -> None:
     """Read a subscription's items and terms again, once they were changed. What else was changed in memory stays."""
     subscription.refresh_from_db(fields=["items", "terms"])
-    prefetch_related_objects([subscription], *_items_and_terms())
+    read_items(subscription)
 
 
 def _items_and_terms() -> "list[Prefetch[Any]]":

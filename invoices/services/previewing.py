@@ -18,7 +18,7 @@ from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceLine
 from invoices.reducing import Reduced, read_terms, reduce_by
 from invoices.services.balances import show_balance
-from invoices.services.closing import subscriptions_with_items
+from invoices.services.closing import read_items, subscriptions_with_items
 from invoices.services.crediting import preview_payment_by_credit
 from invoices.services.phasing import end_phase
 from invoices.services.waiting import waiting_items
@@ -48,6 +48,7 @@ def preview_invoice(
     now: datetime,
     subscription: Subscription | None = None,
     customer: Customer | None = None,
+    is_read: bool = False,
 ) -> PreviewedInvoice:
     """Compute a subscription's next invoice: metered usage of its current period, licensed items for the one after it,
     late usage of earlier ones, what waits for it, and the customer's balance. Where another phase of its schedule begins
@@ -55,12 +56,14 @@ def preview_invoice(
 
     :param now: the customer's time
     :param customer: without ``subscription``: the one of the customer's subscriptions that bills next
+    :param is_read: the subscription was read a moment ago, with its customer and that one's clock, and not changed since:
+        what it has is read, and itself not once more
     :raises NotFound: if the subscription is not the environment's, or not the customer's
     :raises NoUpcomingInvoice: if nothing will be billed
     :raises AmountTooLarge: if it would be beyond what an invoice can hold
     :raises BillingError: whatever the next phase asks for and cannot be had any more
     """
-    found = _find(environment, subscription, customer)
+    found = _find(environment, subscription, customer, is_read=is_read)
     if found is not None and not found.is_over and found.phase_ends_at == current_period(found).end:
         preview = _preview_in_next_phase(found, environment, now=now)
         if preview is not None:
@@ -132,10 +135,13 @@ def billed_next(customer: Customer) -> Subscription | None:
 
 
 def _find(
-    environment: Environment, subscription: Subscription | None, customer: Customer | None
+    environment: Environment, subscription: Subscription | None, customer: Customer | None, *, is_read: bool
 ) -> Subscription | None:
     if subscription is None:
         return None if customer is None else billed_next(customer)
+    if is_read and subscription.environment_id == environment.pk and customer in {None, subscription.customer}:
+        read_items(subscription)
+        return subscription
     candidates = subscriptions_with_items().of(environment)
     if customer is not None:
         candidates = candidates.filter(customer=customer)

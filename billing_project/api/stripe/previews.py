@@ -72,7 +72,11 @@ def preview_of(params: dict[str, Any], environment: Environment, wall: datetime)
     items, discounts = params.get("invoice_items", []), params.get("discounts")
     if details is None and not items and discounts is None:
         return services.preview_invoice(
-            environment=environment, now=now, subscription=subscription, customer=params.get("customer")
+            environment=environment,
+            now=now,
+            subscription=subscription,
+            customer=params.get("customer"),
+            is_read=True,
         )
     prices = Prices(environment, now)
     if discounts is not None and details is None and subscription is None:
