@@ -361,9 +361,7 @@ def test_usage_before_a_pause_is_billed_once_though_it_is_resumed_in_the_same_se
     services.resume_subscription(
         subscription=subscription, now=second + timedelta(milliseconds=300), anchor="unchanged"
     )
-    services.cancel_subscription(
-        subscription=subscription, now=second + timedelta(milliseconds=500), invoice_now=True
-    )
+    services.cancel_subscription(subscription=subscription, now=second + timedelta(milliseconds=500), invoice_now=True)
 
     billed = InvoiceLine.objects.filter(price=metered).order_by("period_start")
     assert [(line.quantity, line.amount) for line in billed] == [(400, 200), (800, 400)]
