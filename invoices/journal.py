@@ -8,10 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from fractions import Fraction
 
 from core.periods import DAY, Period, ceil_day, floor_day
-from invoices.totals import round_half_away
 
 
 class Account(StrEnum):
@@ -206,7 +204,8 @@ def _recognition(billed: Billed) -> Iterator[tuple[datetime, int]]:
         days, told, month = (after - first) // DAY, 0, first
         while month < after:
             month = min(_next_month(month), after)
-            earned = round_half_away(Fraction(line.net * ((month - first) // DAY), days))
+            # To the nearest, halves up: none of these lines is below zero.
+            earned = (2 * line.net * ((month - first) // DAY) + days) // (2 * days)
             # What lies before the invoice is earned when there is an invoice.
             yield max(month, billed.at), earned - told
             told = earned

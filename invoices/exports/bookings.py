@@ -7,12 +7,12 @@ from itertools import chain, islice
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, OuterRef, Subquery, Sum
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.models import Environment
 from core.ids import spell
-from core.periods import Period
+from core.periods import DAY, Period
 from core.spreadsheets import Cell, main_units
 from credits.models import CreditGrant, LedgerEntry
 from invoices.journal import (
@@ -40,26 +40,52 @@ _AT_ONCE = 500
 
 def journal_rows(environment: Environment, since: datetime | None, until: datetime | None) -> Iterator[Sequence[Cell]]:
     """A row for each posting of the span, document by document."""
-    for entry in journal_of(environment, until):
-        if (since is None or entry.at >= since) and (until is None or entry.at < until):
-            for account, amount in entry.postings.items():
-                side = main_units(abs(amount), entry.currency)
-                debit, credit = (side, None) if amount > 0 else (None, side)
-                yield entry.at, entry.document, entry.what, account.value, entry.currency.upper(), debit, credit
+    for entry in journal_of(environment, since, until):
+        currency = entry.currency.upper()
+        for account, amount in entry.postings.items():
+            side = main_units(abs(amount), entry.currency)
+            debit, credit = (side, None) if amount > 0 else (None, side)
+            yield entry.at, entry.document, entry.what, account.value, currency, debit, credit
 
 
-def journal_of(environment: Environment, until: datetime | None = None) -> Iterator[Entry]:
-    """All entries of what became final, was granted or adjusted before an instant. Later ones may be among them."""
-    before = {} if until is None else {"finalized_at__lt": until}
+def journal_of(
+    environment: Environment, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[Entry]:
+    """All entries of a span, document by document."""
     invoices = (
-        Invoice.objects.filter(environment=environment, **before)
+        Invoice.objects.filter(_has_entries(since, until), environment=environment)
         .exclude(status=Invoice.Status.DRAFT)
         .order_by("finalized_at", "pk")
         .values(*_OF_INVOICE)
         .iterator(chunk_size=_AT_ONCE)
     )
     of_invoices = (entries_of_invoice(billed) for billed in _billed(environment, invoices))
-    return chain(chain.from_iterable(of_invoices), _credit(environment, until), _adjustments(environment, until))
+    written = chain(
+        chain.from_iterable(of_invoices), _credit(environment, since, until), _adjustments(environment, since, until)
+    )
+    return (entry for entry in written if (since is None or entry.at >= since) and (until is None or entry.at < until))
+
+
+def _has_entries(since: datetime | None, until: datetime | None) -> Q:
+    """True of all invoices that have entries in a span, and of some that have none: so that a month of an old book is not
+    looked for in all of it.
+    """
+    mine, found = OuterRef("pk"), Q()
+    if until is not None:
+        # Money may have come before the invoice was made for it.
+        found = Q(finalized_at__lt=until) | Q(Exists(Payment.objects.filter(invoice=mine, received_at__lt=until)))
+    if since is None:
+        return found
+    return found & (
+        Q(finalized_at__gte=since)
+        | Q(finalized_at=None)
+        | Q(voided_at__gte=since)
+        | Q(uncollectible_at__gte=since)
+        # What was paid for in advance is earned until the end of the day that its period ends on.
+        | Q(Exists(InvoiceLine.objects.filter(invoice=mine, period_end__gt=since - DAY)))
+        | Q(Exists(Payment.objects.filter(invoice=mine, received_at__gte=since)))
+        | Q(Exists(CreditNote.objects.filter(Q(created_at__gte=since) | Q(voided_at__gte=since), invoice=mine)))
+    )
 
 
 # fmt: off
@@ -139,10 +165,9 @@ def _notes(theirs: Mapping[str, Any]) -> Mapping[UUID, list[Credited]]:
     return found
 
 
-def _credit(environment: Environment, until: datetime | None) -> Iterator[Entry]:
+def _credit(environment: Environment, since: datetime | None, until: datetime | None) -> Iterator[Entry]:
     """Credit that is money; a company's own units are no money until somebody pays for them."""
-    before = {} if until is None else {"created_at__lt": until}
-    entries = LedgerEntry.objects.filter(environment=environment, grant__own_currency=None, **before)
+    entries = LedgerEntry.objects.filter(_within(since, until), environment=environment, grant__own_currency=None)
     for entry in entries.select_related("grant").order_by("created_at", "pk").iterator(chunk_size=_AT_ONCE):
         yield entry_of_grant(
             at=entry.created_at,
@@ -154,11 +179,15 @@ def _credit(environment: Environment, until: datetime | None) -> Iterator[Entry]
         )
 
 
-def _adjustments(environment: Environment, until: datetime | None) -> Iterator[Entry]:
-    before = {} if until is None else {"created_at__lt": until}
+def _adjustments(environment: Environment, since: datetime | None, until: datetime | None) -> Iterator[Entry]:
     rows = CustomerBalanceTransaction.objects.filter(
-        environment=environment, kind=CustomerBalanceTransaction.Kind.ADJUSTMENT, **before
+        _within(since, until), environment=environment, kind=CustomerBalanceTransaction.Kind.ADJUSTMENT
     )
     for row in rows.order_by("created_at", "pk").iterator(chunk_size=_AT_ONCE):
         document = spell("cbtxn", row.pk)
         yield entry_of_adjustment(at=row.created_at, amount=row.amount, document=document, currency=row.currency)
+
+
+def _within(since: datetime | None, until: datetime | None) -> Q:
+    found = Q() if since is None else Q(created_at__gte=since)
+    return found if until is None else found & Q(created_at__lt=until)

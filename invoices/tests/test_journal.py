@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from invoices.journal import (
     totals_of,
 )
 from invoices.models import CustomerBalance, Invoice, Payment
-from invoices.tests.factories import open_invoice, utc
+from invoices.tests.factories import FIRST_END, open_invoice, utc
 from invoices.tests.test_documents import rich_invoice
 
 FAR = NOW + timedelta(days=4000)
@@ -205,3 +206,27 @@ def test_the_journal_says_what_the_books_say(customer: Customer) -> None:
     credit = sum(row[6] or 0 for row in journal_rows(environment, None, None))  # type: ignore[misc]
     assert debit == credit > 0
     assert list(journal_of(CustomerFactory.create().environment)) == []
+
+
+def test_a_span_has_those_entries_of_all_that_lie_in_it(customer: Customer) -> None:
+    """Whatever was billed before it, and has been paid, credited, earned or given up since."""
+    rich = rich_invoice(customer)
+    later = FIRST_END + timedelta(days=2)
+    paid, credited, void, lost = (open_invoice(customer, quantity=quantity) for quantity in (1, 2, 3, 4))
+    services.record_payment(invoice=paid, amount=400, now=later)
+    services.record_payment(invoice=paid, amount=100, received_at=NOW - timedelta(hours=1), now=later)
+    note = services.issue_credit_note(invoice=credited, total=300, now=later)
+    services.void_credit_note(note=note, now=later + timedelta(days=2))
+    services.void_invoice(invoice=void, now=later + timedelta(days=1))
+    services.mark_invoice_uncollectible(invoice=lost, now=later + timedelta(days=1))
+    void_grant(grant=grant_credit(customer, 250), now=later)
+    environment = rich.environment
+    entries = list(journal_of(environment))
+    bounds = sorted({entry.at for entry in entries} | {NOW - timedelta(days=1), FAR})
+
+    spans = [*pairwise(bounds), *((bound, None) for bound in bounds), *((None, bound) for bound in bounds)]
+    for since, until in spans:
+        within = [
+            entry for entry in entries if (since is None or since <= entry.at) and (until is None or entry.at < until)
+        ]
+        assert list(journal_of(environment, since, until)) == within
