@@ -62,7 +62,7 @@ def _facts(note: CreditNote, zone: ZoneInfo | None) -> Iterator[tuple[str, str]]
     if note.invoice.finalized_at:
         yield "Invoice of", day(note.invoice.finalized_at, zone)
     if note.reason:
-        yield "Reason", CreditNote.Reason(note.reason).label
+        yield "Reason", CreditNote.Reason(note.reason).label.capitalize()
 
 
 def _line(line: CreditNoteLine, currency: str, zone: ZoneInfo | None) -> Line:
