@@ -208,5 +208,6 @@ def _cell(value: Cell, row: Sequence[Cell], columns: Sequence[str]) -> tuple[obj
     if value is None or isinstance(value, str):
         return value or cells.EMPTY, ""
     if isinstance(value, (int, Decimal)):
-        return cells.quantity(Decimal(value)), ""
+        # With the digits that its file has: of 8.00 dollars the zeros say that they are dollars.
+        return cells.worded_amount(f"{value:,f}" if isinstance(value, Decimal) else f"{value:,}"), ""
     return (cells.moment(value) if isinstance(value, datetime) else value), ""
