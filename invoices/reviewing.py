@@ -6,7 +6,9 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Sum
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -106,27 +108,43 @@ def reasons(invoice: Any) -> Iterator[str]:
         yield _("The mail to %(to)s failed: %(error)s") % {"to": invoice.mail_recipient, "error": invoice.mail_error}
 
 
-def sums(rows: InvoiceQuerySet, *, most: int) -> Sequence[dict[str, Any]]:
+_ADDED_UP = """
+SELECT environment.mode, currency, count(*), sum(total), sum(remaining) FILTER (WHERE status IN ('open', 'uncollectible'))
+  FROM ({latest}) AS latest JOIN accounts_environment AS environment ON environment.id = latest.environment_id
+ GROUP BY environment.mode, currency ORDER BY environment.mode, currency
+"""
+
+
+def sums(parts: Sequence[InvoiceQuerySet], *, most: int) -> Sequence[dict[str, Any]]:
     """What invoices come to, by mode and currency, live before test: how many, their totals, and what is to be paid.
 
-    :param rows: in the order in which they are taken
-    :param most: how many of them are added up
+    :param parts: invoices in parts that share none, each of which an index has in the order of their making: those of
+        each environment
+    :param most: so many are added up, the latest
     """
-    taken = Invoice.objects.filter(pk__in=rows.values("pk")[:most])
-    asked = Q(status__in=[_Status.OPEN, _Status.UNCOLLECTIBLE])
-    added = (
-        taken.values("environment__mode", "currency")
-        .annotate(count=Count("pk"), total=Sum("total"), remaining=Sum(_REMAINING, filter=asked))
-        .order_by("environment__mode", "currency")
+    first, *others = (
+        part.order_by("-created_at", "-id").values(
+            "environment_id", "currency", "status", "total", "created_at", "id", remaining=_REMAINING
+        )[:most]
+        for part in parts
     )
+    latest = first.union(*others, all=True).order_by("-created_at", "-id")[:most] if others else first
+    try:
+        sql, parameters = latest.query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    with connection.cursor() as cursor:
+        # Django adds up a part of a table only as a search for its rows within the whole table, once more.
+        cursor.execute(_ADDED_UP.format(latest=sql), parameters)
+        added = cursor.fetchall()
     return [
         {
-            "mode": row["environment__mode"],
-            "count": row["count"],
-            "total": format_amount(int(row["total"]), row["currency"]),
-            "remaining": format_amount(int(row["remaining"]), row["currency"]) if row["remaining"] else "",
+            "mode": mode,
+            "count": count,
+            "total": format_amount(int(total), currency),
+            "remaining": format_amount(int(remaining), currency) if remaining else "",
         }
-        for row in added
+        for mode, currency, count, total, remaining in added
     ]
 
 

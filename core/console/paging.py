@@ -45,12 +45,20 @@ class BoundedPaginator(Paginator[Any]):
         span = slice((number - 1) * self.per_page, top)
         if len(self.environments) < 2:  # noqa: PLR2004 (one is in order by itself)
             return Page(rows[span], number, self)
-        # An index has the rows' order within an environment, and none has it over all: they are read from the beginning
-        # of each. By themselves first, since of a statement with many joins the database would not plan this one first.
+        # By themselves first, since of a statement with many joins the database would not plan this one first.
         bare = rows.select_related(None).prefetch_related(None)
-        first, *others = (bare.filter(environment=one).values("pk")[:top] for one in self.environments)
+        first, *others = (part.values("pk")[:top] for part in self.by_environment(bare))
         found = bare.filter(pk__in=first.union(*others, all=True)).values_list("pk", flat=True)[span]
         return Page(rows.filter(pk__in=list(found)), number, self)
+
+    def by_environment(self, rows: QuerySet[Any]) -> list[QuerySet[Any]]:
+        """Rows of a list, in parts that are each read from the beginning.
+
+        An index has their order within an environment, and none has it over all.
+        """
+        if len(self.environments) < 2:  # noqa: PLR2004 (one is in order by itself)
+            return [rows]
+        return [rows.filter(environment=one) for one in self.environments]
 
     @property
     def is_cut(self) -> bool:

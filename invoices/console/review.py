@@ -79,7 +79,7 @@ class ReviewedInvoices(ConsoleAdmin):
                 {"name": name, "title": title, "link": link, "is_chosen": name == chosen, "count": _said(number)}
                 for (name, title, link), number in zip(tabs, numbers, strict=True)
             ],
-            "sums": sums(listed.queryset, most=most),
+            "sums": sums(listed.paginator.by_environment(listed.queryset), most=most),
             "most": most if listed.paginator.is_cut else 0,
             "is_calm": chosen == ACTION and not listed.result_count,
         }
