@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -48,8 +48,8 @@ from accounts.models import (
     TestClock,
 )
 from core.actors import identify
-from core.db import refusing
-from core.ids import first_id
+from core.db import Statement, refusing, run_together
+from core.ids import first_id, new_id
 from core.metadata import MetadataChange
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
@@ -393,53 +393,57 @@ def answer_once(
     :raises IdempotencyKeyReused: if the key was used for a request with another fingerprint
     """
     with transaction.atomic():
-        if not _claim(environment, key):
-            raise IdempotencyKeyInUse(key)
-        record = _answer_under(environment, key)
-        if record is not None and record.created_at > now - IDEMPOTENCY_RETENTION:
-            if record.fingerprint != fingerprint:
+        first = _claim(environment, key)
+        if first is not None and first.created_at > now - IDEMPOTENCY_RETENTION:
+            if first.fingerprint != fingerprint:
                 raise IdempotencyKeyReused(key)
-            return Answer(record.status, record.body, record.request_id), True
+            return first.answer, True
         answer = work()
-        # Whoever holds the claim is alone here, so an old answer under the key is simply replaced.
-        IdempotencyRecord.objects.bulk_create(
-            [
-                IdempotencyRecord(
-                    environment=environment,
-                    key=key,
-                    fingerprint=fingerprint,
-                    request_id=answer.request_id,
-                    status=answer.status,
-                    body=answer.body,
-                    created_at=now,
-                )
-            ],
-            update_conflicts=True,
-            unique_fields=["environment", "key"],
-            update_fields=["fingerprint", "request_id", "status", "body", "created_at"],
-        )
+        with connection.cursor() as cursor:
+            # Whoever holds the claim is alone here, so an old answer under the key is simply replaced.
+            kept: list[Any] = [new_id(), environment.pk, key, fingerprint]
+            cursor.execute(_KEEP, [*kept, answer.request_id, answer.status, answer.body, now])
         return answer, False
 
 
-def _answer_under(environment: Environment, key: str) -> IdempotencyRecord | None:
-    # As a plain statement, since it stands before every write: composing this one takes longer than running it.
-    table = IdempotencyRecord._meta.db_table  # noqa: SLF001 (Django documents it)
-    found = IdempotencyRecord.objects.raw(
-        f"SELECT * FROM {table} WHERE environment_id = %s AND key = %s",  # noqa: S608 (a name of ours)
-        [environment.pk, key],
-    )
-    return next(iter(found), None)
+class _FirstAnswer(NamedTuple):
+    fingerprint: str
+    created_at: datetime
+    answer: Answer
 
 
-def _claim(environment: Environment, key: str) -> bool:
-    """Whether this transaction is now the only one at work on the key; held until it ends, however it ends."""
+# Plain statements, since they stand around every write: composing them takes longer than running them.
+_RECORDS = IdempotencyRecord._meta.db_table  # noqa: SLF001 (Django documents it)
+_ANSWER = f"""
+    SELECT fingerprint, created_at, status, body, request_id FROM {_RECORDS} WHERE environment_id = %s AND key = %s
+"""  # noqa: S608 (a name of ours)
+_KEEP = f"""
+    INSERT INTO {_RECORDS} (id, environment_id, key, fingerprint, request_id, status, body, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (environment_id, key) DO UPDATE
+       SET fingerprint = excluded.fingerprint, request_id = excluded.request_id, status = excluded.status,
+           body = excluded.body, created_at = excluded.created_at
+"""  # noqa: S608 (a name of ours)
+
+
+def _claim(environment: Environment, key: str) -> _FirstAnswer | None:
+    """Make this transaction the only one at work on the key, until it ends, however it ends.
+
+    :returns: what is kept under the key
+    :raises IdempotencyKeyInUse: if another one is at work on it
+    """
     # A lock and not a row that says "in flight": it goes with the connection, so that a crash never blocks a key.
     name = f"idempotency:{environment.pk}:{key}".encode()
     number = int.from_bytes(hashlib.sha256(name).digest()[:8], signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
-        (claimed,) = cursor.fetchone()
-    return bool(claimed)
+    # Two statements, since the second must see what was committed before the lock came free.
+    [(claimed,)], kept = run_together(
+        [Statement("SELECT pg_try_advisory_xact_lock(%s)", [number]), Statement(_ANSWER, [environment.pk, key])]
+    )
+    if not claimed:
+        raise IdempotencyKeyInUse(key)
+    for fingerprint, created_at, status, body, request_id in kept:
+        return _FirstAnswer(fingerprint, created_at, Answer(status, body, request_id))
+    return None
 
 
 def add_customer_note(*, customer: Customer, text: str, written_by: str, now: datetime) -> CustomerNote:

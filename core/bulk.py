@@ -4,13 +4,14 @@
 ``bulk_update`` builds a ``CASE`` with a branch for each row and field beside.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 from django.db import connection, models
 
-from core.db import binding_cursor, naming_actor
+from core.db import Statement, binding_cursor, naming_actor
 
 # Decimals and instants become texts, which the columns' types read with all their digits.
 _encode = msgspec.json.Encoder().encode
@@ -21,16 +22,8 @@ def insert_rows(rows: Sequence[models.Model]) -> None:
 
     For models without binary columns.
     """
-    if not rows:
-        return
-    columns = rows[0]._meta.concrete_fields  # noqa: SLF001 - Django documents it
-    quote = connection.ops.quote_name
-    names = ", ".join(quote(str(column.column)) for column in columns)
-    # Names of tables and columns are the models' own.
-    insert = f"INSERT INTO {quote(rows[0]._meta.db_table)} ({names}) SELECT {names} FROM {{rows}}"  # noqa: S608, SLF001
-    _execute(insert, rows, columns)
-    for row in rows:
-        row._state.adding, row._state.db = False, connection.alias  # noqa: SLF001
+    if rows:
+        run(insertion(rows))
 
 
 def update_rows(rows: Sequence[models.Model], fields: Sequence[str]) -> None:
@@ -40,28 +33,63 @@ def update_rows(rows: Sequence[models.Model], fields: Sequence[str]) -> None:
 
     :raises KeyError: for a name that is no field of the model with a column
     """
-    if not rows:
-        return
-    meta = rows[0]._meta  # noqa: SLF001 - Django documents it
-    by_name = {field.name: field for field in meta.concrete_fields}
-    changed = [by_name[name] for name in fields]
+    if rows:
+        run(change(rows, fields))
+
+
+def insertion(rows: Sequence[models.Model]) -> Statement:
+    """The statement of :func:`insert_rows`, for rows that are about to be stored with it: at least one."""
+    columns = rows[0]._meta.concrete_fields  # noqa: SLF001 - Django documents it
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias  # noqa: SLF001
+    return Statement(_insertion_into(type(rows[0])), [_document(rows, columns)])
+
+
+def change(rows: Sequence[models.Model], fields: Sequence[str]) -> Statement:
+    """The statement of :func:`update_rows`, for at least one row."""
+    model = type(rows[0])
+    return Statement(_change_of(model, tuple(fields)), [_document(rows, _key_and(model, fields))])
+
+
+def run(statement: Statement) -> None:
+    """Run a statement that may be large."""
+    with naming_actor(), binding_cursor() as cursor:
+        cursor.execute(statement.sql, statement.params)
+
+
+@cache
+def _insertion_into(model: type[models.Model]) -> str:
+    columns = model._meta.concrete_fields  # noqa: SLF001
+    quote = connection.ops.quote_name
+    names = ", ".join(quote(str(column.column)) for column in columns)
+    # Names of tables and columns are the models' own.
+    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) SELECT {names} FROM {_rows_of(columns)}"  # noqa: S608, SLF001
+
+
+@cache
+def _change_of(model: type[models.Model], fields: tuple[str, ...]) -> str:
+    key, *changed = _key_and(model, fields)
     quote = connection.ops.quote_name
     names = [quote(str(column.column)) for column in changed]
     changes = ", ".join(f"{name} = new.{name}" for name in names)
-    key = quote(str(meta.pk.column))
-    _execute(
-        f"UPDATE {quote(meta.db_table)} AS old SET {changes} FROM {{rows}} WHERE old.{key} = new.{key}",  # noqa: S608
-        rows,
-        [meta.pk, *changed],
-    )
+    pk = quote(str(key.column))
+    table = quote(model._meta.db_table)  # noqa: SLF001
+    return f"UPDATE {table} AS old SET {changes} FROM {_rows_of([key, *changed])} WHERE old.{pk} = new.{pk}"  # noqa: S608
 
 
-def _execute(statement: str, rows: Iterable[models.Model], columns: Sequence["models.Field[Any, Any]"]) -> None:
-    """Run a statement that reads the columns of the rows from ``{rows}``, where they are called ``new``."""
+def _key_and(model: type[models.Model], fields: Sequence[str]) -> "list[models.Field[Any, Any]]":
+    meta = model._meta  # noqa: SLF001
+    by_name = {field.name: field for field in meta.concrete_fields}
+    return [meta.pk, *(by_name[name] for name in fields)]
+
+
+def _rows_of(columns: "Sequence[models.Field[Any, Any]]") -> str:
+    """What a document is read as, under the name of ``new``."""
+    quote = connection.ops.quote_name
+    typed = ", ".join(f"{quote(str(column.column))} {column.db_type(connection)}" for column in columns)
+    return f"json_to_recordset(%s) AS new ({typed})"
+
+
+def _document(rows: Sequence[models.Model], columns: "Sequence[models.Field[Any, Any]]") -> str:
     names = [column.attname for column in columns]
-    typed = ", ".join(
-        f"{connection.ops.quote_name(str(column.column))} {column.db_type(connection)}" for column in columns
-    )
-    document = _encode([{name: row.__dict__[name] for name in names} for row in rows])
-    with naming_actor(), binding_cursor() as cursor:
-        cursor.execute(statement.format(rows=f"json_to_recordset(%s) AS new ({typed})"), [document.decode()])
+    return _encode([{name: row.__dict__[name] for name in names} for row in rows]).decode()

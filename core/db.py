@@ -1,10 +1,10 @@
 """Small helpers around PostgreSQL that any app may use."""
 
 import select
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -30,6 +30,32 @@ def binding_cursor() -> Iterator[psycopg.Cursor[Any]]:
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         yield cursor
+
+
+class Statement(NamedTuple):
+    """What is asked of the database, and the values that it says ``%s`` for."""
+
+    sql: str
+    params: Sequence[Any] = ()
+
+
+def run_together(statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+    """Send statements as one message, and wait for their answers once: as many waits as statements are saved, but one.
+
+    Each sees what those before it did, and, in a transaction that reads what is committed, what others committed before
+    it began. If one fails, those after it are not done, and without a transaction around them, none is.
+
+    :param statements: few and small ones; if any of them writes, the first one does
+    :returns: the rows of each
+    """
+    rows = []
+    with connection.cursor() as cursor:
+        cursor.execute(";\n".join(one.sql for one in statements), [value for one in statements for value in one.params])
+        more = True
+        while more:
+            rows.append(cursor.fetchall() if cursor.description else [])
+            more = cursor.nextset()
+    return rows
 
 
 def array(values: Iterable[UUID | datetime | int | bool | None]) -> str:

@@ -9,15 +9,18 @@ from django.db.backends.postgresql import base
 
 from core.actors import present_text
 
+_TELL = "SELECT set_config('tollbook.actor', %s, true)"
 _WRITES = ("insert", "update", "delete", "merge", "with", "truncate")
+# What is always sent as it is. What begins with "with" may only read, and through a cursor that the server keeps.
+_SENT_ALONE = ("insert", "update", "delete")
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Tells the database who acts (:mod:`core.actors`), for the triggers that write the audit trail.
 
     It is a setting of the transaction, never of the session: a pooler may give the next transaction to somebody else.
-    Each transaction costs one more round trip, with its first statement that writes, and only where somebody acts: those
-    that take in events and those that read cost none.
+    It is said in one message with the transaction's first statement that writes, and only where somebody acts: those that
+    take in events and those that read cost nothing.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -33,10 +36,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if text == self._told or self.needs_rollback:
             yield
             return
-        # A statement by itself gets a transaction: as one message, two would answer with two results.
+        # A statement by itself gets a transaction.
         with nullcontext() if self.in_atomic_block else transaction.atomic(self.alias):
             with self.wrap_database_errors:
-                self.connection.execute("SELECT set_config('tollbook.actor', %s, true)", [text])
+                self.connection.execute(_TELL, [text])
             self._told = text
             yield
 
@@ -48,10 +51,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         many: bool,  # noqa: FBT001 (Django's signature)
         context: dict[str, Any],
     ) -> Any:
-        if present_text() == self._told or not _writes(sql):
+        text = present_text()
+        if text == self._told or not _begins(sql, _WRITES):
             return execute(sql, params, many, context)
-        with self.naming_actor():
-            return execute(sql, params, many, context)
+        if many or not isinstance(params, (list, tuple)) or not _begins(sql, _SENT_ALONE):
+            with self.naming_actor():
+                return execute(sql, params, many, context)
+        # One message is one transaction, where there is none around it. It has one answer more.
+        done = execute(f"{_TELL}; {sql}", [text, *params], many, context)
+        context["cursor"].nextset()
+        if self.in_atomic_block:
+            self._told = text
+        return done
 
     def _set_autocommit(self, autocommit: bool) -> None:  # noqa: FBT001
         self._told = ""
@@ -75,5 +86,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().connect()
 
 
-def _writes(sql: Any) -> bool:
-    return isinstance(sql, str) and sql.lstrip()[:8].lower().startswith(_WRITES)
+def _begins(sql: Any, words: tuple[str, ...]) -> bool:
+    return isinstance(sql, str) and sql.lstrip()[:8].lower().startswith(words)

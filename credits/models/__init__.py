@@ -14,7 +14,6 @@ from credits.models.grants import (
     CreditGrantQuerySet,
     CreditHold,
     GrantedPrice,
-    Standing,
 )
 from credits.models.ledger import LedgerEntry, LedgerEntryQuerySet
 from credits.models.reservations import CreditReservation, CreditReservationQuerySet
@@ -34,5 +33,4 @@ __all__ = [
     "GrantedPrice",
     "LedgerEntry",
     "LedgerEntryQuerySet",
-    "Standing",
 ]

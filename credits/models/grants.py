@@ -1,7 +1,6 @@
 """What customers were given, and what of it is reserved."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -41,23 +40,6 @@ def _usable(at: datetime) -> Q:
     return Q(Q(expires_at__isnull=True) | Q(expires_at__gt=at), effective_at__lte=at, balance__gt=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A customer's credit of one currency at an instant.
-
-    :ivar currency: of money; empty for one of the company's own
-    :ivar left: all that was not used up, written off or void
-    :ivar held: what of it is reserved
-    :ivar available: what can be used for anything: usable at the instant, and not reserved
-    """
-
-    currency: str
-    own_currency_id: UUID | None
-    left: int
-    held: int
-    available: int
-
-
 class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
     def of(self, environment: Environment) -> Self:
         return self.filter(environment=environment)
@@ -81,14 +63,6 @@ class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
                 output_field=WholeNumberField(),
             )
         )
-
-    def paying_for(self, prices: Iterable[Price] | None) -> Self:
-        """Grants that pay for all metered prices (None), or for at least one of those given."""
-        everything = Q(scope=CreditGrant.Scope.METERED)
-        if prices is None:
-            return self.filter(everything)
-        named = GrantedPrice.objects.filter(price__in=list(prices)).values("grant")
-        return self.filter(everything | Q(pk__in=named))
 
     def burned_by(self, meters: Collection[Meter]) -> Self:
         """Grants in a currency of the company's own that events of at least one of the meters burn."""
@@ -140,23 +114,6 @@ class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
         rows = self.money().order_by().values_list("currency").annotate(Sum("balance")).order_by("currency")
         return dict(rows)
 
-    def standings(self, at: datetime) -> list["Standing"]:
-        """What is left of them at an instant in each currency that they ever were in, money first. One question."""
-        rows = (
-            self.with_held(at)
-            .order_by()
-            .values_list("currency", "own_currency")
-            .annotate(
-                Sum("balance"),
-                Sum("held"),
-                usable=Coalesce(
-                    Sum(F("balance") - F("held"), filter=_usable(at)), Value(0), output_field=WholeNumberField()
-                ),
-            )
-            .order_by("own_currency__created_at", "currency")
-        )
-        return [Standing(name, own, int(left), int(held), int(usable)) for name, own, left, held, usable in rows]
-
 
 class CreditGrant(models.Model):
     """Credit given to a customer, for what its scope says, from one instant until another.
@@ -185,6 +142,9 @@ class CreditGrant(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="credit_grants")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="credit_grants")
     name = models.CharField(max_length=100, blank=True)
+    granted_by = models.CharField(
+        max_length=100, blank=True, help_text="Who gave it, in the caller's words: a DID, an email."
+    )
     category = models.CharField(max_length=11, choices=Category, default=Category.PAID)
     currency = models.CharField(max_length=3, blank=True, help_text="Of credit that is money.")
     own_currency = models.ForeignKey(

@@ -12,6 +12,7 @@ from credits.services.reserving import (
     commit_reservation,
     expire_due_reservations,
     expire_reservations_on_clock,
+    find_reservation,
     release_reservation,
     reserve_credit,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "expire_grant",
     "expire_grants_on_clock",
     "expire_reservations_on_clock",
+    "find_reservation",
     "follow_events",
     "give_back_credit",
     "hold_credit",

@@ -44,6 +44,7 @@ def create_grant(
     category: str = CreditGrant.Category.PAID,
     prices: Sequence[Price] | None = None,
     name: str = "",
+    granted_by: str = "",
     priority: int = DEFAULT_PRIORITY,
     effective_at: datetime | None = None,
     expires_at: datetime | None = None,
@@ -54,6 +55,7 @@ def create_grant(
     :param amount: whole minor units of ``currency``
     :param category: a value of ``CreditGrant.Category``
     :param prices: what it pays for; None for all metered prices
+    :param granted_by: who gives it, in the caller's words
     :param priority: smaller ones are used first
     :param effective_at: from when on it can be used; without it, from ``now``. The past is fine.
     :param expires_at: when what is left is lost; None for never
@@ -83,6 +85,7 @@ def create_grant(
         environment=environment,
         customer=customer,
         name=name,
+        granted_by=granted_by,
         category=CreditGrant.Category(category),
         currency="" if isinstance(currency, Currency) else currency,
         own_currency=currency if isinstance(currency, Currency) else None,

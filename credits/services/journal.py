@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
-
-from core.bulk import insert_rows, update_rows
+from core.bulk import change, insertion, run
+from core.db import Statement, run_together
 from credits.applying import Spendable
 from credits.models import CreditAccount, CreditGrant, CreditReservation, EventCharge, LedgerEntry
 from webhooks.kinds import Kind
@@ -19,15 +18,19 @@ _LOCK = f"""
 """  # noqa: S608, SLF001 (a name of ours)
 
 
+def locking(environment_id: UUID, customer_ids: Iterable[UUID]) -> Statement:
+    """The statement of :func:`lock_accounts`, to be sent together with those that need the lock."""
+    return Statement(_LOCK, [environment_id, list(customer_ids)])
+
+
 def lock_accounts(environment_id: UUID, customer_ids: Iterable[UUID]) -> list[UUID]:
     """Hold the credit of customers until the commit, always in the same order. Read grants after this, not before.
 
     :returns: those of the customers who were ever given credit
     """
     # As a plain statement, since it stands before whatever happens to credit: composing it takes longer than running it.
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [environment_id, list(customer_ids)])
-        return [pk for (pk,) in cursor.fetchall()]
+    [held] = run_together([locking(environment_id, customer_ids)])
+    return [pk for (pk,) in held]
 
 
 def hold_credit(environment_id: UUID, customer_id: UUID) -> None:
@@ -70,7 +73,7 @@ class Journal:
         grant.entry_count += 1
         self._entries.append(
             LedgerEntry(
-                environment=grant.environment,
+                environment_id=grant.environment_id,
                 customer_id=grant.customer_id,
                 grant=grant,
                 number=grant.entry_count,
@@ -89,19 +92,29 @@ class Journal:
 
     def write(self) -> list[LedgerEntry]:
         """Store what was entered, and tell of it."""
-        entries = self._entries
-        insert_rows(entries)
-        grants = {entry.grant_id: entry.grant for entry in entries}
-        update_rows(list(grants.values()), ["balance", "entry_count"])
+        for statement in self.statements():
+            run(statement)
+        self.tell()
+        return self._entries
+
+    def statements(self) -> list[Statement]:
+        """What stores the entries. Whoever runs it himself lets :meth:`tell` follow."""
+        if not self._entries:
+            return []
+        grants = {entry.grant_id: entry.grant for entry in self._entries}
+        return [insertion(self._entries), change(list(grants.values()), ["balance", "entry_count"])]
+
+    def tell(self) -> None:
+        """Tell of the entries, once they are stored."""
         # Customers on test clocks live at times of their own.
         written_at: dict[datetime, list[LedgerEntry]] = defaultdict(list)
-        for entry in entries:
+        for entry in self._entries:
             # What events burn and calls commit, thousands of them, is not told one by one.
             if entry.charge_id is None and entry.reservation_id is None:
+                entry.environment = entry.grant.environment
                 written_at[entry.created_at].append(entry)
         for now, at_once in written_at.items():
             record(Kind.CREDIT_TRANSACTION_CREATED, rows=at_once, now=now)
-        return entries
 
 
 def as_spendable(grant: CreditGrant) -> Spendable:

@@ -13,22 +13,34 @@ from django.db.models import Exists, OuterRef
 
 from accounts.clocks import hold_clock
 from accounts.models import Customer, Environment, TestClock
-from core.bulk import insert_rows
+from core.bulk import insertion
+from core.columns import Columns
+from core.db import Statement, run_together
 from core.errors import NotFound
 from core.metadata import MetadataChange
 from core.money import format_amount
-from credits.applying import take
+from credits.applying import Spendable, take
 from credits.errors import (
     CreditInsufficient,
     CreditReservationEnded,
     CreditReservationExceeded,
     CreditReservationTooLong,
 )
-from credits.models import CreditAccount, CreditGrant, CreditHold, CreditReservation, LedgerEntry
+from credits.models import CreditAccount, CreditGrant, CreditHold, CreditReservation, EventCharge, LedgerEntry
 from credits.services.burning import settle
 from credits.services.granting import check_amount
-from credits.services.holding import give_back, holds_of, let_go, let_lapse, write_down
-from credits.services.journal import Journal, as_spendable, lock_accounts
+from credits.services.holding import (
+    RESERVATION,
+    end_lapsed,
+    give_back,
+    holds_of,
+    lapsed,
+    let_go,
+    let_lapse,
+    read_holds,
+    write_down,
+)
+from credits.services.journal import Journal, as_spendable, lock_accounts, locking
 from meters.models import Currency
 
 Status = CreditReservation.Status
@@ -38,14 +50,30 @@ LONGEST_DURATION = timedelta(days=7)
 _SHORTEST = timedelta(seconds=1)
 _CHUNK = 200
 
-# A program waits for each of these calls before it begins its work, and composing such statements takes longer than
-# running them.
-_GRANTS = f"""
-    SELECT * FROM {CreditGrant._meta.db_table}
-     WHERE environment_id = %s AND customer_id = %s AND scope = %s AND balance > 0
+# A program waits for each of these calls before it begins its work: what is asked is asked by hand, and together.
+_USABLE = f"""
+    SELECT id, balance - reserved, priority, expires_at, category = %s, effective_at, created_at
+      FROM {CreditGrant._meta.db_table}
+     WHERE environment_id = %s AND customer_id = %s AND scope = %s AND balance > reserved
        AND currency = %s AND own_currency_id IS NOT DISTINCT FROM %s::uuid
+       AND effective_at <= %s AND (expires_at IS NULL OR expires_at > %s)
 """  # noqa: S608, SLF001 (a name of ours)
-_RESERVATION = f"SELECT * FROM {CreditReservation._meta.db_table} WHERE id = %s"  # noqa: S608, SLF001
+_OWNER = Columns(Customer, "id", "environment", "test_clock")
+_UNIT = Columns(Currency)
+_NAMED = f"""
+    SELECT {RESERVATION.of("kept")}, {_OWNER.of("owner")}, {_UNIT.of("unit")}
+      FROM {CreditReservation._meta.db_table} AS kept
+      JOIN {Customer._meta.db_table} AS owner ON owner.id = kept.customer_id
+      LEFT JOIN {Currency._meta.db_table} AS unit ON unit.id = kept.own_currency_id
+     WHERE kept.environment_id = %s AND kept.id = %s
+"""  # noqa: S608, SLF001 (names of ours)
+_KEPT = f"""
+    SELECT {RESERVATION.of("kept")} FROM {CreditReservation._meta.db_table} AS kept WHERE id = %s
+"""  # noqa: S608, SLF001 (names of ours)
+_OWES = f"""
+    SELECT EXISTS (SELECT FROM {EventCharge._meta.db_table}
+                    WHERE environment_id = %s AND customer_id = %s AND pending > 0)
+"""  # noqa: S608, SLF001 (a name of ours)
 
 
 @transaction.atomic
@@ -80,16 +108,8 @@ def reserve_credit(
     if customer.environment_id != environment.pk:
         raise NotFound("customer", str(customer.pk))
     hold_clock(customer, now=now)
-    # Without an account nobody ever gave them credit.
-    if lock_accounts(environment.pk, [customer.pk]):
-        let_lapse(environment.pk, {customer.pk: now})
     own = currency if isinstance(currency, Currency) else None
-    grants = CreditGrant.objects.raw(
-        _GRANTS,
-        [environment.pk, customer.pk, CreditGrant.Scope.METERED, "" if own else currency, own.pk if own else None],
-    )
-    usable = [as_spendable(grant) for grant in grants if grant.state(now) == CreditGrant.State.GRANTED]
-    parts = take(usable, amount)
+    parts = take(_usable(customer, currency, now), amount)
     found = sum(part.amount for part in parts)
     if found < amount:
         raise CreditInsufficient(own.text(found) if own else format_amount(found, str(currency)))
@@ -105,20 +125,30 @@ def reserve_credit(
         created_at=now,
         updated_at=now,
     )
-    insert_rows([reservation])
-    insert_rows(
-        [
-            CreditHold(
-                environment=environment,
-                customer=customer,
-                reservation=reservation,
-                grant_id=part.grant_id,
-                amount=part.amount,
-            )
-            for part in parts
-        ]
-    )
+    holds = [
+        CreditHold(
+            environment=environment,
+            customer=customer,
+            reservation=reservation,
+            grant_id=part.grant_id,
+            amount=part.amount,
+        )
+        for part in parts
+    ]
+    run_together([insertion([reservation]), insertion(holds)])
     return reservation
+
+
+def find_reservation(*, environment: Environment, pk: UUID) -> CreditReservation | None:
+    """A reservation with its customer, of whom little is read, and its currency; None if it is not the environment's."""
+    [found] = run_together([Statement(_NAMED, [environment.pk, pk])])
+    for values in found:
+        reservation = RESERVATION.read(values[: len(RESERVATION)])
+        rest = values[len(RESERVATION) :]
+        reservation.customer = _OWNER.read(rest[: len(_OWNER)])
+        reservation.own_currency = _UNIT.read(rest[len(_OWNER) :]) if reservation.own_currency_id else None
+        return reservation
+    return None
 
 
 @transaction.atomic
@@ -135,15 +165,15 @@ def commit_reservation(
     :raises CreditReservationEnded: if it holds nothing any more, its time being over included
     :raises CreditReservationExceeded: if the amount is not positive, or more than is still reserved
     """
-    reservation = _locked(reservation, now)
+    reservation, holds, owes = _locked(reservation, now)
     wanted = reservation.reserved if amount is None else amount
     if not 0 < wanted <= reservation.reserved:
         raise CreditReservationExceeded(reservation.text(reservation.reserved))
-    holds = {hold.grant_id: hold for hold in holds_of([reservation])}
-    held = [replace(as_spendable(hold.grant), balance=hold.amount) for hold in holds.values()]
+    by_grant = {hold.grant_id: hold for hold in holds}
+    held = [replace(as_spendable(hold.grant), balance=hold.amount) for hold in holds]
     journal = Journal()
     for part in take(held, wanted):
-        hold = holds[part.grant_id]
+        hold = by_grant[part.grant_id]
         hold.amount -= part.amount
         journal.enter(hold.grant, LedgerEntry.Kind.COMMITTED, -part.amount, now=now, reservation=reservation)
     reservation.committed += wanted
@@ -151,12 +181,12 @@ def commit_reservation(
     reservation.updated_at = now
     gives_back = bool(reservation.reserved) and not keeps_rest
     if gives_back:
-        give_back([reservation], list(holds.values()), Status.COMMITTED, {reservation.customer_id: now}, journal)
+        give_back([reservation], holds, Status.COMMITTED, {reservation.customer_id: now}, journal)
     elif not reservation.reserved:
         reservation.status, reservation.ended_at = Status.COMMITTED, now
-    write_down([reservation], list(holds.values()), journal)
-    if gives_back:
-        _pay_what_waits(reservation, now)
+    write_down([reservation], holds, journal)
+    if gives_back and owes:
+        settle(reservation.customer, now)
     return reservation
 
 
@@ -169,9 +199,10 @@ def release_reservation(*, reservation: CreditReservation, now: datetime) -> Cre
     :raises accounts.errors.ClockAdvancing: if the customer's test clock is on the move
     :raises CreditReservationEnded: if it holds nothing any more, its time being over included
     """
-    reservation = _locked(reservation, now)
-    let_go([reservation], Status.RELEASED, {reservation.customer_id: now})
-    _pay_what_waits(reservation, now)
+    reservation, holds, owes = _locked(reservation, now)
+    let_go([reservation], holds, Status.RELEASED, {reservation.customer_id: now})
+    if owes:
+        settle(reservation.customer, now)
     return reservation
 
 
@@ -219,23 +250,47 @@ def _expire(environment_id: UUID, customer_ids: list[UUID], now: datetime) -> in
     return done
 
 
-def _locked(reservation: CreditReservation, now: datetime) -> CreditReservation:
-    """The reservation as it is behind the locks.
+def _usable(customer: Customer, currency: str | Currency, now: datetime) -> list[Spendable]:
+    """What a reservation may hold, under the lock of the customer's account."""
+    own = currency.pk if isinstance(currency, Currency) else None
+    parameters = [
+        CreditGrant.Category.PROMOTIONAL, customer.environment_id, customer.pk, CreditGrant.Scope.METERED,
+        "" if own else currency, own, now, now,
+    ]  # fmt: skip
+    usable = Statement(_USABLE, parameters)
+    instants = {customer.pk: now}
+    _, over, found = run_together(
+        [locking(customer.environment_id, [customer.pk]), lapsed(customer.environment_id, instants), usable]
+    )
+    if end_lapsed(over, instants):
+        # What came back is there as well.
+        [found] = run_together([usable])
+    return [
+        Spendable(pk, int(left), priority, expires_at, promotional, effective_at, created_at)
+        for pk, left, priority, expires_at, promotional, effective_at, created_at in found
+    ]
+
+
+def _locked(reservation: CreditReservation, now: datetime) -> tuple[CreditReservation, list[CreditHold], bool]:
+    """The reservation as it is behind the locks, what it holds, and whether what comes back may pay for something.
 
     :raises CreditReservationEnded: if it holds nothing any more
     """
     hold_clock(reservation.customer, now=now)
-    lock_accounts(reservation.environment_id, [reservation.customer_id])
-    [found] = CreditReservation.objects.raw(_RESERVATION, [reservation.pk])
+    environment_id, customer_id = reservation.environment_id, reservation.customer_id
+    _, [values], held, [(owes,)] = run_together(
+        [
+            locking(environment_id, [customer_id]),
+            Statement(_KEPT, [reservation.pk]),
+            holds_of(environment_id, [reservation.pk]),
+            Statement(_OWES, [environment_id, customer_id]),
+        ]
+    )
+    found = RESERVATION.read(values)
     # What it is of never changes.
     found.customer, found.own_currency = reservation.customer, reservation.own_currency
     state = found.state(now)
     if state != Status.ACTIVE:
         raise CreditReservationEnded(found.pk, state)
-    return found
-
-
-def _pay_what_waits(reservation: CreditReservation, now: datetime) -> None:
-    """Let what came back pay for events that wait for credit."""
-    if reservation.own_currency_id:
-        settle(reservation.customer, now)
+    # Events wait for the company's own currencies alone.
+    return found, read_holds(held), owes and found.own_currency is not None

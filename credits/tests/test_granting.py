@@ -12,6 +12,7 @@ from accounts.tests.factories import NOW, CustomerFactory, TestClockFactory
 from core.errors import BillingError, NotFound
 from core.metadata import MetadataChange, TooManyMetadataKeys
 from credits import services
+from credits.balances import standings
 from credits.errors import (
     CreditAmountInvalid,
     CreditCurrencyUnknown,
@@ -268,13 +269,16 @@ def test_balances_are_told_by_currency_and_scope() -> None:
     one, other = MeteredPriceFactory.create_batch(2, environment=customer.environment)
     grant_credit(customer, 100)
     grant_credit(customer, 20, prices=[one])
-    grant_credit(customer, 3, prices=[one, other], currency="eur")
-    grants = CreditGrant.objects.filter(customer=customer)
+    of_both = grant_credit(customer, 3, prices=[one, other], currency="eur")
 
-    assert grants.balances() == {"eur": 3, "usd": 120}
-    assert grants.paying_for(None).balances() == {"usd": 100}
-    assert grants.paying_for([one]).balances() == {"eur": 3, "usd": 120}
-    assert grants.paying_for([other]).balances() == {"eur": 3, "usd": 100}
+    def left(**counted: Any) -> dict[str, int]:
+        return {one.currency: one.left for one in standings(customer, NOW, **counted)}
+
+    assert CreditGrant.objects.filter(customer=customer).balances() == {"eur": 3, "usd": 120}
+    assert left() == {"usd": 100}
+    assert left(prices=[one]) == {"eur": 3, "usd": 120}
+    assert left(prices=[other]) == {"eur": 3, "usd": 100}
+    assert left(grant=of_both) == {"eur": 3}
 
 
 def test_amounts_beyond_64_bits_are_kept_to_the_last_digit() -> None:

@@ -51,7 +51,7 @@ def release(reservation: CreditReservation, *, now: datetime = NOW) -> CreditRes
 
 def standing(customer: Customer, now: datetime = NOW) -> tuple[int, int, int]:
     """What can be used, what is reserved, and what is on the ledger, of one currency."""
-    [one] = CreditGrant.objects.filter(customer=customer).standings(now)
+    [one] = balances.standings(customer, now)
     return one.available, one.held, one.left
 
 

@@ -1,8 +1,7 @@
 """/v1/billing/credit_balance_summary: what is left of a customer's credit, by currency."""
 
 from collections.abc import Mapping
-from typing import Any
-from uuid import UUID
+from typing import Any, TypedDict
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
@@ -10,14 +9,23 @@ from rest_framework.response import Response
 
 from accounts.models import Customer, Scope
 from billing_project.api.stripe.credit_grants import ScopeParams, shape_of_amount, shape_of_units
-from billing_project.api.stripe.customers import customer_reference
-from billing_project.api.stripe.fields import RESOURCE_MISSING, Choice, Params, Ref, RetrieveParams, required
+from billing_project.api.stripe.customers import QUICK_CUSTOMER, customer_reference
+from billing_project.api.stripe.fields import (
+    RESOURCE_MISSING,
+    Choice,
+    Params,
+    QuickRef,
+    Ref,
+    RetrieveParams,
+    required,
+)
 from billing_project.api.stripe.kinds import CREDIT_GRANT, CUSTOMER
 from billing_project.api.stripe.objects import write
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire
-from credits.models import CreditGrant, CreditGrantQuerySet, Standing
-from meters.models import Currency
+from credits.balances import Standing, standings
+from credits.models import CreditGrant
+from subscriptions.models import Price
 
 
 class FilterParams(Params):
@@ -31,7 +39,7 @@ class FilterParams(Params):
 
 
 class SummaryParams(RetrieveParams):
-    customer = Ref(CUSTOMER, required=True)
+    customer = QuickRef(CUSTOMER, QUICK_CUSTOMER, required=True)
     filter = FilterParams(required=True)
 
     unserved = ("customer_account",)
@@ -52,29 +60,34 @@ class CreditBalanceSummaryViewSet(StripeViewSet[Customer]):
     def show(self, request: Request) -> Response:
         params = self.validated(SummaryParams)
         customer: Customer = params["customer"]
-        grants = _filtered(CreditGrant.objects.of(self.environment).filter(customer=customer), params["filter"])
-        standings = grants.standings(customer.now(self.now))
-        currencies = Currency.objects.in_bulk([one.own_currency_id for one in standings if one.own_currency_id])
         shape = {
             "object": "billing.credit_balance_summary",
             # All currencies that credit was ever given in, be there nothing left of it.
-            "balances": [_shape_of(standing, currencies) for standing in standings],
+            "balances": [
+                _shape_of(standing)
+                for standing in standings(customer, customer.now(self.now), **_counted(params["filter"]))
+            ],
             "customer": customer_reference(customer),
             "customer_account": None,
         }
         return Response(write(shape, self.expansion, livemode=self.environment.is_live))
 
 
-def _filtered(grants: CreditGrantQuerySet, chosen: dict[str, Any]) -> CreditGrantQuerySet:
+class _Counted(TypedDict):
+    grant: CreditGrant | None
+    prices: list[Price] | None
+
+
+def _counted(chosen: Mapping[str, Any]) -> _Counted:
     """The grants that a filter means: one, or those that pay for all metered prices or for one of the prices named."""
     if chosen["type"] == "credit_grant":
-        return grants.filter(pk=chosen["credit_grant"].pk)
+        return {"grant": chosen["credit_grant"], "prices": None}
     prices = chosen["applicability_scope"].get("prices")
-    return grants.paying_for(None if prices is None else [price["id"] for price in prices])
+    return {"grant": None, "prices": None if prices is None else [price["id"] for price in prices]}
 
 
-def _shape_of(standing: Standing, currencies: Mapping[UUID, Currency]) -> Wire:
-    own = currencies[standing.own_currency_id] if standing.own_currency_id else None
+def _shape_of(standing: Standing) -> Wire:
+    own = standing.own_currency
 
     def amount(value: int) -> Wire:
         return shape_of_amount(value, standing.currency) if own is None else shape_of_units(value, own)

@@ -20,6 +20,7 @@ from billing_project.api.stripe.fields import (
     ListParams,
     Metadata,
     Params,
+    QuickRef,
     Ref,
     RetrieveParams,
     Text,
@@ -30,6 +31,7 @@ from billing_project.api.stripe.fields import (
 from billing_project.api.stripe.kinds import CREDIT_GRANT, CURRENCY, CUSTOMER, PRICE
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
+from core.columns import Lookup
 from core.ids import spell
 from core.money import plain
 from credits import services
@@ -98,7 +100,7 @@ class MonetaryParams(Params):
 
 
 class UnitAmountParams(Params):
-    custom_pricing_unit = Ref(CURRENCY, required=True)
+    custom_pricing_unit = QuickRef(CURRENCY, Lookup(Currency), required=True)
     value = DecimalText(places=Currency.MOST_DECIMALS, required=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -8,21 +8,24 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Scope
+from accounts.models import Customer, Scope
 from billing_project.api.stripe.credit_grants import AmountParams, amount_said, shape_of_amount_of
-from billing_project.api.stripe.customers import customer_reference, test_clock_of
+from billing_project.api.stripe.customers import PRESENT_CUSTOMER, customer_reference, test_clock_of
+from billing_project.api.stripe.errors import missing
 from billing_project.api.stripe.fields import (
     Choice,
     Flag,
     Integer,
     ListParams,
     Metadata,
+    QuickRef,
     Ref,
     RetrieveParams,
 )
 from billing_project.api.stripe.kinds import CREDIT_RESERVATION, CUSTOMER
 from billing_project.api.stripe.viewsets import StripeViewSet
 from billing_project.api.stripe.wire import Wire, timestamp, timestamp_or_none
+from core.ids import unspell
 from credits import services
 from credits.errors import CreditReservationCurrencyMismatch
 from credits.models import CreditReservation
@@ -59,8 +62,12 @@ def shape_of_reservation(reservation: CreditReservation) -> Wire:
     }
 
 
+def _present(customers: QuerySet[Customer]) -> QuerySet[Customer]:
+    return customers.filter(deleted_at=None)
+
+
 class ReservationParams(RetrieveParams):
-    customer = Ref(CUSTOMER, among=lambda customers: customers.filter(deleted_at=None), required=True)
+    customer = QuickRef(CUSTOMER, PRESENT_CUSTOMER, among=_present, required=True)
     amount = AmountParams(required=True)
     expires_after = Integer(least=1, most=LONGEST_DURATION // _SECOND, default=DEFAULT_DURATION // _SECOND)
     metadata = Metadata()
@@ -107,7 +114,7 @@ class CreditReservationViewSet(StripeViewSet[CreditReservation]):
     @action(methods=["post"], detail=True)
     def commit(self, request: Request, pk: str) -> Response:
         params = self.validated(CommitParams)
-        reservation = self.row(pk)
+        reservation = self._found(pk)
         amount = None
         if "amount" in params:
             currency, amount = amount_said(params["amount"])
@@ -125,6 +132,14 @@ class CreditReservationViewSet(StripeViewSet[CreditReservation]):
     @action(methods=["post"], detail=True)
     def release(self, request: Request, pk: str) -> Response:
         self.validated(RetrieveParams)
-        reservation = self.row(pk)
+        reservation = self._found(pk)
         now = reservation.customer.now(self.now)
         return self.respond(services.release_reservation(reservation=reservation, now=now))
+
+    def _found(self, pk: str) -> CreditReservation:
+        """As :meth:`row`, by a statement that is composed once: a program waits for what comes of it."""
+        named = unspell(CREDIT_RESERVATION.prefix, pk)
+        found = services.find_reservation(environment=self.environment, pk=named) if named else None
+        if found is None:
+            raise missing(CREDIT_RESERVATION.noun, pk, param=CREDIT_RESERVATION.param)
+        return found

@@ -29,6 +29,7 @@ from billing_project.api.stripe.pagination import in_range
 from billing_project.api.stripe.searching import Instant, SearchViewSet, whole, words
 from billing_project.api.stripe.tax_rates import shape_of_tax_rate
 from billing_project.api.stripe.wire import Wire, timestamp
+from core.columns import Lookup
 from invoices import services as invoices
 from invoices.models import CustomerBalance
 from subscriptions import services as subscriptions
@@ -119,6 +120,11 @@ def shape_of_address(address: Mapping[str, str | None] | None) -> Wire | None:
 
 def test_clock_of(customer: Customer) -> str | None:
     return TEST_CLOCK.spell(customer.test_clock_id) if customer.test_clock_id else None
+
+
+# Whom a call that programs wait for is about: who they are, and at which time they live.
+QUICK_CUSTOMER = Lookup(Customer, "id", "environment", "test_clock")
+PRESENT_CUSTOMER = Lookup(Customer, "id", "environment", "test_clock", only="deleted_at IS NULL")
 
 
 def customer_reference(customer: Customer) -> Reference:
