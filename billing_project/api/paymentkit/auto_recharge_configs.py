@@ -5,7 +5,7 @@ Nobody is charged here: a recharge is an invoice that counts as paid elsewhere, 
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from django.http import HttpResponse
@@ -68,6 +68,22 @@ _MOST_AMOUNT = 10**17
 _UNITS = {f"{unit.value}s": unit.value for unit in AutoRecharge.LifetimeUnit}
 
 
+class DayLimitsShape(Shape, frozen=True):
+    max_attempts: Annotated[int, Meta(description="Zero is no limit.")]
+    max_amount: Annotated[Units, Meta(description="Of the price's currency, before taxes. Zero is no limit.")]
+
+
+class DayShape(Shape, frozen=True):
+    """What was recharged since midnight UTC."""
+
+    attempt_count: int
+    total_amount: Units
+
+
+class Nothing(Shape, frozen=True):
+    """An empty object: payments are made elsewhere."""
+
+
 class ConfigShape(Shape, frozen=True):
     id: str
     object: str
@@ -80,12 +96,12 @@ class ConfigShape(Shape, frozen=True):
     price_id: str | None
     quantity: int
     payment_method_id: None
-    payment_settings: dict[str, Any]
-    payment_details: dict[str, Any]
-    daily_limits: Annotated[dict[str, Any], Meta(description="Zero is no limit.")]
-    daily_stats: dict[str, Any]
+    payment_settings: Nothing
+    payment_details: Nothing
+    daily_limits: DayLimitsShape
+    daily_stats: DayShape
     last_recharge_date: str | None
-    metadata: dict[str, Any]
+    metadata: Nothing
     created_at: Instant
     updated_at: Instant
     currency: PaymentCurrency
@@ -115,12 +131,12 @@ def shape_of_config(config: AutoRecharge, now: datetime, *, livemode: bool) -> C
         price_id=id_of_price(price) if price else None,
         quantity=config.quantity,
         payment_method_id=None,
-        payment_settings={},
-        payment_details={},
-        daily_limits={"max_attempts": config.most_attempts, "max_amount": str(config.most_amount)},
-        daily_stats={"attempt_count": today.attempts, "total_amount": str(today.amount)},
+        payment_settings=Nothing(),
+        payment_details=Nothing(),
+        daily_limits=DayLimitsShape(max_attempts=config.most_attempts, max_amount=str(config.most_amount)),
+        daily_stats=DayShape(attempt_count=today.attempts, total_amount=str(today.amount)),
         last_recharge_date=f"{last:%Y-%m-%d}" if last else None,
-        metadata={},
+        metadata=Nothing(),
         created_at=instant_text(config.created_at),
         updated_at=instant_text(config.updated_at),
         currency=shape_of_currency(config.currency, livemode=livemode),
@@ -165,7 +181,7 @@ class AutoRechargeConfigViewSet(PaymentKitViewSet):
         threshold = self._threshold(said, currency)
         price, purchase = self._purchase(said, customer, currency)
         paid_in = said.text("recharge_currency_id")
-        if paid_in and (price is None or named_money(paid_in) != price.currency):
+        if paid_in and (price is None or named_money(paid_in, self.environment) != price.currency):
             raise said.refuse("recharge_currency_id", "must be that of the price")
         config = services.set_auto_recharge(
             environment=self.environment,

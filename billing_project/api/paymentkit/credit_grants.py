@@ -1,16 +1,15 @@
 """/credit-grants: credit in the company's own currencies, and what customers have of it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from math import ceil
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import msgspec
 from django.db.models import Count, F, OuterRef, Sum
-from django.db.models.functions import TruncDay
 from django.http import HttpResponse
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from rest_framework.request import Request
 
 from accounts.dids import find_or_create_customer, read_did
@@ -55,11 +54,21 @@ from subscriptions.models import Price, Subscription, SubscriptionItem
 
 NOUN = "Credit grant"
 _NAME_LENGTH = 100
+_GRANTOR_LENGTH = 100
 _LAST_PRIORITY = 99_999
 _MOST_PRICES = 20
 _HOLDERS = 20
 _MOST_RECHARGES = 10**6
 _MOST_DAYS = 732
+
+
+class ScopeShape(Shape, frozen=True):
+    price_type: Literal["metered"] = "metered"
+    prices: Annotated[list[str] | UnsetType, Meta(description="Of which it pays for usage; else of all.")] = UNSET
+
+
+class Applicability(Shape, frozen=True):
+    scope: ScopeShape
 
 
 class GrantShape(Shape, frozen=True):
@@ -76,7 +85,8 @@ class GrantShape(Shape, frozen=True):
     expires_at: int | None
     voided_at: int | None
     name: str
-    applicability_config: dict[str, Any]
+    granted_by: Annotated[str | None, Meta(description="Who gave it, as the caller said.")]
+    applicability_config: Applicability
     metadata: dict[str, str]
     livemode: bool
     created_via: str
@@ -84,6 +94,59 @@ class GrantShape(Shape, frozen=True):
     updated_at: Instant
     customer: CustomerShape
     payment_currency: PaymentCurrency = msgspec.field(name="paymentCurrency")
+
+
+class GrantSummary(Shape, frozen=True):
+    """What a customer can burn of a currency."""
+
+    payment_currency: PaymentCurrency = msgspec.field(name="paymentCurrency")
+    total_amount: Units = msgspec.field(name="totalAmount")
+    remaining_amount: Units = msgspec.field(name="remainingAmount")
+    grant_count: int = msgspec.field(name="grantCount")
+
+
+class Holder(Shape, frozen=True):
+    customer_id: str
+    balance: Units
+    grant_count: int = msgspec.field(name="grantCount")
+
+
+class HoldersPaging(Shape, frozen=True):
+    page: int
+    page_size: int = msgspec.field(name="pageSize")
+    total: int
+    total_pages: int = msgspec.field(name="totalPages")
+
+
+class Holders(Shape, frozen=True):
+    holders: list[Holder]
+    currency: PaymentCurrency
+    paging: HoldersPaging
+
+
+class GrantTotals(Shape, frozen=True):
+    currency_id: str
+    currency: PaymentCurrency
+    grant_count: int
+    total_granted: Units
+    total_remaining: Units
+    total_consumed: Annotated[Units, Meta(description="By usage. What expired or was voided is none of it.")]
+
+
+class GrantsOfDay(Shape, frozen=True):
+    """What was granted on a day of the caller's, on which something was."""
+
+    date: str
+    currency_id: str
+    grant_count: int
+    total_granted: Units
+    total_remaining: Units
+    total_consumed: Units
+
+
+class GrantStatistics(Shape, frozen=True):
+    stats: GrantTotals
+    daily_stats: list[GrantsOfDay]
 
 
 def id_of_grant(grant: CreditGrant) -> str:
@@ -95,9 +158,8 @@ def shape_of_grant(grant: CreditGrant, now: datetime, *, livemode: bool) -> Gran
     currency = grant.own_currency
     if currency is None:
         raise TypeError("credit that is money has no payment currency")
-    scope: dict[str, Any] = {"price_type": "metered"}
-    if grant.scope == CreditGrant.Scope.PRICES:
-        scope["prices"] = [id_of_price(named.price) for named in grant.granted_prices.all()]
+    named = grant.scope == CreditGrant.Scope.PRICES
+    scope = ScopeShape(prices=[id_of_price(one.price) for one in grant.granted_prices.all()] if named else UNSET)
     return GrantShape(
         id=id_of_grant(grant),
         object="credit_grant",
@@ -112,7 +174,8 @@ def shape_of_grant(grant: CreditGrant, now: datetime, *, livemode: bool) -> Gran
         expires_at=seconds_or_none(grant.expires_at),
         voided_at=seconds_or_none(grant.voided_at),
         name=grant.name,
-        applicability_config={"scope": scope},
+        granted_by=grant.granted_by or None,
+        applicability_config=Applicability(scope),
         metadata=grant.metadata,
         livemode=livemode,
         created_via="api",
@@ -138,6 +201,7 @@ class CreditGrantViewSet(PaymentKitViewSet):
             "priority": said.whole("priority", default=DEFAULT_PRIORITY, least=0, most=_LAST_PRIORITY),
             "effective_at": said.instant("effective_at"),
             "expires_at": said.instant("expires_at"),
+            "granted_by": said.text("granted_by", most=_GRANTOR_LENGTH, blank=True),
             "prices": self._prices(said.inner("applicability_config").inner("scope")),
             "metadata": said.texts("metadata"),
         }
@@ -187,12 +251,12 @@ class CreditGrantViewSet(PaymentKitViewSet):
         currencies = Currency.objects.in_bulk(found)
         return json_response(
             {
-                id_of_currency(currencies[pk]): {
-                    "paymentCurrency": shape_of_currency(currencies[pk], livemode=self.environment.is_live),
-                    "totalAmount": str(balance.amount),
-                    "remainingAmount": str(balance.left),
-                    "grantCount": balance.grant_count,
-                }
+                id_of_currency(currencies[pk]): GrantSummary(
+                    payment_currency=shape_of_currency(currencies[pk], livemode=self.environment.is_live),
+                    total_amount=str(balance.amount),
+                    remaining_amount=str(balance.left),
+                    grant_count=balance.grant_count,
+                )
                 for pk, balance in found.items()
             }
         )
@@ -230,18 +294,18 @@ class CreditGrantViewSet(PaymentKitViewSet):
         )
         total = rows.count()
         return json_response(
-            {
-                "holders": [
-                    {"customer_id": spell("cus", row["customer"]), "balance": str(int(row["left"])), "grantCount": row["count"]}
+            Holders(
+                holders=[
+                    Holder(spell("cus", row["customer"]), str(int(row["left"])), row["count"])
                     for row in rows[(page - 1) * size : page * size]
                 ],
-                "currency": shape_of_currency(currency, livemode=self.environment.is_live),
-                "paging": {"page": page, "pageSize": size, "total": total, "totalPages": ceil(total / size)},
-            }
-        )  # fmt: skip
+                currency=shape_of_currency(currency, livemode=self.environment.is_live),
+                paging=HoldersPaging(page, size, total, ceil(total / size)),
+            )
+        )
 
     def stats(self, request: Request) -> HttpResponse:
-        """What was granted, day by day."""
+        """What was granted in a time, all in all and day by day, and what became of it since."""
         said = self.query
         currency = named_currency(self.environment, said.text("currency_id", required=True))
         # As browsers say it: minutes from local time to UTC.
@@ -255,18 +319,33 @@ class CreditGrantViewSet(PaymentKitViewSet):
         )
         if category := said.choice("category", CreditGrant.Category.values):
             grants = grants.filter(category=category)
-        days = grants.order_by().annotate(day=TruncDay("created_at", tzinfo=zone)).values("day")
-        rows = [
-            {
-                "date": f"{row['day']:%Y-%m-%d}",
-                "timestamp": seconds(row["day"].astimezone(UTC)),
-                "grant_count": row["count"],
-                "total_amount": str(int(row["given"])),
-                "remaining_amount": str(int(row["left"])),
-            }
-            for row in days.annotate(count=Count("pk"), given=Sum("amount"), left=Sum("balance")).order_by("day")
-        ]
-        return json_response({"count": len(rows), "list": rows})
+        if grantor := said.text("granted_by", most=_GRANTOR_LENGTH):
+            grants = grants.filter(granted_by=grantor)
+        days = balances.given_by_day(grants, zone)
+        whole = sum(days.values(), balances.Given())
+        return json_response(
+            GrantStatistics(
+                stats=GrantTotals(
+                    currency_id=id_of_currency(currency),
+                    currency=shape_of_currency(currency, livemode=self.environment.is_live),
+                    grant_count=whole.count,
+                    total_granted=str(whole.amount),
+                    total_remaining=str(whole.left),
+                    total_consumed=str(whole.consumed),
+                ),
+                daily_stats=[
+                    GrantsOfDay(
+                        date=day.isoformat(),
+                        currency_id=id_of_currency(currency),
+                        grant_count=of_day.count,
+                        total_granted=str(of_day.amount),
+                        total_remaining=str(of_day.left),
+                        total_consumed=str(of_day.consumed),
+                    )
+                    for day, of_day in sorted(days.items())
+                ],
+            )
+        )
 
     def _rows(self) -> CreditGrantQuerySet:
         grants = CreditGrant.objects.of(self.environment).burnable()

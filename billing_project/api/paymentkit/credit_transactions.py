@@ -3,29 +3,33 @@
 The vendor describes these rows in two ways. Ours have the fields of both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Sum
 from django.http import HttpResponse
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from rest_framework.request import Request
 
-from accounts.models import Scope
+from accounts.models import Environment, Scope
 from billing_project.api.paymentkit.credit_grants import GrantShape, id_of_grant, shape_of_grant
 from billing_project.api.paymentkit.customers import CustomerShape, find_customer, shape_of_customer
+from billing_project.api.paymentkit.meter_events import EventShape, shape_of_events
 from billing_project.api.paymentkit.meters import MeterShape, find_meter, shape_of_meter
 from billing_project.api.paymentkit.payment_currencies import PaymentCurrency
+from billing_project.api.paymentkit.subscriptions import SubscriptionShape, shape_of_subscription, subscriptions_of
 from billing_project.api.paymentkit.viewsets import PaymentKitViewSet, row_of
 from billing_project.api.paymentkit.wire import Instant, Shape, Units, instant_text, json_response, missing
 from core.ids import read, spell
 from core.money import plain
+from credits.balances import CONSUMPTION
 from credits.models import EventCharge, LedgerEntry, LedgerEntryQuerySet
 from meters.models import Meter
+from usage.listing import events_of
 from usage.models import MeterEvent
 
 NOUN = "Credit transaction"
@@ -71,36 +75,90 @@ class TransactionShape(Shape, frozen=True):
     updated_at: Instant
     customer: CustomerShape
     meter: MeterShape | None
+    meter_event: EventShape | None = msgspec.field(name="meterEvent")
+    subscription: SubscriptionShape | None
     credit_grant: GrantShape = msgspec.field(name="creditGrant")
     payment_currency: PaymentCurrency = msgspec.field(name="paymentCurrency")
 
 
-def shapes_of_transactions(entries: Sequence[LedgerEntry], now: datetime, *, livemode: bool) -> list[TransactionShape]:
-    said = _subscriptions_said([entry.charge for entry in entries if entry.charge])
-    return [
-        _shape_of(entry, said.get(entry.charge.pk) if entry.charge else None, now, livemode=livemode)
-        for entry in entries
-    ]
+class Asked(Shape, frozen=True):
+    """What a summary was narrowed by, as it was said."""
+
+    customer_id: str | UnsetType = UNSET
+    subscription_id: str | UnsetType = UNSET
+    currency_id: str | UnsetType = UNSET
+    meter_id: str | UnsetType = UNSET
+    start: str | UnsetType = UNSET
+    end: str | UnsetType = UNSET
 
 
-def _subscriptions_said(charges: Sequence[EventCharge]) -> dict[UUID, str]:
-    """The subscriptions that events named, by event."""
+class UsageTotals(Shape, frozen=True):
+    total_quantity: Annotated[str, Meta(description="In whole units of the currencies.")]
+    total_credit_amount: Units
+    transaction_count: int
+    filters: Asked
+
+
+def shapes_of_transactions(
+    entries: Sequence[LedgerEntry], environment: Environment, now: datetime
+) -> list[TransactionShape]:
+    """
+    :param entries: of the environment
+    """
+    events = _events_of(environment, [entry.charge for entry in entries if entry.charge])
+    subscriptions = _subscriptions_of(environment, events.values())
+    shapes = []
+    for entry in entries:
+        event = events.get(entry.charge_id) if entry.charge_id else None
+        named = _subscription_said(event) if event else None
+        shapes.append(_shape_of(entry, event, named, subscriptions.get(named or ""), now, livemode=environment.is_live))
+    return shapes
+
+
+def _events_of(environment: Environment, charges: Sequence[EventCharge]) -> dict[UUID, EventShape]:
+    """What was charged for, by its id."""
     if not charges:
         return {}
     times = [charge.event_timestamp for charge in charges]
     # By their times, too, which lead to their partitions.
-    events = MeterEvent.objects.filter(
-        environment=charges[0].environment_id, pk__in=[charge.pk for charge in charges],
-        timestamp__gte=min(times), timestamp__lte=max(times), payload__has_key="subscription_id",
-    )  # fmt: skip
-    return {pk: payload["subscription_id"] for pk, payload in events.values_list("pk", "payload")}
+    events = events_of(environment).filter(
+        pk__in={charge.pk for charge in charges}, timestamp__gte=min(times), timestamp__lte=max(times)
+    )
+    found = list(events)
+    return {
+        event.pk: shape
+        for event, shape in zip(found, shape_of_events(found, livemode=environment.is_live), strict=True)
+    }
 
 
-def _shape_of(entry: LedgerEntry, subscription: str | None, now: datetime, *, livemode: bool) -> TransactionShape:
+def _subscription_said(event: EventShape) -> str | None:
+    return event.payload.get("subscription_id")
+
+
+def _subscriptions_of(environment: Environment, events: Iterable[EventShape]) -> dict[str, SubscriptionShape]:
+    """The subscriptions that events named, as far as there are such, by what they are called."""
+    named = {said: read("sub", said) for event in events if (said := _subscription_said(event))}
+    wanted = {pk for pk in named.values() if pk}
+    if not wanted:
+        return {}
+    rows = {row.pk: row for row in subscriptions_of(environment).filter(pk__in=wanted)}
+    livemode = environment.is_live
+    return {said: shape_of_subscription(rows[pk], livemode=livemode) for said, pk in named.items() if pk and pk in rows}
+
+
+def _shape_of(
+    entry: LedgerEntry,
+    event: EventShape | None,
+    named: str | None,
+    subscription: SubscriptionShape | None,
+    now: datetime,
+    *,
+    livemode: bool,
+) -> TransactionShape:
     grant = shape_of_grant(entry.grant, now, livemode=livemode)
     kind = LedgerEntry.Kind(entry.kind)
     meter = entry.charge.meter if entry.charge else None
-    event = spell("mevt", entry.charge.pk) if entry.charge else None
+    source = spell("mevt", entry.charge.pk) if entry.charge else None
     written = instant_text(entry.created_at)
     return TransactionShape(
         id=spell("cbtxn", entry.pk),
@@ -115,17 +173,19 @@ def _shape_of(entry: LedgerEntry, subscription: str | None, now: datetime, *, li
         customer_id=grant.customer_id,
         credit_grant_id=id_of_grant(entry.grant),
         meter_id=spell("mtr", meter.pk) if meter else None,
-        meter_event_id=event,
+        meter_event_id=source,
         meter_event_name=meter.event_name if meter else None,
         meter_unit=meter.unit if meter else None,
-        source=event,
-        subscription_id=subscription,
+        source=source,
+        subscription_id=named,
         description=_DESCRIPTIONS[kind],
         livemode=livemode,
         created_at=written,
         updated_at=written,
         customer=shape_of_customer(entry.grant.customer, livemode=livemode),
         meter=shape_of_meter(meter, livemode=livemode) if meter else None,
+        meter_event=event,
+        subscription=subscription,
         credit_grant=grant,
         payment_currency=grant.payment_currency,
     )
@@ -143,20 +203,17 @@ class CreditTransactionViewSet(PaymentKitViewSet):
         found = row_of(self.within(self._rows()), "cbtxn", pk)
         if found is None:
             raise missing(NOUN, pk)
-        return json_response(shapes_of_transactions([found], self.now, livemode=self.environment.is_live)[0])
+        return json_response(shapes_of_transactions([found], self.environment, self.now)[0])
 
     def list(self, request: Request) -> HttpResponse:
         entries = self._narrowed().order_by("-created_at", "-pk")
         if not self.query.flag("include_grants"):
             entries = entries.exclude(kind=LedgerEntry.Kind.GRANTED)
-        livemode = self.environment.is_live
-        return self.listed(entries, lambda rows: shapes_of_transactions(rows, self.now, livemode=livemode))
+        return self.listed(entries, lambda rows: shapes_of_transactions(rows, self.environment, self.now))
 
     def summary(self, request: Request) -> HttpResponse:
         """What usage consumed, less what was given back."""
-        consumed = [LedgerEntry.Kind.BURNED, LedgerEntry.Kind.COMMITTED, LedgerEntry.Kind.GIVEN_BACK]
-        taken = Q(kind__in=consumed)
-        entries = self.within(self._narrowed()).filter(taken).order_by()
+        entries = self.within(self._narrowed()).filter(kind__in=CONSUMPTION).order_by()
         # In a currency each, of which a caller most often names one.
         rows = entries.values_list("grant__own_currency__decimals").annotate(Sum("amount"), Count("pk"))
         total, count, quantity = 0, 0, Decimal(0)
@@ -164,15 +221,14 @@ class CreditTransactionViewSet(PaymentKitViewSet):
             total -= int(amount)
             count += number
             quantity += Decimal(_quantity(-int(amount), decimals))
-        filters = ("customer_id", "subscription_id", "currency_id", "meter_id", "start", "end")
-        said: dict[str, Any] = {name: self.query.text(name) for name in filters if name in self.query}
+        said = {name: self.query.text(name) for name in Asked.__struct_fields__ if name in self.query}
         return json_response(
-            {
-                "total_quantity": plain(quantity),
-                "total_credit_amount": str(total),
-                "transaction_count": count,
-                "filters": said,
-            }
+            UsageTotals(
+                total_quantity=plain(quantity),
+                total_credit_amount=str(total),
+                transaction_count=count,
+                filters=Asked(**said),
+            )
         )
 
     def _rows(self) -> LedgerEntryQuerySet:

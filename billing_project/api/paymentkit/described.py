@@ -199,6 +199,7 @@ _RULES: dict[str, Callable[[Callable[[str], Any], ast.Call, Reading], Schema]] =
     "choices": lambda *_: {"type": "string", "description": "Several, with commas between them."},
     "items": lambda *_: {"type": "array", "items": STRING},
     "instant": lambda *_: {**INTEGER, "minimum": 0, "description": "Unix time in seconds."},
+    "oldest_first": lambda *_: {"type": "string", "description": "`created_at:ASC` or `created_at:DESC`."},
     "object": lambda *_: OBJECT,
     "texts": lambda *_: OBJECT,
 }

@@ -22,7 +22,9 @@ _JSON = "application/json"
 # In the full, as people and programs write token amounts.
 _DECIMAL = re.compile(r"\d{1,30}(\.\d{1,18})?", re.ASCII)
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
-_ELEMENT = re.compile(r"\[\d{0,4}\]$", re.ASCII)
+_ELEMENT = re.compile(r"(\[\d{0,4}\])+$", re.ASCII)
+# What an order may be, however its parts are joined: ``created_at:ASC``, ``created_at desc``, ``created_at,ASC``.
+_ORDER = re.compile(r"created_at(?:[\s:,.]+(asc|desc))?", re.ASCII | re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Of a caller's objects, as JSON.
 _MOST_BYTES = 16 * 1024
@@ -147,6 +149,16 @@ class Fields:
         value = self.whole(name, default=0, least=0, most=253_402_300_799)
         return _EPOCH + timedelta(seconds=value) if value else None
 
+    def oldest_first(self, name: str) -> bool:
+        """Whether an order asks for what was made first. Without a direction it does, as in SQL; without an order it does not."""
+        said = self.text(name)
+        if not said:
+            return False
+        order = _ORDER.fullmatch(said.strip())
+        if order is None:
+            raise self._refusal(name, "must be created_at, with ASC or DESC")
+        return (order[1] or "asc").lower() == "asc"
+
     def object(self, name: str) -> dict[str, Any] | None:
         """A JSON object that is kept as it is."""
         value = self._values.get(name)
@@ -222,7 +234,8 @@ def read_body_of(request: HttpRequest) -> Fields:
 def read_query_of(request: HttpRequest) -> Fields:
     """The values of the request's address. What is empty is not given.
 
-    The client writes an array as ``status[0]=granted&status[1]=pending``, which means the same as ``status=granted,pending``.
+    The client writes an array as ``status[0]=granted&status[1]=pending``, which means the same as ``status=granted,pending``,
+    and one within another as ``order[0][0]=created_at&order[0][1]=ASC``.
     """
     values: dict[str, Any] = {}
     for spelled, value in request.GET.items():

@@ -28,6 +28,9 @@ SYMBOL_LENGTH = 32
 DESCRIPTION_LENGTH = 255
 _MOST_CHECKED = 100
 _MONEY = "pcur_"
+_OWN = "meter"
+_TYPES = (_OWN, "standard")
+_UNTIL_THERE_ARE_PRICES = "usd"
 
 
 class UnsupportedCurrency(Shape, frozen=True):
@@ -62,7 +65,7 @@ def shape_of_currency(currency: Currency, *, livemode: bool) -> PaymentCurrency:
         name=currency.name,
         symbol=currency.symbol,
         decimal=currency.decimals,
-        type="meter",
+        type=_OWN,
         description=currency.description,
         active=True,
         locked=False,
@@ -100,15 +103,21 @@ def money_of(text: str) -> str | None:
     return code if code in CURRENCIES else None
 
 
-def named_money(text: str) -> str:
+def named_money(text: str, environment: Environment) -> str:
     """The same for a body.
 
     :raises PaymentKitError: if it names none
     """
     code = money_of(text)
-    if code is None:
-        raise PaymentKitError(f"{NOUN} is not money: {text[:100]}; prices are in money, as {id_of_money('usd')}")
-    return code
+    if code is not None:
+        return code
+    own = row_of(Currency.objects.of(environment), "pcur", text)
+    if own is None:
+        raise PaymentKitError(f"{NOUN} is no money: {text[:100]}; prices are in money, such as {id_of_money('usd')}")
+    raise PaymentKitError(
+        f"{NOUN} {text} ({own.name}) is credit, which usage burns without a price as soon as it is reported: make a grant "
+        f"of it, or sell it by a one-time price in money, such as {id_of_money('usd')}, whose metadata has a credit_config"
+    )
 
 
 def id_of_currency(currency: Currency) -> str:
@@ -147,13 +156,19 @@ class PaymentCurrencyViewSet(PaymentKitViewSet):
     scopes = {"check_recurring_support": Scope.METERS_READ}
 
     def list(self, request: Request) -> HttpResponse:
-        """The company's own, and the money that it has prices in."""
+        """What prices can be in: the money that the company has prices in, or US dollars while it has none. With the type
+        ``meter`` its own currencies, which prices cannot be in.
+        """
         livemode = self.environment.is_live
-        rows = self.within(Currency.objects.of(self.environment).order_by("-created_at", "-pk"))
+        if self.query.choice("type", _TYPES) == _OWN:
+            rows = self.within(Currency.objects.of(self.environment).order_by("-created_at", "-pk"))
+            return json_response([shape_of_currency(row, livemode=livemode) for row in rows])
+        # Programs take the first one of these for what they sell credit for, and all of them for a price's options.
         prices = self.within(Price.objects.of(self.environment))
-        codes = prices.order_by("currency").values_list("currency", flat=True).distinct()
-        own = [shape_of_currency(row, livemode=livemode) for row in rows]
-        return json_response([*own, *(shape_of_money(code, livemode=livemode) for code in codes)])
+        codes = list(prices.order_by("currency").values_list("currency", flat=True).distinct())
+        if not codes and not self.is_of_other_mode:
+            codes = [_UNTIL_THERE_ARE_PRICES]
+        return json_response([shape_of_money(code, livemode=livemode) for code in codes])
 
     def create(self, request: Request) -> HttpResponse:
         said = self.body

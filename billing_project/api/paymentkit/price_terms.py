@@ -48,8 +48,8 @@ def labels_of(said: Fields) -> PriceLabels:
 def terms_of(said: Fields, environment: Environment) -> dict[str, Any]:
     """What a new price costs, as :func:`subscriptions.services.create_price` takes it, which holds it together."""
     said.refuse_given(_UNSERVED, "is not supported")
-    currency = named_money(said.text("currency_id", required=True))
-    _check_options(said, currency)
+    currency = named_money(said.text("currency_id", required=True), environment)
+    _check_options(said, currency, environment)
     model = _model(said)
     terms: dict[str, Any] = {"currency": currency, "metadata": said.texts("metadata")}
     if model in TiersMode.values:
@@ -119,8 +119,8 @@ def _minor(said: Fields, name: str, currency: str) -> Decimal:
     return EXACT.scaleb(said.decimal(name), exponent(currency))
 
 
-def _check_options(said: Fields, currency: str) -> None:
+def _check_options(said: Fields, currency: str, environment: Environment) -> None:
     """A price has one currency. Saying it again is no other."""
     for option in said.inners("currency_options", most=20):
-        if named_money(option.text("currency_id", required=True)) != currency:
+        if named_money(option.text("currency_id", required=True), environment) != currency:
             raise said.refuse("currency_options", "must not have other currencies: make a price for each")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from django.db.models import Exists, Model, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpResponse
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from rest_framework.request import Request
 
 from accounts.models import Environment, Scope
@@ -50,6 +50,28 @@ class TierShape(Shape, frozen=True):
     flat_amount: Amount | None
 
 
+class RecurringShape(Shape, frozen=True):
+    interval: str
+    interval_count: int
+    usage_type: str
+    meter_id: str | UnsetType = UNSET
+    aggregate_usage: Annotated[str | UnsetType, Meta(description="The meter's way to add usage up.")] = UNSET
+
+
+class PackageShape(Shape, frozen=True):
+    divide_by: int
+    round: str
+
+
+class CurrencyOption(Shape, frozen=True):
+    """The price's one currency once more."""
+
+    currency_id: str
+    unit_amount: Amount
+    tiers: list[TierShape] | None
+    custom_unit_amount: None
+
+
 class PricedProduct(Shape, frozen=True):
     """A product as its prices show it."""
 
@@ -83,15 +105,15 @@ class PriceShape(Shape, frozen=True):
     model: str
     billing_scheme: str
     unit_amount: Annotated[Amount, Meta(description="Of a unit or a package; `0` where there are tiers.")]
-    recurring: dict[str, Any] | None
+    recurring: RecurringShape | None
     tiers_mode: str | None
     tiers: list[TierShape] | None
     custom_unit_amount: None
     lookup_key: str | None
     metadata: dict[str, Any]
-    transform_quantity: dict[str, Any] | None
+    transform_quantity: PackageShape | None
     currency_id: str
-    currency_options: list[dict[str, Any]]
+    currency_options: list[CurrencyOption]
     tax_behavior: str
     quantity_available: int
     quantity_sold: int
@@ -137,7 +159,7 @@ def shape_of_price(price: Price, *, livemode: bool) -> PriceShape:
     tiers = [_shape_of_tier(tier.up_to, tier.unit_amount, tier.flat_amount) for tier in price.tiers.all()]
     unit_amount = plain(price.unit_amount or Decimal(0))
     currency = id_of_money(price.currency)
-    package = None if price.divide_by is None else {"divide_by": price.divide_by, "round": price.rounding}
+    package = None if price.divide_by is None else PackageShape(price.divide_by, price.rounding)
     gives_credit: bool = price.product_gives_credit  # type: ignore[attr-defined]  # of the query
     return PriceShape(
         id=id_of_price(price),
@@ -160,7 +182,7 @@ def shape_of_price(price: Price, *, livemode: bool) -> PriceShape:
         transform_quantity=package,
         currency_id=currency,
         currency_options=[
-            {"currency_id": currency, "unit_amount": unit_amount, "tiers": tiers or None, "custom_unit_amount": None}
+            CurrencyOption(currency_id=currency, unit_amount=unit_amount, tiers=tiers or None, custom_unit_amount=None)
         ],
         tax_behavior=price.tax_behavior,
         quantity_available=0,
@@ -323,18 +345,17 @@ def new_price(said: Fields, product: Product, *, now: datetime) -> Price:
     )
 
 
-def _shape_of_recurring(price: Price) -> dict[str, Any] | None:
+def _shape_of_recurring(price: Price) -> RecurringShape | None:
     if not price.interval:
         return None
-    recurring: dict[str, Any] = {
-        "interval": price.interval,
-        "interval_count": price.interval_count,
-        "usage_type": price.usage_type,
-    }
-    if price.meter is not None:
-        recurring["meter_id"] = spell("mtr", price.meter.pk)
-        recurring["aggregate_usage"] = AGGREGATIONS.get(price.meter.formula, price.meter.formula)
-    return recurring
+    meter = price.meter
+    return RecurringShape(
+        interval=price.interval,
+        interval_count=price.interval_count,
+        usage_type=price.usage_type,
+        meter_id=spell("mtr", meter.pk) if meter else UNSET,
+        aggregate_usage=AGGREGATIONS.get(meter.formula, meter.formula) if meter else UNSET,
+    )
 
 
 def _shape_of_tier(up_to: Decimal | None, unit_amount: Decimal | None, flat_amount: Decimal | None) -> TierShape:

@@ -1,7 +1,7 @@
 """/subscriptions: who pays which prices, period after period."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from django.db.models import Case, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
@@ -71,6 +71,19 @@ class ItemShape(Shape, frozen=True):
     price: PriceShape
 
 
+class PauseShape(Shape, frozen=True):
+    behavior: str
+    resumes_at: int | None
+
+
+class TrialEnd(Shape, frozen=True):
+    missing_payment_method: str
+
+
+class TrialSettings(Shape, frozen=True):
+    end_behavior: TrialEnd
+
+
 class SubscriptionShape(Shape, frozen=True):
     id: str
     object: str
@@ -93,8 +106,8 @@ class SubscriptionShape(Shape, frozen=True):
     days_until_due: int | None
     description: str
     metadata: dict[str, str]
-    pause_collection: dict[str, Any] | None
-    trial_settings: dict[str, Any]
+    pause_collection: PauseShape | None
+    trial_settings: TrialSettings
     latest_invoice_id: str | None
     schedule_id: str | None
     default_payment_method_id: None
@@ -176,7 +189,7 @@ def shape_of_subscription(subscription: Subscription, *, livemode: bool) -> Subs
         description=subscription.description,
         metadata=subscription.metadata,
         pause_collection=_shape_of_pause(subscription),
-        trial_settings={"end_behavior": {"missing_payment_method": subscription.trial_end_behavior}},
+        trial_settings=TrialSettings(TrialEnd(subscription.trial_end_behavior)),
         latest_invoice_id=spell("in", latest) if latest else None,
         schedule_id=spell("sub_sched", subscription.schedule_id) if subscription.schedule_id else None,
         default_payment_method_id=None,
@@ -200,10 +213,10 @@ def _shape_of_cancellation(subscription: Subscription) -> dict[str, str] | None:
     }
 
 
-def _shape_of_pause(subscription: Subscription) -> dict[str, Any] | None:
+def _shape_of_pause(subscription: Subscription) -> PauseShape | None:
     if not subscription.pause_behavior:
         return None
-    return {"behavior": subscription.pause_behavior, "resumes_at": seconds_or_none(subscription.pause_resumes_at)}
+    return PauseShape(subscription.pause_behavior, seconds_or_none(subscription.pause_resumes_at))
 
 
 def in_statuses(states: Sequence[str]) -> list[str]:
@@ -243,7 +256,9 @@ class SubscriptionViewSet(PaymentKitViewSet):
         order = ["-created_at", "-pk"]
         if said.flag("activeFirst"):
             running = Case(When(status__in=_RUNNING, then=Value(0)), default=Value(1))
-            subscriptions, order = subscriptions.annotate(rank=running), ["rank", *order]
+            # They come first whichever way the others are ordered.
+            first = "-rank" if said.oldest_first("order") else "rank"
+            subscriptions, order = subscriptions.annotate(rank=running), [first, *order]
         return self._listed(subscriptions.order_by(*order))
 
     def search(self, request: Request) -> HttpResponse:
@@ -267,7 +282,7 @@ class SubscriptionViewSet(PaymentKitViewSet):
             for entry in entries
         ]
         if "currency_id" in said:
-            currency = named_money(said.text("currency_id"))
+            currency = named_money(said.text("currency_id"), self.environment)
             if any(item.price.currency != currency for item in items):
                 raise said.refuse("currency_id", "must be that of the prices")
         # What a change gives back: nothing was paid yet.

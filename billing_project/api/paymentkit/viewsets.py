@@ -124,7 +124,7 @@ class PaymentKitViewSet(ViewSet):
         return rows.none() if self.is_of_other_mode else rows
 
     def listed(self, rows: "QuerySet[M]", shape: Callable[[list[M]], list[Any]]) -> HttpResponse:
-        """A page of the rows, in their order.
+        """A page of the rows, in their order, or the other way round where the oldest are asked for first.
 
         :param shape: writes the rows of a page
         """
@@ -132,5 +132,7 @@ class PaymentKitViewSet(ViewSet):
         asked = self.query.whole("pageSize", default=_PAGE_SIZE, least=1, most=1_000_000)
         size = min(asked, _MOST_ON_PAGE)
         rows = self.within(rows)
+        if self.query.oldest_first("order"):
+            rows = rows.reverse()
         first = (page - 1) * size
         return json_response(page_of(shape(list(rows[first : first + size])), rows.count(), page, size))

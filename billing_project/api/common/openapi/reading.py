@@ -332,7 +332,8 @@ class Reading:
             base = self.look(node.func.value)
             if isinstance(base, Instance):
                 return self._method(base.of, node)
-            values = [option["additionalProperties"] for option in options_of(base) if "additionalProperties" in option]
+            hashes = [option for option in options_of(base) if isinstance(option, dict)]
+            values = [one["additionalProperties"] for one in hashes if "additionalProperties" in one]
             if node.func.attr == "get" and values:
                 return either(*values, NULL)
         if isinstance(node.func, ast.Name) and self._has_inner(node.func.id):

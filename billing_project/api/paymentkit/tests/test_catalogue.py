@@ -130,7 +130,7 @@ def test_a_metered_price_has_its_meter(call: Caller, product: Any) -> None:
     [
         ({"unit_amount": None}, '"unit_amount" is required'),
         ({"unit_amount": "-1"}, '"unit_amount" must be a decimal number, not negative, with at most 18 decimal places'),
-        ({"currency_id": "pcur_xyz"}, "Payment currency is not money: pcur_xyz; prices are in money, as pcur_usd"),
+        ({"currency_id": "pcur_xyz"}, "Payment currency is no money: pcur_xyz; prices are in money, such as pcur_usd"),
         ({"currency_id": None}, '"currency_id" is required'),
         ({"product_id": "prod_1"}, "Product not found: prod_1"),
         ({"model": "volume", "unit_amount": 0}, "tiers"),

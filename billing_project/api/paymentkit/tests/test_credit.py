@@ -193,10 +193,52 @@ def test_holders_and_statistics_of_a_currency(call: Caller, meter: Any, customer
     assert holders["currency"] == meter["paymentCurrency"]
     assert holders["paging"] == {"page": 1, "pageSize": 20, "total": 2, "totalPages": 1}
     assert len(call.get("/credit-grants/holders", f"{query}&page=2&pageSize=1")["holders"]) == 1
-    stats = call.get("/credit-grants/stats", f"{query}&timezone_offset=-60")
-    assert [(row["grant_count"], row["total_amount"]) for row in stats["list"]] == [(3, "1200")]
-    assert call.get("/credit-grants/stats", f"{query}&category=promotional")["list"] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statistics_tell_what_was_granted_by_whom_and_what_became_of_it(
+    call: Caller, meter: Any, customer: Customer
+) -> None:
+    """As programs read them: ``stats`` over all, ``daily_stats`` day by day."""
+    spent = call.post("/credit-grants", terms(meter, "5", granted_by="z1boss", metadata={"granted_by": "nobody"}))
+    call.post("/credit-grants", terms(meter, "3", granted_by="z1boss", category="promotional"))
+    lost = call.post("/credit-grants", terms(meter, "1"))
+    call.put(f"/credit-grants/{lost['id']}", {"expired": True})
+    use(call, "2")
+    burn_all(timezone.now())
+    query = f"currency_id={meter['currency_id']}"
+
+    def told(more: str = "") -> Any:
+        return call.get("/credit-grants/stats", f"{query}{more}")
+
+    everything = told("&timezone_offset=-60")
+    totals = {"grant_count": 3, "total_granted": "900", "total_remaining": "600", "total_consumed": "200"}
+    ours = {"currency_id": meter["currency_id"]}
+    assert everything["stats"] == {**ours, "currency": meter["paymentCurrency"], **totals}
+    today = (timezone.now() + timedelta(hours=1)).date().isoformat()
+    assert everything["daily_stats"] == [{"date": today, **ours, **totals}]
+    assert (spent["granted_by"], lost["granted_by"]) == ("z1boss", None)
+    assert told("&granted_by=z1boss")["stats"]["total_granted"] == "800"
+    assert told("&granted_by=z1boss&category=promotional")["stats"]["total_consumed"] == "200"
+    nothing = told("&granted_by=nobody")
+    assert (nothing["stats"]["grant_count"], nothing["stats"]["total_granted"], nothing["daily_stats"]) == (0, "0", [])
     assert error_of(call("GET", "/credit-grants/stats", query=f"{query}&start_date=2&end_date=1"))[0] == 400
+
+
+def test_lists_are_turned_round_where_they_are_asked_for_from_the_beginning(
+    call: Caller, meter: Any, customer: Customer
+) -> None:
+    made = [call.post("/credit-grants", terms(meter))["id"] for _ in range(3)]
+
+    def listed(query: str) -> list[str]:
+        return [grant["id"] for grant in call.get("/credit-grants", query)["list"]]
+
+    assert listed("order=created_at:DESC") == listed("order[0][0]=created_at&order[0][1]=desc") == made[::-1]
+    for query in ("order=created_at:ASC", "order=created_at%20asc", "order[0][0]=created_at&order[0][1]=ASC"):
+        assert listed(query) == made
+    assert listed("order[0]=created_at&order[1]=ASC&page=2&pageSize=2") == made[2:]
+    said = error_of(call("GET", "/credit-grants", query="order=amount:ASC"))
+    assert said == (400, '"order" must be created_at, with ASC or DESC')
 
 
 @pytest.mark.django_db(transaction=True)
@@ -283,7 +325,7 @@ def test_what_a_subscription_owes_and_may_burn_is_told_apart(call: Caller, meter
     def owed(of: str) -> Any:
         return call.get("/meter-events/pending-amount", f"customer_id={DID}&subscription_id={of}")
 
-    ours, _ = use_of("2", subscription_id=subscription), use_of("4")
+    ours, others = use_of("2", subscription_id=subscription), use_of("4", subscription_id="sub_nobody's")
     # Before it is charged for as after.
     assert owed(subscription) == {meter["currency_id"]: "200"}
     assert owed("sub_x") == {}
@@ -293,6 +335,11 @@ def test_what_a_subscription_owes_and_may_burn_is_told_apart(call: Caller, meter
     assert owed(subscription) == {meter["currency_id"]: "100"}
     [row] = call.get("/credit-transactions", f"subscription_id={subscription}")["list"]
     assert (row["subscription_id"], row["meter_event_id"]) == (subscription, ours["id"])
+    assert row["meterEvent"] == call.get(f"/meter-events/{ours['id']}")
+    assert row["subscription"] == call.get(f"/subscriptions/{subscription}")
+    call.post("/credit-grants", terms(meter, "9"))
+    [unnamed] = [one for one in call.get("/credit-transactions")["list"] if one["meter_event_id"] == others["id"]]
+    assert (unnamed["subscription"], unnamed["meterEvent"]["id"]) == (None, others["id"])
     said = error_of(call("GET", "/credit-grants/summary", query=f"customer_id={DID}&subscription_id=sub_x"))
     assert said == (400, "Subscription not found: sub_x")
 
