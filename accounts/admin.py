@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 import accounts.console.approvals  # noqa: F401 (pages of its own)
@@ -59,7 +60,7 @@ class LicenseInline(ConsoleInline):
     fields = ["page", "state", "starts_at", "ends_at", "grace"]
     list_select_related = ["company"]
 
-    @display(description="state")
+    @display(description=gettext_lazy("state"))
     def state(self, row: License) -> str:
         return row.state(timezone.now()).label
 
@@ -85,7 +86,10 @@ class LicenseNoticeInline(ConsoleInline):
 
 class CompanyForm(forms.ModelForm[Company]):
     licenses = forms.MultipleChoiceField(
-        choices=License.Product.choices, required=False, widget=CheckboxList, help_text="They start now and do not end."
+        choices=License.Product.choices,
+        required=False,
+        widget=CheckboxList,
+        help_text=gettext_lazy("They start now and do not end."),
     )
 
     class Meta:
@@ -145,25 +149,25 @@ class CompanyAdmin(ConsoleAdmin):
     commands = [
         Command[Company](
             name="set_logo",
-            title="Set logo",
+            title=gettext_lazy("Set logo"),
             icon="image",
-            applies=lambda _: True,
-            consequence=lambda _: (
+            applies=lambda _company: True,
+            consequence=lambda _companies: _(
                 "The picture is printed at the head of every document that is made from now on, of final invoices too, "
                 "in place of the one before."
             ),
             run=lambda company, now, logo: logos.set_logo(company=company, image=b"".join(logo.chunks()), now=now),
-            done="has its logo.",
+            done=gettext_lazy("has its logo."),
             form=LogoForm,
         ),
         Command[Company](
             name="remove_logo",
-            title="Remove logo",
+            title=gettext_lazy("Remove logo"),
             icon="hide_image",
             applies=lambda company: CompanyLogo.objects.filter(company=company).exists(),
-            consequence=lambda _: "Documents begin with the company's name from now on.",
+            consequence=lambda _companies: _("Documents begin with the company's name from now on."),
             run=lambda company, now: logos.remove_logo(company=company),  # noqa: ARG005 (as every command is run)
-            done="has no logo any more.",
+            done=gettext_lazy("has no logo any more."),
         ),
     ]
 
@@ -186,7 +190,7 @@ class CompanyAdmin(ConsoleAdmin):
             return ((None, {"fields": ("name", "created_at")}), *self.fieldsets[1:])
         return super().get_fieldsets(request, obj)
 
-    @display(description="API keys in use")
+    @display(description=gettext_lazy("API keys in use"))
     def api_keys(self, row: Company) -> str | SafeString:
         usable = [
             (key.environment.mode, f"{key.prefix}…", key.name)
@@ -195,7 +199,7 @@ class CompanyAdmin(ConsoleAdmin):
         ]
         return format_html_join("", "<div>{} <code>{}</code> {}</div>", usable) or cells.EMPTY
 
-    @display(description="logo")
+    @display(description=gettext_lazy("logo"))
     def logo_picture(self, row: Company) -> str | SafeString:
         logo = CompanyLogo.objects.filter(company=row).first()
         return cells.EMPTY if logo is None else cells.picture(bytes(logo.image), logo.format)
@@ -211,7 +215,7 @@ class CompanyLogoAdmin(ConsoleAdmin):
     search_fields = ["company__name"]
     fields = ["company", "picture", "format", "set_at"]
 
-    @display(description="picture")
+    @display(description=gettext_lazy("picture"))
     def picture(self, row: CompanyLogo) -> SafeString:
         return cells.picture(bytes(row.image), row.format)
 
@@ -244,7 +248,7 @@ class LicenseAdmin(ConsoleAdmin):
     add_fieldsets = ((None, {"fields": ("company", "product", "starts_at", "ends_at", "grace")}),)
     inlines = [LicenseNoticeInline]
 
-    @display(description="state")
+    @display(description=gettext_lazy("state"))
     def state(self, row: License) -> str:
         return row.state(timezone.now()).label
 
@@ -328,7 +332,9 @@ class TestClockAdmin(ConsoleAdmin):
 
 
 class NoteForm(forms.Form):
-    text = forms.CharField(label="Note", max_length=CustomerNote.LENGTH, widget=forms.Textarea(attrs={"rows": 4}))
+    text = forms.CharField(
+        label=gettext_lazy("Note"), max_length=CustomerNote.LENGTH, widget=forms.Textarea(attrs={"rows": 4})
+    )
 
 
 @admin.register(Customer)
@@ -337,17 +343,17 @@ class CustomerAdmin(ConsoleAdmin):
     commands = [
         Command[Customer](
             name="note",
-            title="Add a note",
+            title=gettext_lazy("Add a note"),
             icon="sticky_note_2",
             applies=lambda _customer: True,
-            consequence=lambda _customers: (
+            consequence=lambda _customers: _(
                 "Everybody who may see the customer in the console reads it, with your name and the time. It is on no "
                 "invoice, and no program sees it. It stays as it is: to correct it, add another."
             ),
             run=lambda customer, now, text, recorded_by: services.add_customer_note(  # noqa: ARG005 (of the wall's time)
                 customer=customer, text=text, written_by=recorded_by, now=timezone.now()
             ),
-            done="noted.",
+            done=gettext_lazy("noted."),
             form=NoteForm,
             signed=True,
         )
@@ -387,15 +393,15 @@ class CustomerAdmin(ConsoleAdmin):
         closed = obj is not None and obj.deleted_at is not None
         return not closed and super().has_change_permission(request, obj)
 
-    @display(description="state")
+    @display(description=gettext_lazy("state"))
     def state(self, row: Customer) -> str:
-        return "deleted" if row.deleted_at is not None else "active"
+        return _("deleted") if row.deleted_at is not None else _("active")
 
-    @display(description="address")
+    @display(description=gettext_lazy("address"))
     def address_document(self, row: Customer) -> str | SafeString:
         return cells.document(row.address)
 
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: Customer) -> str | SafeString:
         return cells.document(row.metadata)
 
@@ -410,7 +416,7 @@ class CustomerNoteAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "written_at"]
     list_select_related = ["environment__company", "customer"]
     search_fields = ["customer__name"]
-    search_help_text = "The id of a customer (cus_…)."
+    search_help_text = gettext_lazy("The id of a customer (cus_…).")
     ordering = ["-written_at", "-pk"]
     fields = ["text", "customer", "environment", "written_by", "written_at"]
 
@@ -418,11 +424,11 @@ class CustomerNoteAdmin(ConsoleAdmin):
 class OutcomeFilter(admin.SimpleListFilter):
     """By how it ended, without asking the table which answers there are."""
 
-    title = "outcome"
+    title = gettext_lazy("outcome")
     parameter_name = "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("done", "done"), ("refused", "refused"), ("failed", "failed here")]
+        return [("done", _("done")), ("refused", _("refused")), ("failed", _("failed here"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         bounds = {"done": (0, 400), "refused": (400, 500), "failed": (500, 1000)}.get(self.value() or "")
@@ -438,7 +444,7 @@ class ApiRequestAdmin(ConsoleAdmin):
     list_filter = ["environment", OutcomeFilter, "method", "key", "at"]
     list_select_related = ["environment__company", "key"]
     search_fields = ["path__startswith", "error_code__exact"]
-    search_help_text = (
+    search_help_text = gettext_lazy(
         "A request's id (req_…), a customer's (cus_…), the beginning of a path (/v1/…), or an error's code."
     )
     ordering = ["-id"]
@@ -456,7 +462,7 @@ class ApiRequestAdmin(ConsoleAdmin):
         "at",
     ]
 
-    @display(description="customer")
+    @display(description=gettext_lazy("customer"))
     def customer(self, row: ApiRequest) -> str | SafeString:
         if row.customer_id is None:
             return cells.EMPTY

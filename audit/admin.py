@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.history import changes_of, who
@@ -35,7 +36,7 @@ _COLUMNS = (
 class RelationFilter(SimpleListFilter):
     """By what was changed. Listed without asking the trail, which is large."""
 
-    title = "what"
+    title = gettext_lazy("what")
     parameter_name = "relation"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:  # noqa: ARG002
@@ -130,15 +131,15 @@ class EntryAdmin(ConsoleAdmin):
         answer["Cache-Control"] = "no-store"
         return answer
 
-    @display(description="who")
+    @display(description=gettext_lazy("who"))
     def actor(self, row: Entry) -> SafeString:
         return who(row)
 
-    @display(description="when")
+    @display(description=gettext_lazy("when"))
     def moment(self, row: Entry) -> str | SafeString:
         return cells.moment(row.occurred_at)
 
-    @display(description="what")
+    @display(description=gettext_lazy("what"))
     def what(self, row: Entry) -> str | SafeString:
         """What was changed, which leads to its own page."""
         model = row.model
@@ -157,7 +158,7 @@ class EntryAdmin(ConsoleAdmin):
             row.get_operation_display(),
         )
 
-    @display(description="changed")
+    @display(description=gettext_lazy("changed"))
     def summary(self, row: Entry) -> str | SafeString:
         """The first columns that were changed; the rest on the page of its own."""
         changes = changes_of(row, _CHARACTERS)
@@ -169,14 +170,14 @@ class EntryAdmin(ConsoleAdmin):
         more = _("and %(count)s more") % {"count": len(changes) - _SHOWN} if len(changes) > _SHOWN else ""
         return format_html('<span class="facts">{}{}</span>', shown, more)
 
-    @display(description="request")
+    @display(description=gettext_lazy("request"))
     def request_link(self, row: Entry) -> str | SafeString:
         if not row.request_id:
             return cells.EMPTY
         address = f"{self._url('changelist')}?{urlencode({'q': row.request_id})}"
         return format_html('<a class="tb-link" href="{}"><code>{}</code></a>', address, row.request_id)
 
-    @display(description="changed")
+    @display(description=gettext_lazy("changed"))
     def document(self, row: Entry) -> str | SafeString:
         columns = ((one.name, one.before, one.after) for one in changes_of(row))
         return format_html(

@@ -12,6 +12,8 @@ from django.contrib.admin import display
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from accounts.console.commands import Command
@@ -39,29 +41,29 @@ def _money(grants: Sequence[CreditGrant]) -> str:
         currency = grant.currency or str(grant.own_currency_id)
         one_of[currency] = grant
         totals[not grant.environment.is_live, currency] += grant.available
-    return " and ".join(
-        one_of[currency].text(total) + (" in test mode" if is_test else "")
+    return _(" and ").join(
+        (_("{amount} in test mode") if is_test else "{amount}").format(amount=one_of[currency].text(total))
         for (is_test, currency), total in sorted(totals.items())
     )
 
 
 def _owners(grants: Sequence[CreditGrant]) -> str:
     customers = sorted({str(grant.customer) for grant in grants})
-    return customers[0] if len(customers) == 1 else f"{len(customers)} customers"
+    return customers[0] if len(customers) == 1 else _("{count} customers").format(count=len(customers))
 
 
 def _expired(grants: Sequence[CreditGrant]) -> str:
-    return (
-        f"{_owners(grants)} will lose {_money(grants)} of credit, at once and for good. What it has paid stays paid, and "
-        "what void invoices give back expires, too. This cannot be undone."
-    )
+    return _(
+        "{owners} will lose {money} of credit, at once and for good. What it has paid stays paid, and what void invoices "
+        "give back expires, too. This cannot be undone."
+    ).format(owners=_owners(grants), money=_money(grants))
 
 
 def _voided(grants: Sequence[CreditGrant]) -> str:
-    return (
-        f"{_money(grants)} of credit, of which nothing was used, will be taken back from {_owners(grants)} as if it had "
-        "never been given. This cannot be undone; credit can be granted anew."
-    )
+    return _(
+        "{money} of credit, of which nothing was used, will be taken back from {owners} as if it had never been given. "
+        "This cannot be undone; credit can be granted anew."
+    ).format(owners=_owners(grants), money=_money(grants))
 
 
 def _now(grant: CreditGrant) -> datetime:
@@ -75,11 +77,11 @@ def _is_alive(grant: CreditGrant) -> bool:
 class _AmountColumns:
     """Amounts of grants and entries, each with its sign."""
 
-    @display(description="amount")
+    @display(description=gettext_lazy("amount"))
     def amount_column(self, row: Any) -> SafeString:
         return cells.worded_amount(_grant(row).text(row.amount))
 
-    @display(description="balance")
+    @display(description=gettext_lazy("balance"))
     def balance_column(self, row: Any) -> SafeString:
         return cells.worded_amount(_grant(row).text(row.balance))
 
@@ -92,7 +94,9 @@ class GrantForm(forms.ModelForm[CreditGrant]):
     """Asks for an amount as people write it, and once more for their word when it has said what will happen."""
 
     amount = forms.DecimalField(
-        min_value=0, max_digits=20, help_text="In the currency's main unit: 25.00 are 25 dollars, 500 are 500 yen."
+        min_value=0,
+        max_digits=20,
+        help_text=gettext_lazy("In the currency's main unit: 25.00 are 25 dollars, 500 are 500 yen."),
     )
     agreed = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -138,14 +142,14 @@ class GrantForm(forms.ModelForm[CreditGrant]):
 
 class GrantedPriceInline(ConsoleInline):
     model = GrantedPrice
-    verbose_name_plural = "pays for these prices only"
+    verbose_name_plural = gettext_lazy("pays for these prices only")
     fields = ["page", "price"]
     list_select_related = ["environment__company", "price__product"]
 
 
 class LedgerEntryInline(_AmountColumns, ConsoleInline):
     model = LedgerEntry
-    verbose_name_plural = "ledger"
+    verbose_name_plural = gettext_lazy("ledger")
     fields = ["page", "amount_column", "balance_column", "effective_at", "created_at"]
     list_select_related = ["environment__company", "grant__own_currency"]
     ordering = ["number"]
@@ -171,7 +175,7 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "category", "currency", "expires_at"]
     list_select_related = ["environment__company", "customer__test_clock", "own_currency"]
     search_fields = ["name__icontains", "customer__name__istartswith", "customer__email__iexact"]
-    search_help_text = "An id (credgr_…, cus_…), a name, or the beginning of a customer's name."
+    search_help_text = gettext_lazy("An id (credgr_…, cus_…), a name, or the beginning of a customer's name.")
     ordering = ["-created_at", "-pk"]
     fieldsets = (
         (
@@ -198,22 +202,22 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
     commands = [
         Command[CreditGrant](
             name="expire",
-            title="Expire now",
+            title=gettext_lazy("Expire now"),
             icon="timer_off",
             applies=_is_alive,
             consequence=_expired,
             run=lambda grant, now: services.expire_grant(grant=grant, now=now),
-            done="expired.",
+            done=gettext_lazy("expired."),
             warns=True,
         ),
         Command[CreditGrant](
             name="void",
-            title="Void",
+            title=gettext_lazy("Void"),
             icon="block",
             applies=lambda grant: _is_alive(grant) and grant.available == grant.amount,
             consequence=_voided,
             run=lambda grant, now: services.void_grant(grant=grant, now=now),
-            done="void.",
+            done=gettext_lazy("void."),
             warns=True,
         ),
     ]
@@ -231,15 +235,15 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
         customer = data["customer"]
         return services.create_grant(environment=customer.environment, now=customer.now(timezone.now()), **data)
 
-    @display(description="state")
+    @display(description=gettext_lazy("state"))
     def state_column(self, row: CreditGrant) -> str:
         return row.state(_now(row))
 
-    @display(description="reserved of it")
+    @display(description=gettext_lazy("reserved of it"))
     def reserved_column(self, row: CreditGrant) -> SafeString:
         return cells.worded_amount(row.text(row.reserved))
 
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: CreditGrant) -> str | SafeString:
         return cells.document(row.metadata)
 
@@ -253,7 +257,7 @@ class LedgerEntryAdmin(_AmountColumns, ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "kind", "created_at"]
     list_select_related = ["environment__company", "customer", "grant__own_currency", "gives_back"]
     search_fields = ["id"]
-    search_help_text = (
+    search_help_text = gettext_lazy(
         "The id of an entry (cbtxn_…), grant (credgr_…), customer (cus_…), invoice (in_…) or line (il_…)."
     )
     ordering = ["-created_at", "-pk"]
@@ -272,11 +276,11 @@ class LedgerEntryAdmin(_AmountColumns, ConsoleAdmin):
         "gives_back",
     ]
 
-    @display(description="invoice")
+    @display(description=gettext_lazy("invoice"))
     def invoice_wire_id(self, row: LedgerEntry) -> str | SafeString:
         return cells.wire_id("in", row.invoice_id) if row.invoice_id else cells.EMPTY
 
-    @display(description="invoice line")
+    @display(description=gettext_lazy("invoice line"))
     def line_wire_id(self, row: LedgerEntry) -> str | SafeString:
         return cells.wire_id("il", row.invoice_line_id) if row.invoice_line_id else cells.EMPTY
 
@@ -293,7 +297,7 @@ class CreditAccountAdmin(ConsoleAdmin):
     ordering = ["-pk"]
     fields = ["customer", "environment", "left_column"]
 
-    @display(description="left")
+    @display(description=gettext_lazy("left"))
     def left_column(self, row: CreditAccount) -> str | SafeString:
         left = CreditGrant.objects.filter(environment=row.environment_id, customer=row.customer_id).balances()
         return cells.facts({name: cells.amount(amount, name) for name, amount in left.items()})
@@ -307,7 +311,7 @@ class GrantedPriceAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode"]
     list_select_related = ["environment__company", "grant", "price__product"]
     search_fields = ["id"]
-    search_help_text = "The id of a grant (credgr_…) or price (price_…)."
+    search_help_text = gettext_lazy("The id of a grant (credgr_…) or price (price_…).")
     ordering = ["-pk"]
     fields = ["price", "grant", "environment"]
 
@@ -336,23 +340,23 @@ class EventChargeAdmin(ConsoleAdmin):
         "created_at", "processed_at",
     ]  # fmt: skip
 
-    @display(description="paid by credit")
+    @display(description=gettext_lazy("paid by credit"))
     def consumed_column(self, row: EventCharge) -> SafeString:
         return cells.worded_amount(row.currency.text(row.consumed))
 
-    @display(description="waits for credit")
+    @display(description=gettext_lazy("waits for credit"))
     def pending_column(self, row: EventCharge) -> SafeString:
         return cells.worded_amount(row.currency.text(row.pending))
 
 
 class CreditHoldInline(ConsoleInline):
     model = CreditHold
-    verbose_name_plural = "holds"
+    verbose_name_plural = gettext_lazy("holds")
     fields = ["page", "grant", "amount_column"]
     list_select_related = ["environment__company", "grant__own_currency"]
     ordering = ["pk"]
 
-    @display(description="still holds")
+    @display(description=gettext_lazy("still holds"))
     def amount_column(self, row: CreditHold) -> SafeString:
         return cells.worded_amount(str(row))
 
@@ -376,7 +380,7 @@ class CreditReservationAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "status", "created_at"]
     list_select_related = ["environment__company", "customer__test_clock", "own_currency"]
     search_fields = ["id"]
-    search_help_text = "The id of a reservation (credres_…) or customer (cus_…)."
+    search_help_text = gettext_lazy("The id of a reservation (credres_…) or customer (cus_…).")
     ordering = ["-created_at", "-pk"]
     fields = [
         "customer", "environment", "state_column", "amount_column", "reserved_column", "committed_column", "released_column",
@@ -384,27 +388,27 @@ class CreditReservationAdmin(ConsoleAdmin):
     ]  # fmt: skip
     inlines = [CreditHoldInline]
 
-    @display(description="state")
+    @display(description=gettext_lazy("state"))
     def state_column(self, row: CreditReservation) -> str:
         return row.state(row.customer.now(timezone.now()))
 
-    @display(description="amount")
+    @display(description=gettext_lazy("amount"))
     def amount_column(self, row: CreditReservation) -> SafeString:
         return cells.worded_amount(row.text(row.amount))
 
-    @display(description="still reserved")
+    @display(description=gettext_lazy("still reserved"))
     def reserved_column(self, row: CreditReservation) -> SafeString:
         return cells.worded_amount(row.text(row.reserved))
 
-    @display(description="committed")
+    @display(description=gettext_lazy("committed"))
     def committed_column(self, row: CreditReservation) -> SafeString:
         return cells.worded_amount(row.text(row.committed))
 
-    @display(description="given back")
+    @display(description=gettext_lazy("given back"))
     def released_column(self, row: CreditReservation) -> SafeString:
         return cells.worded_amount(row.text(row.released))
 
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: CreditReservation) -> str | SafeString:
         return cells.document(row.metadata)
 
@@ -417,7 +421,7 @@ class CreditHoldAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode"]
     list_select_related = ["environment__company", "customer", "grant__own_currency"]
     search_fields = ["id"]
-    search_help_text = "The id of a reservation (credres_…), grant (credgr_…) or customer (cus_…)."
+    search_help_text = gettext_lazy("The id of a reservation (credres_…), grant (credgr_…) or customer (cus_…).")
     ordering = ["-pk"]
     fields = ["reservation", "grant", "customer", "environment"]
 

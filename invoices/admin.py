@@ -7,6 +7,8 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import display
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 import invoices.console.balances
 import invoices.console.recharges
@@ -35,19 +37,22 @@ _NUMBER = re.compile(r"\S+-\d{6,}")
 
 def _finalized(invoices: Sequence[Invoice]) -> str:
     customers = sorted({str(invoice.customer) for invoice in invoices})
-    who = customers[0] if len(customers) == 1 else f"{len(customers)} customers"
-    return (
-        f"{who} will owe {money(invoices, 'total')}, by the usage counted when the draft was last rated; usage of the "
-        f"period that has arrived since is counted in now, and the customer's credit pays what it can. The next number is given to {these(invoices)}, and "
+    who = customers[0] if len(customers) == 1 else _("{count} customers").format(count=len(customers))
+    return _(
+        "{who} will owe {total}, by the usage counted when the draft was last rated; usage of the period that has arrived "
+        "since is counted in now, and the customer's credit pays what it can. The next number is given to {these}, and "
         "lines, amounts and period can never be changed again."
-    )
+    ).format(who=who, total=money(invoices, "total"), these=these(invoices))
 
 
 def _voided(invoices: Sequence[Invoice]) -> str:
-    return (
-        f"{money(invoices, 'amount_remaining')} will not be collected any more. {these(invoices).capitalize()} "
-        "stays on record as void, with its number. This cannot be undone."
-    )
+    return ngettext(
+        "{remaining} will not be collected any more. This invoice stays on record as void, with its number. This cannot "
+        "be undone.",
+        "{remaining} will not be collected any more. These {count} invoices stay on record as void, with their numbers. "
+        "This cannot be undone.",
+        len(invoices),
+    ).format(remaining=money(invoices, "amount_remaining"), count=len(invoices))
 
 
 @admin.register(Invoice)
@@ -77,7 +82,7 @@ class InvoiceAdmin(ReviewedInvoices, drafts.DraftPages, ExportPages, RevenuePage
         "revises",
     ]
     search_fields = ["customer__name__istartswith", "customer__email__iexact"]
-    search_help_text = "A number, an id (in_…, cus_…, sub_…), or the beginning of a customer's name."
+    search_help_text = gettext_lazy("A number, an id (in_…, cus_…, sub_…), or the beginning of a customer's name.")
     ordering = ["-created_at", "-pk"]
     fieldsets = (
         (
@@ -117,12 +122,12 @@ class InvoiceAdmin(ReviewedInvoices, drafts.DraftPages, ExportPages, RevenuePage
     commands = [
         Command[Invoice](
             name="finalize",
-            title="Finalize",
+            title=gettext_lazy("Finalize"),
             icon="task_alt",
             applies=lambda invoice: invoice.status == Status.DRAFT,
             consequence=_finalized,
             run=lambda invoice, now: services.finalize_invoice(invoice=invoice, now=now),
-            done="final.",
+            done=gettext_lazy("final."),
         ),
         *drafts.EDITS,
         *settlement.COMMANDS,
@@ -130,14 +135,14 @@ class InvoiceAdmin(ReviewedInvoices, drafts.DraftPages, ExportPages, RevenuePage
         settlement.REISSUE,
         Command[Invoice](
             name="void",
-            title="Void",
+            title=gettext_lazy("Void"),
             icon="block",
             applies=lambda invoice: (
                 invoice.status == Status.OPEN and not invoice.amount_paid and not invoice.pre_payment_credited
             ),
             consequence=_voided,
             run=lambda invoice, now: services.void_invoice(invoice=invoice, now=now),
-            done="void.",
+            done=gettext_lazy("void."),
             warns=True,
             second_person=guards.VOID,
         ),
@@ -150,27 +155,27 @@ class InvoiceAdmin(ReviewedInvoices, drafts.DraftPages, ExportPages, RevenuePage
         # A number is found by its index, which a search for names as well could not use.
         return {"number": term.upper()} if _NUMBER.fullmatch(term) else super().named_by(term)
 
-    @display(description="number", ordering="number")
+    @display(description=gettext_lazy("number"), ordering="number")
     def name(self, row: Invoice) -> str:
         return str(row)
 
-    @display(description="period", ordering="period_start")
+    @display(description=gettext_lazy("period"), ordering="period_start")
     def period_column(self, row: Invoice) -> SafeString:
         return cells.period(row.period)
 
-    @display(description="subtotal")
+    @display(description=gettext_lazy("subtotal"))
     def subtotal_amount(self, row: Invoice) -> SafeString:
         return cells.amount(row.subtotal, row.currency)
 
-    @display(description="total")
+    @display(description=gettext_lazy("total"))
     def total_amount(self, row: Invoice) -> SafeString:
         return cells.amount(row.total, row.currency)
 
-    @display(description="amount due")
+    @display(description=gettext_lazy("amount due"))
     def due_amount(self, row: Invoice) -> SafeString:
         return cells.amount(row.amount_due, row.currency)
 
-    @display(description="customer's balance")
+    @display(description=gettext_lazy("customer's balance"))
     def balance_column(self, row: Invoice) -> str | SafeString:
         if row.ending_balance is None:
             return cells.EMPTY
@@ -181,21 +186,21 @@ class InvoiceAdmin(ReviewedInvoices, drafts.DraftPages, ExportPages, RevenuePage
             }
         )
 
-    @display(description="paid")
+    @display(description=gettext_lazy("paid"))
     def paid_amount(self, row: Invoice) -> SafeString:
         return cells.amount(row.amount_paid, row.currency)
 
-    @display(description="remaining")
+    @display(description=gettext_lazy("remaining"))
     def remaining_amount(self, row: Invoice) -> str | SafeString:
         is_asked = row.status in {Status.OPEN, Status.UNCOLLECTIBLE}
         return cells.amount(row.amount_remaining, row.currency) if is_asked else cells.EMPTY
 
-    @display(description="credited")
+    @display(description=gettext_lazy("credited"))
     def credited_column(self, row: Invoice) -> str | SafeString:
         amounts = {"before it was paid": row.pre_payment_credited, "after": row.post_payment_credited}
         return cells.facts({name: cells.amount(one, row.currency) for name, one in amounts.items() if one})
 
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: Invoice) -> str | SafeString:
         return cells.document(row.metadata)
 
@@ -217,5 +222,5 @@ class BillingFailureAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "failed_at"]
     list_select_related = ["environment__company", "subscription__customer", "invoice", "schedule__customer"]
     search_fields = ["reason"]
-    search_help_text = "The id of a subscription (sub_…), an invoice (in_…) or a schedule (sub_sched_…)."
+    search_help_text = gettext_lazy("The id of a subscription (sub_…), an invoice (in_…) or a schedule (sub_sched_…).")
     fields = ["reason", "environment", "subscription", "invoice", "schedule", "attempts", "failed_at", "retry_at"]

@@ -7,6 +7,8 @@ from django.contrib import admin
 from django.contrib.admin import display
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
@@ -57,27 +59,27 @@ class MeterAdmin(ConsoleAdmin):
     commands = [
         Command[Meter](
             name="deactivate",
-            title="Deactivate",
+            title=gettext_lazy("Deactivate"),
             icon="pause_circle",
             applies=lambda meter: meter.status == Status.ACTIVE,
-            consequence=lambda meters: (
-                f"No more events are taken in for {_names(meters)}: reports of them are refused. What was counted stays, "
-                "and is billed. It can be reactivated while no other meter takes the event name."
-            ),
+            consequence=lambda meters: _(
+                "No more events are taken in for {meters}: reports of them are refused. What was counted stays, and is "
+                "billed. It can be reactivated while no other meter takes the event name."
+            ).format(meters=_names(meters)),
             run=lambda meter, now: services.deactivate_meter(meter=meter, now=now),
-            done="deactivated; it takes in no more events.",
+            done=gettext_lazy("deactivated; it takes in no more events."),
             warns=True,
         ),
         Command[Meter](
             name="reactivate",
-            title="Reactivate",
+            title=gettext_lazy("Reactivate"),
             icon="play_circle",
             applies=lambda meter: meter.status == Status.INACTIVE,
-            consequence=lambda meters: (
-                f"Events are taken in again for {_names(meters)}, and prices on them bill again."
-            ),
+            consequence=lambda meters: _(
+                "Events are taken in again for {meters}, and prices on them bill again."
+            ).format(meters=_names(meters)),
             run=lambda meter, now: services.reactivate_meter(meter=meter, now=now),
-            done="active again.",
+            done=gettext_lazy("active again."),
         ),
     ]
 
@@ -90,7 +92,7 @@ class MeterAdmin(ConsoleAdmin):
             services.update_meter(meter=row, display_name=form.cleaned_data["display_name"], now=now)
             services.set_late_policy(meter=row, late_policy=form.cleaned_data["late_policy"], now=now)
 
-    @display(description="dimensions")
+    @display(description=gettext_lazy("dimensions"))
     def dimensions(self, row: Meter) -> str:
         return ", ".join(row.dimension_keys) or cells.EMPTY
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 import subscriptions.console.reductions
 import subscriptions.console.schedules  # noqa: F401 (its pages)
@@ -22,7 +23,7 @@ from subscriptions.models import ItemTerm, Price, PriceTier, Product, Subscripti
 
 
 class _Columns:
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: Any) -> str | SafeString:
         return cells.document(row.metadata)
 
@@ -47,11 +48,11 @@ class PriceInline(ConsoleInline):
     list_select_related = ["environment__company", "product", "meter"]
     ordering = ["-created_at"]
 
-    @display(description="unit price")
+    @display(description=gettext_lazy("unit price"))
     def unit_price_amount(self, row: Price) -> str | SafeString:
         return _unit_price(row)
 
-    @display(description="recurs")
+    @display(description=gettext_lazy("recurs"))
     def recurrence(self, row: Price) -> str:
         return _recurrence(row)
 
@@ -94,19 +95,19 @@ class ProductAdmin(_Columns, ConsoleAdmin):
 
 class PriceTierInline(ConsoleInline):
     model = PriceTier
-    verbose_name_plural = "tiers"
+    verbose_name_plural = gettext_lazy("tiers")
     fields = ["units", "unit_price_amount", "flat_fee_amount"]
     list_select_related = ["environment__company", "price"]
 
-    @display(description="units")
+    @display(description=gettext_lazy("units"))
     def units(self, row: PriceTier) -> str | SafeString:
         return "and above" if row.up_to is None else format_html("up to {}", cells.quantity(row.up_to))
 
-    @display(description="per unit")
+    @display(description=gettext_lazy("per unit"))
     def unit_price_amount(self, row: PriceTier) -> str | SafeString:
         return cells.exact_amount(row.unit_amount, row.price.currency)
 
-    @display(description="flat fee")
+    @display(description=gettext_lazy("flat fee"))
     def flat_fee_amount(self, row: PriceTier) -> str | SafeString:
         return cells.exact_amount(row.flat_amount, row.price.currency)
 
@@ -119,7 +120,7 @@ class PriceTierAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode"]
     list_select_related = ["environment__company", "price__product"]
     search_fields = ["price__nickname"]
-    search_help_text = "The id of a price (price_…)."
+    search_help_text = gettext_lazy("The id of a price (price_…).")
     ordering = ["-pk"]
     fields = ["price", "environment", "position", "up_to", "unit_amount", "flat_amount"]
 
@@ -186,11 +187,11 @@ class PriceAdmin(_Columns, ConsoleAdmin):
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         services.update_price(price=row, now=timezone.now(), **changes)
 
-    @display(description="unit price", ordering="unit_amount")
+    @display(description=gettext_lazy("unit price"), ordering="unit_amount")
     def unit_price_amount(self, row: Price) -> str | SafeString:
         return _unit_price(row)
 
-    @display(description="recurs")
+    @display(description=gettext_lazy("recurs"))
     def recurrence(self, row: Price) -> str:
         return _recurrence(row)
 
@@ -201,15 +202,15 @@ class SubscriptionItemInline(ConsoleInline):
     list_select_related = ["environment__company", "price__product", "price__meter"]
     ordering = ["created_at", "pk"]
 
-    @display(description="unit price")
+    @display(description=gettext_lazy("unit price"))
     def unit_price_amount(self, row: SubscriptionItem) -> str | SafeString:
         return _unit_price(row.price)
 
-    @display(description="quantity")
+    @display(description=gettext_lazy("quantity"))
     def quantity_column(self, row: SubscriptionItem) -> str | SafeString:
         return f"metered by {row.price.meter}" if row.price.is_metered else cells.quantity(row.quantity)
 
-    @display(description="current period")
+    @display(description=gettext_lazy("current period"))
     def current_period(self, row: SubscriptionItem) -> SafeString:
         return cells.period(row.current_period)
 
@@ -259,14 +260,14 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
     )
     inlines = [SubscriptionItemInline]
 
-    @display(description="cancellation details")
+    @display(description=gettext_lazy("cancellation details"))
     def cancellation_document(self, row: Subscription) -> str | SafeString:
         return cells.document(row.cancellation_details)
 
 
 class ItemTermInline(ConsoleInline):
     model = ItemTerm
-    verbose_name_plural = "what it was before"
+    verbose_name_plural = gettext_lazy("what it was before")
     fields = ["page", "quantity", "starts_at", "ends_at"]
     list_select_related = ["environment__company", "price__product"]
     ordering = ["-starts_at"]
@@ -294,7 +295,7 @@ class SubscriptionItemAdmin(_Columns, ConsoleAdmin):
     ]
     inlines = [ItemTermInline]
 
-    @display(description="current period")
+    @display(description=gettext_lazy("current period"))
     def current_period_column(self, row: SubscriptionItem) -> SafeString:
         return cells.period(row.current_period)
 
@@ -312,6 +313,6 @@ class ItemTermAdmin(ConsoleAdmin):
         "subscription__customer",
     ]
     search_fields = ["price__nickname"]
-    search_help_text = "The id of a subscription (sub_…), an item (si_…) or a price (price_…)."
+    search_help_text = gettext_lazy("The id of a subscription (sub_…), an item (si_…) or a price (price_…).")
     ordering = ["-ends_at", "-pk"]
     fields = ["subscription", "item", "environment", "price", "quantity", "starts_at", "ends_at"]

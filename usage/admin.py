@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.console.commands import Command
 from accounts.console.instance import InstanceAdmin
@@ -58,7 +59,7 @@ class _WithPayload(UsageAdmin):
             return super().get_search_results(request, queryset, search_term)
         return self.rows_called(request, queryset, term), False
 
-    @display(description="payload")
+    @display(description=gettext_lazy("payload"))
     def payload_document(self, row: Any) -> str | SafeString:
         return cells.document(row.payload)
 
@@ -88,7 +89,7 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=EventAdjustment.REASON_LENGTH,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Stays on record with the event.",
+        help_text=gettext_lazy("Stays on record with the event."),
     )
 
 
@@ -101,11 +102,13 @@ def _cancel(event: MeterEvent, now: datetime, *, reason: str) -> None:
 
 
 def _canceled(events: Sequence[MeterEvent]) -> str:
-    count = "This event counts" if len(events) == 1 else f"These {len(events)} events count"
-    return (
-        f"{count} no more, in every read from this moment and on every invoice that is not final. Final invoices do not "
-        "change. The event stays on record as canceled, with your reason. This cannot be undone."
-    )
+    return ngettext(
+        "This event counts no more, in every read from this moment and on every invoice that is not final. Final invoices "
+        "do not change. The event stays on record as canceled, with your reason. This cannot be undone.",
+        "These {count} events count no more, in every read from this moment and on every invoice that is not final. Final "
+        "invoices do not change. The events stay on record as canceled, with your reason. This cannot be undone.",
+        len(events),
+    ).format(count=len(events))
 
 
 @admin.register(MeterEvent)
@@ -115,7 +118,7 @@ class MeterEventAdmin(_FoundByClaim):
     list_filter = ["environment", "meter", "source", "timestamp"]
     beside = ("environment__company", "meter", "customer")
     search_fields = ["identifier"]
-    search_help_text = "An event's identifier or id, or the id of its meter (mtr_…) or customer (cus_…)."
+    search_help_text = gettext_lazy("An event's identifier or id, or the id of its meter (mtr_…) or customer (cus_…).")
     # Ids of version 7 ascend in order of arrival.
     ordering = ["-id"]
     sortable_by = ()
@@ -138,12 +141,12 @@ class MeterEventAdmin(_FoundByClaim):
     commands = [
         Command[MeterEvent](
             name="cancel",
-            title="Cancel this event",
+            title=gettext_lazy("Cancel this event"),
             icon="undo",
             applies=_is_counted,
             consequence=_canceled,
             run=_cancel,
-            done="canceled.",
+            done=gettext_lazy("canceled."),
             form=ReasonForm,
             warns=True,
         )
@@ -154,11 +157,11 @@ class MeterEventAdmin(_FoundByClaim):
         events: QuerySet[Any] = super().get_queryset(request).annotate(is_canceled=Exists(canceled))
         return events
 
-    @display(description="state")
+    @display(description=gettext_lazy("state"))
     def state(self, row: Any) -> str:
         return "canceled" if row.is_canceled else "counts"
 
-    @display(description="cancellation")
+    @display(description=gettext_lazy("cancellation"))
     def cancellation(self, row: MeterEvent) -> str | SafeString:
         made = EventAdjustment.objects.filter(environment=row.environment_id, event_id=row.pk).first()
         if made is None:
@@ -167,11 +170,11 @@ class MeterEventAdmin(_FoundByClaim):
         reason = made.reason or "no reason given"
         return format_html('<a href="{}">{}</a> {}', address, cells.moment(made.created_at), reason)
 
-    @display(description="value")
+    @display(description=gettext_lazy("value"))
     def exact_value(self, row: MeterEvent) -> str | SafeString:
         return cells.quantity(row.value)
 
-    @display(description="dimensions")
+    @display(description=gettext_lazy("dimensions"))
     def dimensions_document(self, row: MeterEvent) -> str | SafeString:
         return cells.document(row.dimensions)
 
@@ -184,7 +187,9 @@ class EventAdjustmentAdmin(_FoundByClaim):
     list_filter = ["environment", "meter", "created_at"]
     beside = ("environment__company", "meter", "customer")
     search_fields = ["identifier"]
-    search_help_text = "The canceled event's identifier, or the id of its meter (mtr_…) or customer (cus_…)."
+    search_help_text = gettext_lazy(
+        "The canceled event's identifier, or the id of its meter (mtr_…) or customer (cus_…)."
+    )
     ordering = ["-created_at"]
     sortable_by = ()
     fields = ["identifier", "event_id", "environment", "meter", "customer", "event_timestamp", "reason", "created_at"]
@@ -197,7 +202,7 @@ class EventRejectionAdmin(_WithPayload):
     list_filter = ["environment", "code", "source", "received_at"]
     beside = ("environment__company", "meter")
     search_fields = ["identifier"]
-    search_help_text = "An event's identifier or id, or the id of its meter (mtr_…)."
+    search_help_text = gettext_lazy("An event's identifier or id, or the id of its meter (mtr_…).")
     ordering = ["-received_at"]
     sortable_by = ()
     narrowing = frozenset({ENVIRONMENT, "q", "received_at__gte"})
@@ -227,11 +232,13 @@ def _recount(summary: UsageSummary, now: datetime) -> None:
 
 
 def _recounted(summaries: Sequence[UsageSummary]) -> str:
-    hours = f"{len(summaries)} summary" if len(summaries) == 1 else f"{len(summaries)} summaries"
-    return (
-        f"{hours} will be computed again from the events, within seconds. Where they disagree the events win. "
-        "Final invoices do not change."
-    )
+    return ngettext(
+        "{count} summary will be computed again from the events, within seconds. Where they disagree the events win. Final "
+        "invoices do not change.",
+        "{count} summaries will be computed again from the events, within seconds. Where they disagree the events win. "
+        "Final invoices do not change.",
+        len(summaries),
+    ).format(count=len(summaries))
 
 
 @admin.register(UsageSummary)
@@ -241,7 +248,7 @@ class UsageSummaryAdmin(UsageAdmin):
     list_filter = ["environment", "meter", "hour"]
     beside = ("environment__company", "meter", "customer")
     search_fields = ["meter"]
-    search_help_text = "The id of a meter (mtr_…) or of a customer (cus_…)."
+    search_help_text = gettext_lazy("The id of a meter (mtr_…) or of a customer (cus_…).")
     ordering = ["-hour"]
     sortable_by = ()
     narrowing = frozenset({ENVIRONMENT, "q", "hour__gte"})
@@ -263,24 +270,24 @@ class UsageSummaryAdmin(UsageAdmin):
     commands = [
         Command[UsageSummary](
             name="recount",
-            title="Recount from events",
+            title=gettext_lazy("Recount from events"),
             icon="calculate",
             applies=lambda _summary: True,
             consequence=_recounted,
             run=_recount,
-            done="marked; the next run computes it from its events.",
+            done=gettext_lazy("marked; the next run computes it from its events."),
         )
     ]
 
-    @display(description="period")
+    @display(description=gettext_lazy("period"))
     def period(self, row: UsageSummary) -> SafeString:
         return cells.period(Period(row.hour, row.hour + HOUR))
 
-    @display(description="events")
+    @display(description=gettext_lazy("events"))
     def counted(self, row: UsageSummary) -> str | SafeString:
         return cells.quantity(row.event_count)
 
-    @display(description="value by the meter's formula")
+    @display(description=gettext_lazy("value by the meter's formula"))
     def value(self, row: UsageSummary) -> str | SafeString:
         by_formula = {
             Formula.SUM: row.value_sum,
@@ -292,7 +299,7 @@ class UsageSummaryAdmin(UsageAdmin):
         # Different values have a table of their own, and are counted on the page of one summary only.
         return cells.quantity(by_formula.get(Formula(row.meter.formula)))
 
-    @display(description="different values")
+    @display(description=gettext_lazy("different values"))
     def different_values(self, row: UsageSummary) -> str | SafeString:
         if row.meter.formula != Formula.UNIQUE_COUNT:
             return cells.EMPTY
@@ -306,27 +313,27 @@ class UsageSummaryAdmin(UsageAdmin):
             ).count()
         )
 
-    @display(description="sum")
+    @display(description=gettext_lazy("sum"))
     def sum_of_values(self, row: UsageSummary) -> str | SafeString:
         return cells.quantity(row.value_sum)
 
-    @display(description="minimum")
+    @display(description=gettext_lazy("minimum"))
     def least(self, row: UsageSummary) -> str | SafeString:
         return cells.quantity(row.value_min)
 
-    @display(description="maximum")
+    @display(description=gettext_lazy("maximum"))
     def greatest(self, row: UsageSummary) -> str | SafeString:
         return cells.quantity(row.value_max)
 
-    @display(description="last")
+    @display(description=gettext_lazy("last"))
     def last(self, row: UsageSummary) -> str | SafeString:
         return cells.quantity(row.last_value)
 
-    @display(description="dimensions")
+    @display(description=gettext_lazy("dimensions"))
     def dimensions_line(self, row: UsageSummary) -> str | SafeString:
         return cells.facts(row.dimensions)
 
-    @display(description="dimensions")
+    @display(description=gettext_lazy("dimensions"))
     def dimensions_document(self, row: UsageSummary) -> str | SafeString:
         return cells.document(row.dimensions)
 
@@ -347,11 +354,13 @@ def _resolve(difference: RecountDifference, now: datetime) -> None:
 
 
 def _resolved(differences: Sequence[RecountDifference]) -> str:
-    what = "This difference is" if len(differences) == 1 else f"These {len(differences)} differences are"
-    return (
-        f"{what} explained and settled: no alarm any more. It stays on record. Summaries are right again since they were "
-        "computed anew, and invoices do not change by it."
-    )
+    return ngettext(
+        "This difference is explained and settled: no alarm any more. It stays on record. Summaries are right again since "
+        "they were computed anew, and invoices do not change by it.",
+        "These {count} differences are explained and settled: no alarm any more. They stay on record. Summaries are right "
+        "again since they were computed anew, and invoices do not change by it.",
+        len(differences),
+    ).format(count=len(differences))
 
 
 @admin.register(RecountDifference)
@@ -363,7 +372,7 @@ class RecountDifferenceAdmin(UsageAdmin):
     list_filter = ["environment", "meter", ("resolved_at", admin.EmptyFieldListFilter)]
     beside = ("environment__company", "meter", "customer")
     search_fields = ["meter"]
-    search_help_text = "The id of a meter (mtr_…) or of a customer (cus_…)."
+    search_help_text = gettext_lazy("The id of a meter (mtr_…) or of a customer (cus_…).")
     ordering = ["-found_at"]
     sortable_by = ()
     narrowing = frozenset({ENVIRONMENT, "q", "resolved_at__isempty"})
@@ -381,36 +390,36 @@ class RecountDifferenceAdmin(UsageAdmin):
     commands = [
         Command[RecountDifference](
             name="resolve",
-            title="Mark as settled",
+            title=gettext_lazy("Mark as settled"),
             icon="task_alt",
             applies=lambda difference: difference.resolved_at is None,
             consequence=_resolved,
             run=_resolve,
-            done="settled.",
+            done=gettext_lazy("settled."),
         )
     ]
 
-    @display(description="period")
+    @display(description=gettext_lazy("period"))
     def period(self, row: RecountDifference) -> SafeString:
         return cells.period(Period(row.hour, row.hour + (DAY if row.is_of_day else HOUR)))
 
-    @display(description="events by the summary")
+    @display(description=gettext_lazy("events by the summary"))
     def said(self, row: RecountDifference) -> str | SafeString:
         return cells.quantity((row.summarized or {}).get("event_count", 0))
 
-    @display(description="events counted")
+    @display(description=gettext_lazy("events counted"))
     def found(self, row: RecountDifference) -> str | SafeString:
         return cells.quantity((row.counted or {}).get("event_count", 0))
 
-    @display(description="dimensions")
+    @display(description=gettext_lazy("dimensions"))
     def dimensions_document(self, row: RecountDifference) -> str | SafeString:
         return cells.document(row.dimensions)
 
-    @display(description="what the summary said")
+    @display(description=gettext_lazy("what the summary said"))
     def summarized_document(self, row: RecountDifference) -> str | SafeString:
         return cells.document(row.summarized)
 
-    @display(description="what the events say")
+    @display(description=gettext_lazy("what the events say"))
     def counted_document(self, row: RecountDifference) -> str | SafeString:
         return cells.document(row.counted)
 

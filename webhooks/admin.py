@@ -10,6 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
@@ -22,7 +24,7 @@ from webhooks.models import Delivery, Event, WebhookEndpoint
 class KindFilter(SimpleListFilter):
     """By what happened. Listed without asking the table, which is huge."""
 
-    title = "what happened"
+    title = gettext_lazy("what happened")
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:  # noqa: ARG002
@@ -43,20 +45,22 @@ class EventAdmin(ConsoleAdmin):
     list_select_related = ["environment__company"]
     searches_text = False
     search_fields = ["id"]
-    search_help_text = "An event's id (evt_…), or the id of what it is about (cus_…, sub_…, in_…, price_…, mtr_…)."
+    search_help_text = gettext_lazy(
+        "An event's id (evt_…), or the id of what it is about (cus_…, sub_…, in_…, price_…, mtr_…)."
+    )
     ordering = ["-pk"]
     sortable_by = ()
     fields = ["what", "environment", "created_at", "request_id", "document", "previous_document"]
 
-    @display(description="what happened")
+    @display(description=gettext_lazy("what happened"))
     def what(self, row: Event) -> str:
         return str(row)
 
-    @display(description="told")
+    @display(description=gettext_lazy("told"))
     def document(self, row: Event) -> str | SafeString:
         return cells.document(json.loads(row.snapshot) if row.snapshot else row.data)
 
-    @display(description="before")
+    @display(description=gettext_lazy("before"))
     def previous_document(self, row: Event) -> str | SafeString:
         return cells.document(json.loads(row.previous)) if row.previous else cells.EMPTY
 
@@ -91,37 +95,41 @@ class WebhookEndpointAdmin(ConsoleAdmin):
     commands = [
         Command[WebhookEndpoint](
             name="disable",
-            title="Disable",
+            title=gettext_lazy("Disable"),
             icon="pause_circle",
             applies=lambda endpoint: endpoint.deleted_at is None and endpoint.status == "enabled",
-            consequence=lambda endpoints: (
-                f"Nothing is sent to {_urls(endpoints)} any more. What waits goes on waiting, for three days at most; "
-                "what happens from now on is never sent, unless somebody resends it."
-            ),
+            consequence=lambda endpoints: _(
+                "Nothing is sent to {endpoints} any more. What waits goes on waiting, for three days at most; what happens "
+                "from now on is never sent, unless somebody resends it."
+            ).format(endpoints=_urls(endpoints)),
             run=lambda endpoint, now: services.update_endpoint(endpoint=endpoint, disabled=True),  # noqa: ARG005
-            done="disabled.",
+            done=gettext_lazy("disabled."),
             warns=True,
         ),
         Command[WebhookEndpoint](
             name="enable",
-            title="Enable",
+            title=gettext_lazy("Enable"),
             icon="play_circle",
             applies=lambda endpoint: endpoint.deleted_at is None and endpoint.status == "disabled",
-            consequence=lambda endpoints: f"{_urls(endpoints)} is told again, first of all of what waits.",
+            consequence=lambda endpoints: ngettext(
+                "{endpoints} is told again, first of all of what waits.",
+                "{endpoints} are told again, first of all of what waits.",
+                len(endpoints),
+            ).format(endpoints=_urls(endpoints)),
             run=lambda endpoint, now: services.update_endpoint(endpoint=endpoint, disabled=False),  # noqa: ARG005
-            done="enabled.",
+            done=gettext_lazy("enabled."),
         ),
         Command[WebhookEndpoint](
             name="roll",
-            title="Roll the secret",
+            title=gettext_lazy("Roll the secret"),
             icon="key",
             applies=lambda endpoint: endpoint.deleted_at is None,
-            consequence=lambda endpoints: (
-                f"{_urls(endpoints)} gets a new secret. For a day messages are signed with the one before, too: give the "
-                "new one to the other side by then."
-            ),
+            consequence=lambda endpoints: _(
+                "New secret for {endpoints}. For a day messages are signed with the one before, too: give the new one to "
+                "the other side by then."
+            ).format(endpoints=_urls(endpoints)),
             run=lambda endpoint, now: services.roll_secret(endpoint=endpoint, now=now),
-            done="has a new secret.",
+            done=gettext_lazy("has a new secret."),
             warns=True,
         ),
     ]
@@ -147,19 +155,19 @@ class WebhookEndpointAdmin(ConsoleAdmin):
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         services.update_endpoint(endpoint=row, **changes)
 
-    @display(description="state")
+    @display(description=gettext_lazy("state"))
     def state(self, row: WebhookEndpoint) -> str:
         if row.deleted_at is not None:
-            return "deleted"
+            return _("deleted")
         if row.status == WebhookEndpoint.Status.DISABLED:
-            return "disabled"
-        return "failing" if row.failing_since is not None else "enabled"
+            return _("disabled")
+        return _("failing") if row.failing_since is not None else _("enabled")
 
-    @display(description="signing secret")
+    @display(description=gettext_lazy("signing secret"))
     def signing_secret(self, row: WebhookEndpoint) -> str:
         return row.secret
 
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: WebhookEndpoint) -> str | SafeString:
         return cells.document(row.metadata)
 
@@ -172,7 +180,7 @@ class DeliveryAdmin(ConsoleAdmin):
     list_select_related = ["environment__company", "event", "endpoint"]
     searches_text = False
     search_fields = ["id"]
-    search_help_text = "The id of an event (evt_…) or of an endpoint (we_…)."
+    search_help_text = gettext_lazy("The id of an event (evt_…) or of an endpoint (we_…).")
     ordering = ["-pk"]
     sortable_by = ()
     fields = [
@@ -193,20 +201,22 @@ class DeliveryAdmin(ConsoleAdmin):
     commands = [
         Command[Delivery](
             name="resend",
-            title="Resend",
+            title=gettext_lazy("Resend"),
             icon="send",
             applies=lambda delivery: (
                 delivery.endpoint.deleted_at is None and delivery.endpoint.status == WebhookEndpoint.Status.ENABLED
             ),
-            consequence=lambda deliveries: (
-                f"{len(deliveries)} event(s) are sent once more, out of turn. The other side may have taken them before."
-            ),
+            consequence=lambda deliveries: ngettext(
+                "{count} event is sent once more, out of turn. The other side may have taken it before.",
+                "{count} events are sent once more, out of turn. The other side may have taken them before.",
+                len(deliveries),
+            ).format(count=len(deliveries)),
             run=lambda delivery, now: services.resend_event(event=delivery.event, endpoint=delivery.endpoint, now=now),
-            done="is sent once more.",
+            done=gettext_lazy("is sent once more."),
         )
     ]
 
-    @display(description="took")
+    @display(description=gettext_lazy("took"))
     def took(self, row: Delivery) -> str:
         return cells.EMPTY if row.duration is None else f"{row.duration.total_seconds() * 1000:,.0f} ms"
 

@@ -22,7 +22,6 @@ from accounts.console.commands import Command
 from accounts.console.walls import permits, person_of
 from accounts.models import User
 from core.console import cells
-from core.console.theme import Button
 from core.money import exponent, in_minor_units
 
 Status = ApprovalRequest.Status
@@ -84,17 +83,17 @@ class ApprovalRuleAdmin(ConsoleAdmin):
     def update(self, row: Any, form: Any) -> None:  # noqa: ARG002 (it changes the limit alone)
         row.save(update_fields=["limit"])
 
-    @display(description="currency")
+    @display(description=gettext_lazy("currency"))
     def currency_column(self, row: ApprovalRule) -> str:
         return row.currency.upper() or _("any")
 
-    @display(description="without a second person up to")
+    @display(description=gettext_lazy("without a second person up to"))
     def limit_column(self, row: ApprovalRule) -> str | SafeString:
         return _("nothing") if row.limit is None else cells.amount(row.limit, row.currency)
 
 
 class WaitingFilter(SimpleListFilter):
-    title = "waiting"
+    title = gettext_lazy("waiting")
     parameter_name = "waiting"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:  # noqa: ARG002
@@ -122,7 +121,7 @@ def waiting_for(request: HttpRequest, rows: QuerySet[Any] | None = None) -> Quer
 
 
 class RejectionForm(forms.Form):
-    note = forms.CharField(max_length=500, label="Why not")
+    note = forms.CharField(max_length=500, label=gettext_lazy("Why not"))
 
 
 def _approved(requests: Sequence[ApprovalRequest]) -> str:
@@ -137,10 +136,6 @@ def _rejected(requests: Sequence[ApprovalRequest]) -> str:
 
 def _waits(request: ApprovalRequest) -> bool:
     return request.status == Status.WAITING and request.expires_at > timezone.now()
-
-
-def _by_page(*_: object, **__: object) -> None:
-    raise NotImplementedError("the page does this itself, as it knows who asks")
 
 
 @admin.register(ApprovalRequest)
@@ -174,32 +169,29 @@ class ApprovalRequestAdmin(ConsoleAdmin):
     commands = [
         Command[ApprovalRequest](
             name="approve",
-            title="Approve",
+            title=gettext_lazy("Approve"),
             icon="check_circle",
             applies=_waits,
             consequence=_approved,
-            run=_by_page,
-            done="approved, and done.",
+            done=gettext_lazy("approved, and done."),
         ),
         Command[ApprovalRequest](
             name="reject",
-            title="Reject",
+            title=gettext_lazy("Reject"),
             icon="cancel",
             applies=_waits,
             consequence=_rejected,
-            run=_by_page,
-            done="rejected.",
+            done=gettext_lazy("rejected."),
             form=RejectionForm,
             warns=True,
         ),
         Command[ApprovalRequest](
             name="withdraw",
-            title="Withdraw",
+            title=gettext_lazy("Withdraw"),
             icon="undo",
             applies=_waits,
             consequence=lambda _requests: _("Nothing will be done, and nobody is asked any more."),
-            run=_by_page,
-            done="withdrawn.",
+            done=gettext_lazy("withdrawn."),
         ),
     ]
 
@@ -217,14 +209,14 @@ class ApprovalRequestAdmin(ConsoleAdmin):
             return False
         return permits(request, wanted.permission(row), row)
 
-    def command_buttons(self, request: HttpRequest, row: Any) -> list[Button]:
-        own = row.asked_by_id == person_of(request).pk
-        meant = {"Withdraw"} if own else {"Approve", "Reject"}
-        return [button for button in super().command_buttons(request, row) if button.title in meant]
+    def commands_on(self, request: HttpRequest, row: Any) -> list[Command[Any]]:
+        is_own = row.asked_by_id == person_of(request).pk
+        return [one for one in super().commands_on(request, row) if (one.name == "withdraw") is is_own]
 
     def perform(
         self, request: HttpRequest, command: Command[Any], row: Any, answers: Mapping[str, Any], *, signed_by: User
     ) -> None:
+        # Who decides is of the person, and not of the row: so none of these is run as other commands are.
         now = timezone.now()
         if command.name == "approve":
             action = approving.action_of(row, request)
@@ -234,14 +226,14 @@ class ApprovalRequestAdmin(ConsoleAdmin):
         else:
             services.withdraw(request=row, person=signed_by, now=now)
 
-    @display(description="amount", ordering="amount")
+    @display(description=gettext_lazy("amount"), ordering="amount")
     def money(self, row: ApprovalRequest) -> str | SafeString:
         return cells.EMPTY if row.amount is None else cells.amount(row.amount, row.currency)
 
-    @display(description="state")
+    @display(description=gettext_lazy("state"))
     def standing(self, row: ApprovalRequest) -> str:
         return row.state_at(timezone.now())
 
-    @display(description="as it was when it was asked")
+    @display(description=gettext_lazy("as it was when it was asked"))
     def was(self, row: ApprovalRequest) -> str | SafeString:
         return cells.facts(row.state)

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.approvals.models import ApprovalRequest
 from accounts.approvals.services import Action, State
@@ -150,7 +151,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         except ValueError:
             return None
 
-    @display(description="id")
+    @display(description=gettext_lazy("id"))
     def wire_id(self, row: Model) -> SafeString:
         return cells.wire_id(self.wire_prefix, row.pk)
 
@@ -245,13 +246,20 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         """Further pages about a row, which its own page leads to."""
         return ()
 
-    def command_buttons(self, request: HttpRequest, row: Model) -> list[Button]:
+    def commands_on(self, request: HttpRequest, row: Any) -> list[Command[Any]]:
         """What the person may do to a row as it stands."""
         return [
-            Button(command.title, self._url("command", row.pk, command.name), command.icon, command.warns)
+            command
             for command in self.commands
             if self.permits(request, command.permission, row) and command.applies(row)
         ]
+
+    def command_buttons(self, request: HttpRequest, row: Model) -> list[Button]:
+        """What stands at the head of a row's page."""
+        return [self.command_button(command, row) for command in self.commands_on(request, row)]
+
+    def command_button(self, command: Command[Any], row: Model) -> Button:
+        return Button(str(command.title), self._url("command", row.pk, command.name), command.icon, command.warns)
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions: dict[str, Any] = dict(super().get_actions(request))
@@ -371,7 +379,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
                 if asked is not None:
                     self.message_user(request, f"{asked} {approving.waits_text()}", messages.WARNING)
                     continue
-                self.log_change(request, row, command.title)
+                self.log_change(request, row, str(command.title))
                 # As the page finds it: by its environment, where that is what an index begins with.
                 row.refresh_from_db(from_queryset=self.get_queryset(request))
                 done = command.done(came) if callable(command.done) else command.done
@@ -391,6 +399,8 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         :returns: what the service does
         :raises BillingError: if the service refuses
         """
+        if command.run is None:
+            raise NotImplementedError(f"{type(self).__name__} has to do {command.name!r} itself")
         signature = {"recorded_by": str(signed_by)} if command.signed else {}
         return command.run(row, self.now_for(row), **answers, **signature)
 
@@ -415,7 +425,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
                 raise ApprovalOvertaken(_("it does not apply any more"))
             answers = {name: answer for name, answer in form.cleaned_data.items() if name != approving.WHY}
             self.perform(request, command, row, answers, signed_by=asked.asked_by)
-            self.log_change(request, row, command.title)
+            self.log_change(request, row, str(command.title))
 
         return Action(lambda _asked: self.permission_to(command.permission), state, run)
 

@@ -7,13 +7,16 @@ a message.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.db.models import Model
 from django.forms import Form
 
 from accounts.approvals.models import ApprovalKind
 from accounts.approvals.services import State
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 Row = TypeVar("Row", bound=Model)
 
@@ -36,7 +39,8 @@ class Command(Generic[Row]):
     """
     :ivar applies: whether it can work on a row as it stands; the service asks again, under its lock
     :ivar consequence: what will happen to these rows, in sentences
-    :ivar run: the service call, at an instant of the row's own clock; what a form asked for comes by keyword
+    :ivar run: the service call, at an instant of the row's own clock; what a form asked for comes by keyword. None where
+        the page's own ``perform`` does it, since it takes more to know than the row
     :ivar done: what to say of a row afterwards, perhaps from what the service returned
     :ivar form: what the person must say with it, such as a reason; once for all rows
     :ivar prepare: gives the form its choices, and what is there now
@@ -48,12 +52,12 @@ class Command(Generic[Row]):
     """
 
     name: str
-    title: str
+    title: "str | StrPromise"
     icon: str
     applies: Callable[[Row], bool]
     consequence: Callable[[Sequence[Row]], str]
-    run: Callable[..., Any]
-    done: str | Callable[[Any], str]
+    run: Callable[..., Any] | None = None
+    done: "str | StrPromise | Callable[[Any], str]"
     form: type[Form] | None = None
     prepare: Callable[[Any, Sequence[Row]], None] | None = None
     is_single: bool = False

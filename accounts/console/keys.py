@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts import services
 from accounts.console.base import ConsoleAdmin
@@ -28,28 +29,36 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
 
 
 def _end_of_keys(keys: Sequence[ApiKey]) -> str:
-    return (
-        f"{len(keys)} key{'s' if len(keys) > 1 else ''} will open nothing from this moment on. Programs that use "
-        f"{'them' if len(keys) > 1 else 'it'} get 401. This cannot be undone; a new key can be made."
-    )
+    return ngettext(
+        "{keys} will open nothing from this moment on. Programs that use it get 401. This cannot be undone; a new key can "
+        "be made.",
+        "{keys} will open nothing from this moment on. Programs that use them get 401. This cannot be undone; new keys can "
+        "be made.",
+        len(keys),
+    ).format(keys=", ".join(map(str, keys)))
 
 
 class RollForm(forms.Form):
     """For how long programs may go on with the old secret."""
 
     overlap = forms.TypedChoiceField(
-        label="The old secret opens for",
-        choices=[(0, "no longer: it was seen by others"), (1, "1 more hour"), (24, "1 more day"), (168, "7 more days")],
+        label=gettext_lazy("The old secret opens for"),
+        choices=[
+            (0, gettext_lazy("no longer: it was seen by others")),
+            (1, gettext_lazy("1 more hour")),
+            (24, gettext_lazy("1 more day")),
+            (168, gettext_lazy("7 more days")),
+        ],
         coerce=int,
         initial=24,
     )
 
 
 def _successors(keys: Sequence[ApiKey]) -> str:
-    return (
-        f"A new key takes the place of {', '.join(map(str, keys))}, with the same scopes, addresses and end. Its secret is "
-        "shown on the next page, once. The old one goes on for as long as you say; give your programs the new one meanwhile."
-    )
+    return _(
+        "A new key takes the place of {key}, with the same scopes, addresses and end. Its secret is shown on the next page, "
+        "once. The old one goes on for as long as you say; give your programs the new one meanwhile."
+    ).format(key=", ".join(map(str, keys)))
 
 
 def _roll(key: Any, now: datetime, *, overlap: int) -> None:
@@ -83,22 +92,22 @@ class ApiKeyAdmin(ConsoleAdmin):
     commands = [
         Command[ApiKey](
             name="roll",
-            title="Roll",
+            title=gettext_lazy("Roll"),
             icon="autorenew",
             applies=lambda key: key.is_usable(timezone.now()),
             consequence=_successors,
             run=_roll,
-            done="rolled.",
+            done=gettext_lazy("rolled."),
             form=RollForm,
         ),
         Command[ApiKey](
             name="revoke",
-            title="Revoke",
+            title=gettext_lazy("Revoke"),
             icon="key_off",
             applies=lambda key: key.revoked_at is None,
             consequence=_end_of_keys,
             run=lambda key, now: services.revoke_api_key(key=key, now=now),
-            done="revoked; it opens nothing any more.",
+            done=gettext_lazy("revoked; it opens nothing any more."),
             warns=True,
         ),
     ]
@@ -162,12 +171,12 @@ class ApiKeyAdmin(ConsoleAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
-    @display(description="state")
+    @display(description=gettext_lazy("state"))
     def state(self, row: ApiKey) -> str:
         if row.revoked_at is not None:
-            return "revoked"
-        return "in use" if row.is_usable(timezone.now()) else "expired"
+            return _("revoked")
+        return _("in use") if row.is_usable(timezone.now()) else _("expired")
 
-    @display(description="scopes")
+    @display(description=gettext_lazy("scopes"))
     def scopes_held(self, row: ApiKey) -> str:
         return ", ".join(row.scopes)

@@ -184,12 +184,12 @@ class BackfillPages(UsageAdmin):
     commands = [
         Command[Backfill](
             name="carry_out",
-            title="Carry out",
+            title=gettext_lazy("Carry out"),
             icon="playlist_add_check",
             applies=lambda backfill: backfill.carried_out_at is None,
             consequence=_carried_out,
             run=_carry_out,
-            done="carried out.",
+            done=gettext_lazy("carried out."),
             signed=True,
             second_person=SecondPerson(kind=ApprovalKind.BACKFILL, state=_state),
         )

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.console.walls import choice_of, environments_granting, permits, person_of
 from accounts.models import Environment
@@ -27,7 +27,9 @@ _MOST_TEXT = 2_000_000
 class ImportForm(forms.Form):
     table = forms.ChoiceField(choices=[])
     environment = forms.ModelChoiceField(queryset=Environment.objects.none(), empty_label=None)
-    file = forms.FileField(label="CSV or XLSX", required=False, widget=FileInput(attrs={"accept": ".csv,.xlsx"}))
+    file = forms.FileField(
+        label=gettext_lazy("CSV or XLSX"), required=False, widget=FileInput(attrs={"accept": ".csv,.xlsx"})
+    )
     # What the trial has read, to be carried out.
     rows = forms.CharField(required=False, widget=forms.HiddenInput)
 

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.admin import display
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from core.console import cells
@@ -12,12 +13,12 @@ from invoices.models import CustomerBalance, CustomerBalanceTransaction
 
 class BalanceTransactionInline(AmountColumns, ConsoleInline):
     model = CustomerBalanceTransaction
-    verbose_name_plural = "history"
+    verbose_name_plural = gettext_lazy("history")
     fields = ["page", "amount_column", "ending_column", "invoice", "description", "created_at"]
     list_select_related = ["environment__company", "invoice"]
     ordering = ["-position"]
 
-    @display(description="balance after")
+    @display(description=gettext_lazy("balance after"))
     def ending_column(self, row: CustomerBalanceTransaction) -> SafeString:
         return cells.amount(row.ending_balance, row.currency)
 
@@ -58,6 +59,6 @@ class CustomerBalanceTransactionAdmin(AmountColumns, ConsoleAdmin):
         "created_at",
     ]
 
-    @display(description="balance after")
+    @display(description=gettext_lazy("balance after"))
     def ending_column(self, row: CustomerBalanceTransaction) -> SafeString:
         return cells.amount(row.ending_balance, row.currency)

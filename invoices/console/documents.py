@@ -10,6 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
@@ -20,23 +22,23 @@ from invoices.models import HostedLink, Invoice
 LINK_COMMANDS = [
     Command[Invoice](
         name="replace_link",
-        title="New link",
+        title=gettext_lazy("New link"),
         icon="add_link",
         applies=lambda invoice: invoice.status != Invoice.Status.DRAFT,
-        consequence=lambda _: (
+        consequence=lambda _invoices: _(
             "The payer's page gets a new address. The ones before open nothing any more, wherever they were sent."
         ),
         run=lambda invoice, now: services.replace_link(invoice=invoice, now=now),
-        done="has a new link.",
+        done=gettext_lazy("has a new link."),
     ),
     Command[Invoice](
         name="close_link",
-        title="Close link",
+        title=gettext_lazy("Close link"),
         icon="link_off",
         applies=lambda invoice: token_of(invoice) is not None,
-        consequence=lambda _: "The payer's page opens for nobody any more, until there is a new link.",
+        consequence=lambda _invoices: _("The payer's page opens for nobody any more, until there is a new link."),
         run=lambda invoice, now: services.close_link(invoice=invoice, now=now),
-        done="its link is closed.",
+        done=gettext_lazy("its link is closed."),
         warns=True,
     ),
 ]
@@ -66,7 +68,7 @@ class PrintedPages(ConsoleAdmin):
         answer["Cache-Control"] = "no-store"
         return answer
 
-    @display(description="documents")
+    @display(description=gettext_lazy("documents"))
     def documents_column(self, row: Any) -> SafeString:
         printed = format_html(
             '<a class="tb-link" href="{}">PDF</a>', reverse(f"admin:{self._url_name('pdf')}", args=[row.pk])
@@ -87,6 +89,6 @@ class HostedLinkAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "is_open", "changed_at"]
     list_select_related = ["environment__company", "invoice"]
     search_fields = ["invoice__number"]
-    search_help_text = "The id of an invoice (in_…)."
+    search_help_text = gettext_lazy("The id of an invoice (in_…).")
     ordering = ["-changed_at", "-pk"]
     fields = ["invoice", "environment", "number", "is_open", "changed_at"]

@@ -1,13 +1,14 @@
 """What a person may change on a draft, in place: each edit is said before it is made, and can be undone after."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -17,13 +18,17 @@ from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
 from accounts.console.walls import permits
 from core.console import cells
-from core.console.theme import Button
+from core.console.theme import Button, CheckboxList
 from core.money import format_amount
 from invoices import services
 from invoices.console.amounts import minor_units, unit_minor_units
 from invoices.models import CustomerBalance, DraftEdit, Invoice
 from invoices.services import DraftWords
-from subscriptions.models import Coupon, Subscription
+from subscriptions.models import Coupon, PromotionCode, Subscription, TaxRate
+from subscriptions.services import NewDiscount
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 _MOST_CHOICES = 200
 _MOST_EDITS = 20
@@ -96,7 +101,33 @@ def _add_item(
 
 
 class CouponForm(forms.Form):
-    coupon = forms.ModelChoiceField(label=gettext_lazy("Coupon"), queryset=Coupon.objects.none(), empty_label=None)
+    coupon = forms.ModelChoiceField(
+        label=gettext_lazy("Coupon"), queryset=Coupon.objects.none(), required=False, empty_label=gettext_lazy("none")
+    )
+    promotion_code = forms.CharField(
+        label=gettext_lazy("Or a promotion code"),
+        required=False,
+        max_length=500,
+        help_text=gettext_lazy("As the customer says it, in any case."),
+    )
+    # Which may be redeemed for the draft, as far as that does not depend on what is on it.
+    codes = PromotionCode.objects.none()
+
+    def clean_promotion_code(self) -> PromotionCode | None:
+        said = self.cleaned_data["promotion_code"].strip()
+        if not said:
+            return None
+        # A customer's own comes before one that is anybody's.
+        found = self.codes.filter(code__iexact=said).order_by(F("customer").asc(nulls_last=True)).first()
+        if found is None:
+            raise forms.ValidationError(_("There is no such code in use for this customer."))
+        return found
+
+    def clean(self) -> dict[str, Any]:
+        said = self.cleaned_data
+        if not self.errors and (said["coupon"] is None) is (said["promotion_code"] is None):
+            raise forms.ValidationError(_("Choose a coupon or say a code: one of the two."))
+        return said
 
 
 def _prepare_coupons(form: forms.Form, invoices: Sequence[Invoice]) -> None:
@@ -110,6 +141,16 @@ def _prepare_coupons(form: forms.Form, invoices: Sequence[Invoice]) -> None:
     # A form looks its choice up in what it was given, which a cut would forbid.
     choices: Any = form.fields["coupon"]
     choices.queryset = fitting.filter(pk__in=list(fitting.values_list("pk", flat=True)[:_MOST_CHOICES]))
+    whose = Q(customer=None) | Q(customer=invoice.customer_id)
+    coupons: Any = form
+    coupons.codes = PromotionCode.objects.of(invoice.environment).filter(whose, active=True)
+
+
+def _redeem(
+    invoice: Invoice, now: datetime, *, coupon: Coupon | None, promotion_code: PromotionCode | None, recorded_by: str
+) -> Invoice:
+    given = NewDiscount(coupon=coupon, promotion_code=promotion_code)
+    return services.redeem_for_draft(invoice=invoice, given=given, now=now, recorded_by=recorded_by)
 
 
 class DiscountForm(forms.Form):
@@ -128,6 +169,27 @@ def _take_off(invoice: Invoice, now: datetime, *, discount: str, recorded_by: st
         if str(one.pk) == discount:
             services.take_discount_off_draft(invoice=invoice, discount=one, now=now, recorded_by=recorded_by)
     return invoice
+
+
+class TaxesForm(forms.Form):
+    tax_rates = forms.ModelMultipleChoiceField(
+        label=gettext_lazy("Taxes"),
+        queryset=TaxRate.objects.none(),
+        required=False,
+        widget=CheckboxList,
+        help_text=gettext_lazy("With none of them, no tax is asked."),
+    )
+
+
+def _prepare_taxes(form: forms.Form, invoices: Sequence[Invoice]) -> None:
+    [invoice] = invoices
+    asked = list(invoice.default_tax_rates.values_list("tax_rate", flat=True))
+    rates = TaxRate.objects.of(invoice.environment).order_by("-active", "display_name", "percentage", "pk")
+    # Closed ones may stay where they are.
+    offered = rates.filter(active=True).values_list("pk", flat=True)[:_MOST_CHOICES]
+    choices: Any = form.fields["tax_rates"]
+    choices.queryset = rates.filter(pk__in=[*asked, *offered])
+    form.initial = {"tax_rates": asked}
 
 
 class BalanceForm(forms.Form):
@@ -172,81 +234,84 @@ def _recounted(invoice: Invoice) -> str:
     return _("counted again. It comes to %(total)s.") % {"total": format_amount(invoice.total, invoice.currency)}
 
 
+def _says(words: "StrPromise") -> Callable[[Sequence[Invoice]], str]:
+    """What a draft comes to before an edit, and what the edit does."""
+    return lambda invoices: f"{_comes_to(invoices)} {words}"
+
+
+# Of one draft at a time; who made it is kept with it.
+_edit = partial(Command[Invoice], applies=_is_draft, done=_now_comes_to, is_single=True, signed=True)
+
 EDITS = (
-    Command[Invoice](
+    _edit(
         name="words",
-        title="Memo and due date",
+        title=gettext_lazy("Memo and due date"),
         icon="edit_note",
-        applies=_is_draft,
-        consequence=lambda invoices: f"{_comes_to(invoices)} {_('What is said on it moves no money.')}",
+        consequence=_says(gettext_lazy("What is said on it moves no money.")),
         run=_edit_words,
-        done="changed.",
+        done=gettext_lazy("changed."),
         form=WordsForm,
         prepare=_prepare_words,
-        is_single=True,
-        signed=True,
     ),
-    Command[Invoice](
+    _edit(
         name="add_item",
-        title="Add item",
+        title=gettext_lazy("Add item"),
         icon="add",
-        applies=_is_draft,
-        consequence=lambda invoices: (
-            f"{_comes_to(invoices)} {_('The item is added to it, with the discounts and taxes of the draft.')}"
-        ),
+        consequence=_says(gettext_lazy("The item is added to it, with the discounts and taxes of the draft.")),
         run=_add_item,
-        done=_now_comes_to,
         form=ItemForm,
-        is_single=True,
-        signed=True,
     ),
-    Command[Invoice](
+    _edit(
         name="coupon",
-        title="Apply coupon",
+        title=gettext_lazy("Apply coupon or code"),
         icon="loyalty",
-        applies=_is_draft,
-        consequence=lambda invoices: (
-            f"{_comes_to(invoices)} "
-            f"{_('The coupon is redeemed for this invoice alone, and stays redeemed if it is taken off again.')}"
+        consequence=_says(
+            gettext_lazy("The coupon is redeemed for this invoice alone, and stays redeemed if it is taken off again.")
         ),
-        run=lambda invoice, now, **said: services.apply_coupon_to_draft(invoice=invoice, now=now, **said),
-        done=_now_comes_to,
+        run=_redeem,
         form=CouponForm,
         prepare=_prepare_coupons,
-        is_single=True,
-        signed=True,
     ),
-    Command[Invoice](
+    _edit(
         name="discount",
-        title="Take discount off",
+        title=gettext_lazy("Take discount off"),
         icon="label_off",
         applies=lambda invoice: _is_draft(invoice) and bool(services.discounts_of_draft(invoice)),
-        consequence=lambda invoices: (
-            f"{_comes_to(invoices)} "
-            f"{_('Without the discount it comes to more. What is for once takes something off the next invoice instead.')}"
+        consequence=_says(
+            gettext_lazy(
+                "Without the discount it comes to more. What is for once takes something off the next invoice instead."
+            )
         ),
         run=_take_off,
-        done=_now_comes_to,
         form=DiscountForm,
         prepare=_prepare_discounts,
-        is_single=True,
-        signed=True,
     ),
-    Command[Invoice](
+    _edit(
+        name="taxes",
+        title=gettext_lazy("Taxes"),
+        icon="percent",
+        consequence=_says(
+            gettext_lazy(
+                "What is on it is asked the rates that you choose, and its total follows. Items with rates of their own "
+                "keep theirs."
+            )
+        ),
+        run=lambda invoice, now, **said: services.set_taxes_of_draft(invoice=invoice, now=now, **said),
+        form=TaxesForm,
+        prepare=_prepare_taxes,
+    ),
+    _edit(
         name="balance",
-        title="Credit the balance",
+        title=gettext_lazy("Credit the balance"),
         icon="account_balance",
-        applies=_is_draft,
         consequence=_of_balance,
         run=_credit_balance,
-        done="the customer's balance is changed.",
+        done=gettext_lazy("the customer's balance is changed."),
         form=BalanceForm,
-        is_single=True,
-        signed=True,
     ),
     Command[Invoice](
         name="recount",
-        title="Count usage again",
+        title=gettext_lazy("Count usage again"),
         icon="calculate",
         applies=_is_draft,
         consequence=lambda _invoices: _(
@@ -269,9 +334,9 @@ class DraftPages(ConsoleAdmin):
 
     def _buttons(self, request: HttpRequest, row: Any, *, edits: bool) -> list[Button]:
         """Edits stand on the draft's card; at the head of the page they would leave no room for what makes it final."""
-        names = (*(command.name for command in EDITS), *_ASIDE)
-        paths = {self._url("command", row.pk, name) for name in names}
-        return [button for button in super().command_buttons(request, row) if (button.path in paths) is edits]
+        names = {*(command.name for command in EDITS), *_ASIDE}
+        meant = [one for one in self.commands_on(request, row) if (one.name in names) is edits]
+        return [self.command_button(one, row) for one in meant]
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         invoice = context.get("original")
@@ -328,12 +393,12 @@ class DraftEditAdmin(ConsoleAdmin):
     commands = [
         Command[DraftEdit](
             name="undo",
-            title="Undo",
+            title=gettext_lazy("Undo"),
             icon="undo",
             applies=lambda edit: edit.undone_at is None and _is_draft(edit.invoice),
             consequence=_undone,
             run=lambda edit, now, recorded_by: services.undo_edit(edit=edit, now=now, recorded_by=recorded_by),
-            done="undone.",
+            done=gettext_lazy("undone."),
             is_single=True,
             back=_invoice_of,
             signed=True,

@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from kombu.exceptions import OperationalError
 
 from accounts.console.base import ConsoleAdmin
@@ -119,13 +119,16 @@ def _restart(export: Export, now: datetime) -> None:
 
 
 def _restarted(exports: Sequence[Export]) -> str:
-    return f"{', '.join(map(str, exports))} will be written once more, as things stand now."
+    told = ", ".join(map(str, exports))
+    return _("{exports} will be written once more, as things stand now.").format(exports=told)
 
 
 def _deleted(exports: Sequence[Export]) -> str:
-    return (
-        f"{', '.join(map(str, exports))} cannot be fetched any more from this moment on. It can be written once more."
-    )
+    return ngettext(
+        "{exports} cannot be fetched any more from this moment on. It can be written once more.",
+        "{exports} cannot be fetched any more from this moment on. They can be written once more.",
+        len(exports),
+    ).format(exports=", ".join(map(str, exports)))
 
 
 @admin.register(Export)
@@ -149,22 +152,22 @@ class ExportAdmin(ConsoleAdmin):
     commands = [
         Command[Export](
             name="restart",
-            title="Start again",
+            title=gettext_lazy("Start again"),
             icon="restart_alt",
             applies=lambda export: export.state in (Export.State.FAILED, Export.State.EXPIRED),
             consequence=_restarted,
             run=_restart,
-            done="will be written.",
+            done=gettext_lazy("will be written."),
             permission="view",
         ),
         Command[Export](
             name="delete_file",
-            title="Delete the file",
+            title=gettext_lazy("Delete the file"),
             icon="delete",
             applies=lambda export: export.state == Export.State.DONE,
             consequence=_deleted,
             run=lambda export, now: writing.delete_export_file(export=export),  # noqa: ARG005 (as every command is run)
-            done="its file is deleted.",
+            done=gettext_lazy("its file is deleted."),
             permission="view",
             warns=True,
         ),
@@ -193,19 +196,19 @@ class ExportAdmin(ConsoleAdmin):
         answer["Cache-Control"] = "no-store"
         return answer
 
-    @display(description="export", ordering="table")
+    @display(description=gettext_lazy("export"), ordering="table")
     def name(self, row: Export) -> str:
         return f"{TABLES[row.table].title if row.table in TABLES else row.table} ({row.get_format_display()})"
 
-    @display(description="rows")
+    @display(description=gettext_lazy("rows"))
     def rows_column(self, row: Export) -> str | SafeString:
         return cells.quantity(row.rows_written)
 
-    @display(description="size")
+    @display(description=gettext_lazy("size"))
     def size_column(self, row: Export) -> str:
         return cells.EMPTY if row.size is None else filesizeformat(row.size)
 
-    @display(description="file")
+    @display(description=gettext_lazy("file"))
     def whereabouts(self, row: Export) -> str | SafeString:
         """Where it is, or what has become of it."""
         match row.state:

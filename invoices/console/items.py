@@ -25,11 +25,11 @@ from invoices.services import ItemTerms
 class AmountColumns:
     """Whole minor units of the row's own currency."""
 
-    @display(description="amount", ordering="amount")
+    @display(description=gettext_lazy("amount"), ordering="amount")
     def amount_column(self, row: Any) -> SafeString:
         return cells.amount(row.amount, row.currency)
 
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: Any) -> str | SafeString:
         return cells.document(row.metadata)
 
@@ -91,7 +91,7 @@ def _remove(item: InvoiceItem, now: datetime, *, recorded_by: str) -> None:
 COMMANDS = (
     Command[InvoiceItem](
         name="change",
-        title="Change",
+        title=gettext_lazy("Change"),
         icon="edit",
         applies=_is_open_to_change,
         consequence=lambda items: (
@@ -107,7 +107,7 @@ COMMANDS = (
     ),
     Command[InvoiceItem](
         name="remove",
-        title="Remove",
+        title=gettext_lazy("Remove"),
         icon="remove",
         applies=_is_open_to_change,
         consequence=lambda items: (
@@ -118,7 +118,7 @@ COMMANDS = (
             % {"items": _told(items)}
         ),
         run=_remove,
-        done="removed.",
+        done=gettext_lazy("removed."),
         is_single=True,
         back=_draft_of,
         signed=True,
@@ -166,18 +166,18 @@ class InvoiceItemAdmin(AmountColumns, ConsoleAdmin):
     ]
     commands = COMMANDS
 
-    @display(description="quantity")
+    @display(description=gettext_lazy("quantity"))
     def quantity_column(self, row: InvoiceItem) -> str | SafeString:
         return cells.quantity(row.quantity)
 
-    @display(description="exact amount")
+    @display(description=gettext_lazy("exact amount"))
     def exact_amount_column(self, row: InvoiceItem) -> str | SafeString:
         return cells.exact_amount(row.exact_amount, row.currency)
 
-    @display(description="period")
+    @display(description=gettext_lazy("period"))
     def period_column(self, row: InvoiceItem) -> SafeString:
         return cells.period(row.period)
 
-    @display(description="computed from")
+    @display(description=gettext_lazy("computed from"))
     def basis_facts(self, row: InvoiceItem) -> str | SafeString:
         return cells.facts({name: value for name, value in row.basis.items() if isinstance(value, str)})

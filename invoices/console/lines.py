@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleInline
 from accounts.console.walls import permits
@@ -57,27 +58,27 @@ def _tier_steps(line: InvoiceLine) -> str | SafeString:
 class InvoiceLineColumns:
     """A line as a sum that can be checked by eye: quantity x unit price = exact amount, rounded once."""
 
-    @display(description="period")
+    @display(description=gettext_lazy("period"))
     def period_column(self, row: InvoiceLine) -> SafeString:
         return cells.period(row.period)
 
-    @display(description="quantity", ordering="quantity")
+    @display(description=gettext_lazy("quantity"), ordering="quantity")
     def quantity_amount(self, row: InvoiceLine) -> str | SafeString:
         return cells.quantity(row.quantity)
 
-    @display(description="unit price")
+    @display(description=gettext_lazy("unit price"))
     def unit_price_amount(self, row: InvoiceLine) -> str | SafeString:
         return cells.exact_amount(row.unit_amount, row.invoice.currency)
 
-    @display(description="exact amount")
+    @display(description=gettext_lazy("exact amount"))
     def exact_amount_column(self, row: InvoiceLine) -> str | SafeString:
         return cells.exact_amount(row.exact_amount, row.invoice.currency)
 
-    @display(description="amount")
+    @display(description=gettext_lazy("amount"))
     def line_amount(self, row: InvoiceLine) -> SafeString:
         return cells.amount(row.amount, row.invoice.currency)
 
-    @display(description="computed from")
+    @display(description=gettext_lazy("computed from"))
     def basis_facts(self, row: InvoiceLine) -> str | SafeString:
         steps = _tier_steps(row)
         if "meter" not in row.basis:
@@ -100,7 +101,7 @@ class InvoiceLineColumns:
 
 class InvoiceLineInline(InvoiceLineColumns, ConsoleInline):
     model = InvoiceLine
-    verbose_name_plural = "lines"
+    verbose_name_plural = gettext_lazy("lines")
     fields = [
         "page",
         "period_column",
@@ -167,7 +168,9 @@ class InvoiceLineAdmin(InvoiceLineColumns, ExplainedLines):
         "trues_up",
     ]
     search_fields = ["description"]
-    search_help_text = "The id of a line (il_…), invoice (in_…), price (price_…) or subscription item (si_…)."
+    search_help_text = gettext_lazy(
+        "The id of a line (il_…), invoice (in_…), price (price_…) or subscription item (si_…)."
+    )
     ordering = ["-pk"]
     fields = [
         "description",
@@ -185,7 +188,7 @@ class InvoiceLineAdmin(InvoiceLineColumns, ExplainedLines):
         "counted_by_now",
     ]
 
-    @display(description="counted by now")
+    @display(description=gettext_lazy("counted by now"))
     def counted_by_now(self, row: InvoiceLine) -> str | SafeString:
         """What came after the invoice was final, or was canceled since, and what becomes of it."""
         late = late_usage(row)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from django.contrib import admin
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
@@ -15,40 +17,47 @@ _SENDABLE = {Invoice.Status.OPEN, Invoice.Status.PAID, Invoice.Status.UNCOLLECTI
 
 
 def _sent(invoices: Sequence[Invoice]) -> str:
-    to = ", ".join(sorted({invoice.customer.email or f"{invoice.customer} (no address)" for invoice in invoices}))
-    return (
-        f"A mail with {these(invoices)} over {money(invoices, 'total')} will go to {to}, with the PDF attached, in some "
-        "seconds. In test mode it is not really sent."
-    )
+    without = _("{customer} (no address)")
+    to = {invoice.customer.email or without.format(customer=invoice.customer) for invoice in invoices}
+    return _(
+        "A mail with {these} over {total} will go to {to}, with the PDF attached, in some seconds. In test mode it is not "
+        "really sent."
+    ).format(these=these(invoices), total=money(invoices, "total"), to=", ".join(sorted(to)))
 
 
 SEND = Command[Invoice](
     name="send",
-    title="Send",
+    title=gettext_lazy("Send"),
     icon="mail",
     applies=lambda invoice: invoice.status in _SENDABLE,
     consequence=_sent,
     run=lambda invoice, now: services.send_invoice(invoice=invoice, now=now),
-    done="will be mailed.",
+    done=gettext_lazy("will be mailed."),
 )
 
 
 def _note_sent(notes: Sequence[CreditNote]) -> str:
     told = ", ".join(
-        f"{note} over {format_amount(note.total, note.currency)} to {note.customer.email or 'nobody: no address'}"
+        _("{note} over {amount} to {to}").format(
+            note=note,
+            amount=format_amount(note.total, note.currency),
+            to=note.customer.email or _("nobody: no address"),
+        )
         for note in notes
     )
-    return f"{told} will be mailed, with the PDF attached, in some seconds. In test mode it is not really sent."
+    return _(
+        "{told} will be mailed, with the PDF attached, in some seconds. In test mode it is not really sent."
+    ).format(told=told)
 
 
 SEND_NOTE = Command[CreditNote](
     name="send",
-    title="Send",
+    title=gettext_lazy("Send"),
     icon="mail",
-    applies=lambda _: True,
+    applies=lambda _note: True,
     consequence=_note_sent,
     run=lambda note, now: services.send_credit_note(note=note, now=now),
-    done="will be mailed.",
+    done=gettext_lazy("will be mailed."),
 )
 
 
@@ -70,7 +79,7 @@ class InvoiceMailAdmin(ConsoleAdmin):
     list_filter = ["state", "environment", "environment__mode", "requested_at"]
     list_select_related = ["environment__company", "invoice", "credit_note"]
     search_fields = ["recipient__iexact"]
-    search_help_text = "The id of an invoice or a credit note (in_…, cn_…), or the whole address."
+    search_help_text = gettext_lazy("The id of an invoice or a credit note (in_…, cn_…), or the whole address.")
     ordering = ["-requested_at", "-pk"]
     fields = [
         "invoice",

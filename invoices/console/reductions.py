@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.admin import display
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin
 from core.console import cells
@@ -17,7 +18,7 @@ class InvoiceDiscountAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode"]
     list_select_related = ["environment__company", "discount__coupon", "invoice"]
     search_fields = ["discount__coupon__name"]
-    search_help_text = "The id of an invoice (in_…) or a discount (di_…)."
+    search_help_text = gettext_lazy("The id of an invoice (in_…) or a discount (di_…).")
     ordering = ["-pk"]
     fields = ["discount", "invoice", "environment", "position"]
 
@@ -30,7 +31,7 @@ class InvoiceTaxRateAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "tax_rate__inclusive"]
     list_select_related = ["environment__company", "tax_rate", "invoice"]
     search_fields = ["tax_rate__display_name"]
-    search_help_text = "The id of an invoice (in_…) or a tax rate (txr_…)."
+    search_help_text = gettext_lazy("The id of an invoice (in_…) or a tax rate (txr_…).")
     ordering = ["-pk"]
     fields = ["tax_rate", "invoice", "environment", "position"]
 
@@ -43,7 +44,7 @@ class ItemDiscountAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode"]
     list_select_related = ["environment__company", "discount__coupon", "item"]
     search_fields = ["discount__coupon__name"]
-    search_help_text = "The id of an invoice item (ii_…) or a discount (di_…)."
+    search_help_text = gettext_lazy("The id of an invoice item (ii_…) or a discount (di_…).")
     ordering = ["-pk"]
     fields = ["discount", "item", "environment", "position"]
 
@@ -56,7 +57,7 @@ class ItemTaxRateAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "tax_rate__inclusive"]
     list_select_related = ["environment__company", "tax_rate", "item"]
     search_fields = ["tax_rate__display_name"]
-    search_help_text = "The id of an invoice item (ii_…) or a tax rate (txr_…)."
+    search_help_text = gettext_lazy("The id of an invoice item (ii_…) or a tax rate (txr_…).")
     ordering = ["-pk"]
     fields = ["tax_rate", "item", "environment", "position"]
 
@@ -69,11 +70,11 @@ class LineDiscountAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode"]
     list_select_related = ["environment__company", "discount__coupon", "line__invoice"]
     search_fields = ["discount__coupon__name"]
-    search_help_text = "The id of a line (il_…), an invoice (in_…) or a discount (di_…)."
+    search_help_text = gettext_lazy("The id of a line (il_…), an invoice (in_…) or a discount (di_…).")
     ordering = ["-pk"]
     fields = ["discount", "line", "environment", "taken_off"]
 
-    @display(description="taken off", ordering="amount")
+    @display(description=gettext_lazy("taken off"), ordering="amount")
     def taken_off(self, row: LineDiscount) -> SafeString:
         return cells.amount(row.amount, row.line.invoice.currency)
 
@@ -86,14 +87,14 @@ class LineTaxAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "tax_rate__inclusive"]
     list_select_related = ["environment__company", "tax_rate", "line__invoice"]
     search_fields = ["tax_rate__display_name"]
-    search_help_text = "The id of a line (il_…), an invoice (in_…) or a tax rate (txr_…)."
+    search_help_text = gettext_lazy("The id of a line (il_…), an invoice (in_…) or a tax rate (txr_…).")
     ordering = ["-pk"]
     fields = ["tax_rate", "line", "environment", "taxable", "tax"]
 
-    @display(description="taxable", ordering="taxable_amount")
+    @display(description=gettext_lazy("taxable"), ordering="taxable_amount")
     def taxable(self, row: LineTax) -> SafeString:
         return cells.amount(row.taxable_amount, row.line.invoice.currency)
 
-    @display(description="tax", ordering="amount")
+    @display(description=gettext_lazy("tax"), ordering="amount")
     def tax(self, row: LineTax) -> SafeString:
         return cells.amount(row.amount, row.line.invoice.currency)

@@ -9,6 +9,9 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin import display
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.approvals.models import ApprovalKind
 from accounts.console.base import ConsoleAdmin, ConsoleInline
@@ -36,36 +39,44 @@ _TO_BE_PAID = {Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE}
 
 class PaymentForm(forms.Form):
     amount = forms.DecimalField(
-        required=False, min_value=0, help_text="In the invoice's currency, such as 12.50. Empty: all that remains."
+        required=False,
+        min_value=0,
+        help_text=gettext_lazy("In the invoice's currency, such as 12.50. Empty: all that remains."),
     )
-    method = forms.CharField(max_length=60, required=False, help_text="Such as bank transfer or check.")
-    reference = forms.CharField(max_length=200, required=False, help_text="What it is found by at the bank.")
+    method = forms.CharField(max_length=60, required=False, help_text=gettext_lazy("Such as bank transfer or check."))
+    reference = forms.CharField(
+        max_length=200, required=False, help_text=gettext_lazy("What it is found by at the bank.")
+    )
 
 
 class CreditNoteForm(forms.Form):
     amount = forms.DecimalField(
         required=False,
         min_value=0,
-        help_text="With taxes, in the invoice's currency, such as 12.50. Empty: all that is left to be credited.",
+        help_text=gettext_lazy(
+            "With taxes, in the invoice's currency, such as 12.50. Empty: all that is left to be credited."
+        ),
     )
     gives_back = forms.ChoiceField(
-        label="What was paid already",
+        label=gettext_lazy("What was paid already"),
         choices=[
-            ("balance_amount", "goes onto the customer's balance, for next invoices"),
-            ("refund_amount", "is refunded: noted here, to be paid back by you"),
-            ("out_of_band_amount", "was given back elsewhere"),
+            ("balance_amount", gettext_lazy("goes onto the customer's balance, for next invoices")),
+            ("refund_amount", gettext_lazy("is refunded: noted here, to be paid back by you")),
+            ("out_of_band_amount", gettext_lazy("was given back elsewhere")),
         ],
     )
-    reason = forms.ChoiceField(choices=[("", "none"), *CreditNote.Reason.choices], required=False)
-    memo = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), help_text="Printed on it.")
+    reason = forms.ChoiceField(choices=[("", gettext_lazy("none")), *CreditNote.Reason.choices], required=False)
+    memo = forms.CharField(
+        required=False, widget=forms.Textarea(attrs={"rows": 2}), help_text=gettext_lazy("Printed on it.")
+    )
 
 
 def _paid(invoices: Sequence[Invoice]) -> str:
-    return (
-        f"{money(invoices, 'amount_remaining')} will be recorded as received outside of Tollbook, for {these(invoices)}, "
-        "or as much of it as you say. No card is charged and no bank is asked. With nothing left to pay, "
-        "an invoice is paid. A mistake is put right by reversing the payment."
-    )
+    return _(
+        "{remaining} will be recorded as received outside of Tollbook, for {these}, or as much of it as you say. No card is "
+        "charged and no bank is asked. With nothing left to pay, an invoice is paid. A mistake is put right by reversing "
+        "the payment."
+    ).format(remaining=money(invoices, "amount_remaining"), these=these(invoices))
 
 
 def _amount_paid(invoice: Invoice, answers: Mapping[str, Any]) -> int:
@@ -86,12 +97,15 @@ def _pay(
 
 
 def _credited(invoices: Sequence[Invoice]) -> str:
-    return (
-        f"Of {these(invoices)} {money(invoices, 'amount_creditable')} will be taken back, or as much of it as you say. "
-        f"First it lowers the {money(invoices, 'amount_remaining')} that are still to be paid; what was paid already goes "
-        "back to the customer in the way that you choose. Each line is credited in proportion, with its discounts and "
-        "taxes. The credit note gets its number and cannot be changed; it can be voided only while its invoice is still "
-        "to be paid."
+    return _(
+        "Of {these} {creditable} will be taken back, or as much of it as you say. First it lowers the {remaining} that are "
+        "still to be paid; what was paid already goes back to the customer in the way that you choose. Each line is "
+        "credited in proportion, with its discounts and taxes. The credit note gets its number and cannot be changed; it "
+        "can be voided only while its invoice is still to be paid."
+    ).format(
+        these=these(invoices),
+        creditable=money(invoices, "amount_creditable"),
+        remaining=money(invoices, "amount_remaining"),
     )
 
 
@@ -121,24 +135,24 @@ def _credit(
 COMMANDS = (
     Command[Invoice](
         name="pay",
-        title="Record payment",
+        title=gettext_lazy("Record payment"),
         icon="payments",
         applies=lambda invoice: invoice.status in _TO_BE_PAID,
         consequence=_paid,
         run=_pay,
-        done="payment recorded.",
+        done=gettext_lazy("payment recorded."),
         form=PaymentForm,
         signed=True,
         second_person=guards.of_amount(ApprovalKind.PAYMENT, _amount_paid),
     ),
     Command[Invoice](
         name="credit",
-        title="Credit note",
+        title=gettext_lazy("Credit note"),
         icon="undo",
         applies=lambda invoice: invoice.status in {*_TO_BE_PAID, Invoice.Status.PAID} and invoice.amount_creditable > 0,
         consequence=_credited,
         run=_credit,
-        done="credit note issued.",
+        done=gettext_lazy("credit note issued."),
         form=CreditNoteForm,
         signed=True,
         warns=True,
@@ -148,43 +162,45 @@ COMMANDS = (
 
 
 def _written_off(invoices: Sequence[Invoice]) -> str:
-    return (
-        f"{money(invoices, 'amount_remaining')} will count as lost, for the books. {these(invoices).capitalize()} may still "
-        "be paid later, or voided."
+    return _("{remaining} will count as lost, for the books. {these} may still be paid later, or voided.").format(
+        remaining=money(invoices, "amount_remaining"), these=capfirst(these(invoices))
     )
 
 
 WRITE_OFF = Command[Invoice](
     name="write_off",
-    title="Write off",
+    title=gettext_lazy("Write off"),
     icon="money_off",
     applies=lambda invoice: invoice.status == Invoice.Status.OPEN,
     consequence=_written_off,
     run=lambda invoice, now: services.mark_invoice_uncollectible(invoice=invoice, now=now),
-    done="uncollectible.",
+    done=gettext_lazy("uncollectible."),
     warns=True,
     second_person=guards.WRITE_OFF,
 )
 
 
 def _reissued(invoices: Sequence[Invoice]) -> str:
-    return (
-        f"{these(invoices).capitalize()} over {money(invoices, 'total')} will be void, for good, with its number; what it took "
-        "of the customer's credit and balance is given back. A draft with the same lines takes its place, to be corrected "
-        "and finalized by you."
-    )
+    return ngettext(
+        "This invoice over {total} will be void, for good, with its number; what it took of the customer's credit and "
+        "balance is given back. A draft with the same lines takes its place, to be corrected and finalized by you.",
+        "These {count} invoices over {total} will be void, for good, with their numbers; what they took of the customers' "
+        "credit and balances is given back. Drafts with the same lines take their places, to be corrected and finalized "
+        "by you.",
+        len(invoices),
+    ).format(total=money(invoices, "total"), count=len(invoices))
 
 
 REISSUE = Command[Invoice](
     name="reissue",
-    title="Void and reissue",
+    title=gettext_lazy("Void and reissue"),
     icon="restart_alt",
     applies=lambda invoice: (
         invoice.status in _TO_BE_PAID and not invoice.amount_paid and not invoice.pre_payment_credited
     ),
     consequence=_reissued,
     run=lambda invoice, now: services.reissue_invoice(invoice=invoice, now=now),
-    done="void; a draft has taken its place.",
+    done=gettext_lazy("void; a draft has taken its place."),
     warns=True,
     second_person=guards.VOID,
 )
@@ -192,18 +208,18 @@ REISSUE = Command[Invoice](
 
 def _reversed(payments: Sequence[Payment]) -> str:
     told = ", ".join(format_amount(payment.amount, payment.currency) for payment in payments)
-    return (
-        f"{told} will count as not received: the check bounced, or it was recorded by mistake. What was paid is to be "
-        "paid again, and a paid invoice is open again. To pay a customer back, issue a credit note instead."
-    )
+    return _(
+        "{told} will count as not received: the check bounced, or it was recorded by mistake. What was paid is to be paid "
+        "again, and a paid invoice is open again. To pay a customer back, issue a credit note instead."
+    ).format(told=told)
 
 
 class ReversalForm(forms.Form):
-    note = forms.CharField(max_length=500, required=False, help_text="Why.")
+    note = forms.CharField(max_length=500, required=False, help_text=gettext_lazy("Why."))
 
 
 class _AmountColumn:
-    @display(description="amount", ordering="amount")
+    @display(description=gettext_lazy("amount"), ordering="amount")
     def amount_column(self, row: Any) -> SafeString:
         return cells.amount(row.amount, row.currency)
 
@@ -223,7 +239,7 @@ class PaymentAdmin(_AmountColumn, ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "received_at"]
     list_select_related = ["environment__company", "customer__test_clock", "invoice", "reverses"]
     search_fields = ["reference__istartswith", "customer__name__istartswith", "customer__email__iexact"]
-    search_help_text = "A reference, an id (inpay_…, in_…, cus_…), or the beginning of a customer's name."
+    search_help_text = gettext_lazy("A reference, an id (inpay_…, in_…, cus_…), or the beginning of a customer's name.")
     ordering = ["-created_at", "-pk"]
     fields = [
         "customer",
@@ -241,14 +257,14 @@ class PaymentAdmin(_AmountColumn, ConsoleAdmin):
     commands = [
         Command[Payment](
             name="reverse",
-            title="Reverse",
+            title=gettext_lazy("Reverse"),
             icon="undo",
             applies=lambda payment: (
                 payment.reverses_id is None and not Payment.objects.filter(reverses=payment.pk).exists()
             ),
             consequence=_reversed,
             run=lambda payment, now, **said: services.reverse_payment(payment=payment, now=now, **said),
-            done="reversed.",
+            done=gettext_lazy("reversed."),
             form=ReversalForm,
             signed=True,
             warns=True,
@@ -256,37 +272,44 @@ class PaymentAdmin(_AmountColumn, ConsoleAdmin):
         ),
     ]
 
-    @display(description="reference", ordering="reference")
+    @display(description=gettext_lazy("reference"), ordering="reference")
     def reference_column(self, row: Payment) -> str:
         return str(row)
 
 
 class CreditNoteLineInline(ConsoleInline):
     model = CreditNoteLine
-    verbose_name_plural = "lines"
+    verbose_name_plural = gettext_lazy("lines")
     fields = ["page", "quantity_column", "amount_column", "taken_off", "paid_by_credit"]
     list_select_related = ["environment__company", "credit_note"]
 
-    @display(description="quantity")
+    @display(description=gettext_lazy("quantity"))
     def quantity_column(self, row: CreditNoteLine) -> str | SafeString:
         return cells.quantity(row.quantity)
 
-    @display(description="amount")
+    @display(description=gettext_lazy("amount"))
     def amount_column(self, row: CreditNoteLine) -> SafeString:
         return cells.amount(row.amount, row.credit_note.currency)
 
-    @display(description="discounts")
+    @display(description=gettext_lazy("discounts"))
     def taken_off(self, row: CreditNoteLine) -> SafeString:
         return cells.amount(row.discount_amount, row.credit_note.currency)
 
-    @display(description="paid by credit")
+    @display(description=gettext_lazy("paid by credit"))
     def paid_by_credit(self, row: CreditNoteLine) -> SafeString:
         return cells.amount(row.credit_amount, row.credit_note.currency)
 
 
 def _voided(notes: Sequence[CreditNote]) -> str:
-    told = ", ".join(f"{format_amount(note.total, note.currency)} of {note.invoice}" for note in notes)
-    return f"{told} will have to be paid again. The credit note stays on record as void, with its number."
+    told = ", ".join(
+        _("{amount} of {invoice}").format(amount=format_amount(note.total, note.currency), invoice=note.invoice)
+        for note in notes
+    )
+    return ngettext(
+        "{told} will have to be paid again. The credit note stays on record as void, with its number.",
+        "{told} will have to be paid again. The credit notes stay on record as void, with their numbers.",
+        len(notes),
+    ).format(told=told)
 
 
 @admin.register(CreditNote)
@@ -304,7 +327,7 @@ class CreditNoteAdmin(PrintedPages):
         "balance_transaction",
     ]
     search_fields = ["=number", "customer__name__istartswith", "customer__email__iexact"]
-    search_help_text = "A number, an id (cn_…, in_…, cus_…), or the beginning of a customer's name."
+    search_help_text = gettext_lazy("A number, an id (cn_…, in_…, cus_…), or the beginning of a customer's name.")
     ordering = ["-created_at", "-pk"]
     fields = [
         "number",
@@ -330,33 +353,33 @@ class CreditNoteAdmin(PrintedPages):
         mails.SEND_NOTE,
         Command[CreditNote](
             name="void",
-            title="Void",
+            title=gettext_lazy("Void"),
             icon="block",
             applies=lambda note: note.status == CreditNote.Status.ISSUED and note.invoice.status in _TO_BE_PAID,
             consequence=_voided,
             run=lambda note, now: services.void_credit_note(note=note, now=now),
-            done="void.",
+            done=gettext_lazy("void."),
             warns=True,
             second_person=guards.VOID_NOTE,
         ),
     ]
 
-    @display(description="total", ordering="total")
+    @display(description=gettext_lazy("total"), ordering="total")
     def total_column(self, row: CreditNote) -> SafeString:
         return cells.amount(row.total, row.currency)
 
-    @display(description="goes to")
+    @display(description=gettext_lazy("goes to"))
     def whereabouts(self, row: CreditNote) -> str | SafeString:
         """Where the total goes, as far as there is something."""
         amounts = {
-            "less to pay": row.pre_payment_amount,
-            "refund": row.refund_amount,
-            "customer's balance": row.balance_amount,
-            "given back elsewhere": row.out_of_band_amount,
+            _("less to pay"): row.pre_payment_amount,
+            _("refund"): row.refund_amount,
+            _("customer's balance"): row.balance_amount,
+            _("given back elsewhere"): row.out_of_band_amount,
         }
         return cells.facts({name: cells.amount(amount, row.currency) for name, amount in amounts.items() if amount})
 
-    @display(description="taxes")
+    @display(description=gettext_lazy("taxes"))
     def taxes_column(self, row: CreditNote) -> str | SafeString:
         return cells.facts(
             {
@@ -365,7 +388,7 @@ class CreditNoteAdmin(PrintedPages):
             }
         )
 
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: CreditNote) -> str | SafeString:
         return cells.document(row.metadata)
 
@@ -402,7 +425,7 @@ class _OfLine(ConsoleAdmin):
     list_filter = ["environment", "environment__mode"]
     ordering = ["-pk"]
 
-    @display(description="amount", ordering="amount")
+    @display(description=gettext_lazy("amount"), ordering="amount")
     def amount_column(self, row: Any) -> SafeString:
         return cells.amount(row.amount, row.line.credit_note.currency)
 

@@ -7,6 +7,8 @@ from django.contrib import admin
 from django.contrib.admin import display
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
@@ -20,25 +22,32 @@ def _resolve(verification: InvoiceVerification, now: datetime) -> None:
 
 
 def _resolved(verifications: Sequence[InvoiceVerification]) -> str:
-    what = "This difference is" if len(verifications) == 1 else f"These {len(verifications)} differences are"
-    return (
-        f"{what} explained and settled: no alarm any more. It stays on record, and the invoice does not change. What was "
-        "billed wrongly is put right by a credit note, or on the next invoice."
-    )
+    return ngettext(
+        "This difference is explained and settled: no alarm any more. It stays on record, and the invoice does not change. "
+        "What was billed wrongly is put right by a credit note, or on the next invoice.",
+        "These {count} differences are explained and settled: no alarm any more. They stay on record, and the invoices do "
+        "not change. What was billed wrongly is put right by credit notes, or on the next invoices.",
+        len(verifications),
+    ).format(count=len(verifications))
 
 
 def _verified(found: InvoiceVerification) -> str:
     if found.is_equal:
-        return "computed again, everything on it comes out the same."
-    return f"computed again, it comes out different in {len(found.differences)} amounts: see its verification."
+        return _("computed again, everything on it comes out the same.")
+    count = len(found.differences)
+    return ngettext(
+        "computed again, it comes out different in {count} amount: see its verification.",
+        "computed again, it comes out different in {count} amounts: see its verification.",
+        count,
+    ).format(count=count)
 
 
 VERIFY = Command[Invoice](
     name="verify",
-    title="Compute again",
+    title=gettext_lazy("Compute again"),
     icon="fact_check",
     applies=lambda invoice: invoice.status != Invoice.Status.DRAFT,
-    consequence=lambda _: (
+    consequence=lambda _invoices: _(
         "Usage is counted from the events, rated anew and added up, and held against what was billed. The invoice stays as "
         "it is; a difference is an alarm until somebody settles it."
     ),
@@ -62,7 +71,7 @@ class InvoiceVerificationAdmin(ConsoleAdmin):
     ]
     list_select_related = ["environment__company", "invoice__customer"]
     search_fields = ["=invoice__number"]
-    search_help_text = "The id of an invoice (in_…)."
+    search_help_text = gettext_lazy("The id of an invoice (in_…).")
     ordering = ["-verified_at", "-pk"]
     fields = [
         "invoice",
@@ -77,19 +86,19 @@ class InvoiceVerificationAdmin(ConsoleAdmin):
     commands = [
         Command[InvoiceVerification](
             name="resolve",
-            title="Settle",
+            title=gettext_lazy("Settle"),
             icon="check",
             applies=lambda verification: not verification.is_equal and verification.resolved_at is None,
             consequence=_resolved,
             run=_resolve,
-            done="settled.",
+            done=gettext_lazy("settled."),
         )
     ]
 
-    @display(description="outcome")
+    @display(description=gettext_lazy("outcome"))
     def outcome(self, row: InvoiceVerification) -> str:
-        return "equal" if row.is_equal else f"{len(row.differences)} differ"
+        return _("equal") if row.is_equal else _("{count} differ").format(count=len(row.differences))
 
-    @display(description="differences")
+    @display(description=gettext_lazy("differences"))
     def differences_document(self, row: InvoiceVerification) -> str | SafeString:
         return cells.document(row.differences)

@@ -3,20 +3,24 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from core.money import format_amount
 from invoices.models import Invoice
 
 
 def money(invoices: Sequence[Invoice], field: str) -> str:
-    """The totals per currency, test and live apart: "47.61 USD and 3.00 EUR, and 1.00 USD of test money"."""
+    """The totals per currency, test and live apart: "47.61 USD and 3.00 EUR and 1.00 USD in test mode"."""
     totals: dict[tuple[bool, str], int] = defaultdict(int)
     for invoice in invoices:
         totals[not invoice.environment.is_live, invoice.currency] += getattr(invoice, field)
-    return " and ".join(
-        format_amount(total, currency) + (" in test mode" if is_test else "")
+    return _(" and ").join(
+        (_("{amount} in test mode") if is_test else "{amount}").format(amount=format_amount(total, currency))
         for (is_test, currency), total in sorted(totals.items())
     )
 
 
 def these(invoices: Sequence[Invoice]) -> str:
-    return "this invoice" if len(invoices) == 1 else f"these {len(invoices)} invoices"
+    count = len(invoices)
+    return ngettext("this invoice", "these {count} invoices", count).format(count=count)

@@ -27,8 +27,11 @@ class DraftEdit(models.Model):
         WORDS = "words"
         ITEM = "item"
         DISCOUNTS = "discounts"
+        TAXES = "taxes"
         # The customer's, from which the draft will be paid.
         BALANCE = "balance"
+
+    SAYS_LENGTH = 300
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
@@ -39,7 +42,7 @@ class DraftEdit(models.Model):
     )
     before = models.JSONField(null=True, help_text="What was there; empty for an item that was not on the draft.")
     after = models.JSONField(null=True, help_text="What has been there since.")
-    says = models.CharField(max_length=300, help_text="What was done, in words.")
+    says = models.CharField(max_length=SAYS_LENGTH, help_text="What was done, in words.")
     edited_at = models.DateTimeField()
     edited_by = models.CharField(max_length=200)
     undone_at = models.DateTimeField(null=True, blank=True)

@@ -213,18 +213,23 @@ def _users_of(discounts: Iterable[Discount]) -> dict[UUID, set[UUID | None]]:
     return users
 
 
-def change_tax_rates_of_invoice(draft: Invoice, tax_rates: Sequence[TaxRate]) -> None:
+def change_tax_rates_of_invoice(
+    draft: Invoice, tax_rates: Sequence[TaxRate], *, is_agreed: bool = False
+) -> dict[UUID, TaxRates]:
     """Ask these rates for what is on a draft and has none of its own. The caller holds its lock, and adds it up again.
 
+    :param is_agreed: they were asked before: it does not matter that some are closed by now
+    :returns: what its lines are asked now, by their ids
     :raises BillingError: whatever :func:`checked_tax_rates` refuses
     """
     before = set(draft.default_tax_rates.values_list("tax_rate", flat=True))
-    checked = checked_tax_rates(tax_rates, draft.environment_id, before=before)
+    checked = checked_tax_rates(tax_rates, draft.environment_id, before=before, is_agreed=is_agreed)
     draft.default_tax_rates.all().delete()
     InvoiceTaxRate.objects.bulk_create(
         InvoiceTaxRate(environment_id=draft.environment_id, invoice=draft, tax_rate=rate, position=position)
         for position, rate in enumerate(checked)
     )
+    return asked_of(draft, list(draft.lines.select_related("invoice_item")))
 
 
 def asked_of(draft: Invoice, lines: Sequence[InvoiceLine]) -> dict[UUID, TaxRates]:

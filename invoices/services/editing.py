@@ -5,7 +5,7 @@ before and is since: undoing puts the one in place of the other, and is refused 
 left it. Edits of different parts do not stand in each other's way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ from accounts.clocks import hold_clock
 from core.money import format_amount, plain
 from invoices.errors import DraftEditStale, InvoiceNotDraft
 from invoices.models import DraftEdit, Invoice, InvoiceItem, InvoiceLine
-from invoices.services.agreeing import restore_discounts_of_invoice
+from invoices.services.agreeing import change_tax_rates_of_invoice, restore_discounts_of_invoice
 from invoices.services.balances import adjust_balance
 from invoices.services.finalizing import add_up_again, locked_draft
 from invoices.services.items import (
@@ -30,7 +30,7 @@ from invoices.services.items import (
     update_invoice_item,
 )
 from invoices.services.manual import update_invoice
-from subscriptions.models import Coupon, Discount
+from subscriptions.models import Discount, TaxRate
 from subscriptions.services import NewDiscount
 from webhooks.kinds import Kind
 from webhooks.services import record, take_snapshots
@@ -120,16 +120,17 @@ def remove_item_from_draft(*, item: InvoiceItem, now: datetime, recorded_by: str
 
 
 @transaction.atomic
-def apply_coupon_to_draft(*, invoice: Invoice, coupon: Coupon, now: datetime, recorded_by: str) -> Invoice:
-    """Redeem a coupon for a draft, beside the discounts that it has.
+def redeem_for_draft(*, invoice: Invoice, given: NewDiscount, now: datetime, recorded_by: str) -> Invoice:
+    """Redeem a coupon or a promotion code for a draft, beside the discounts that it has.
 
     :raises InvoiceNotDraft: if it is final
     :raises BillingError: whatever :func:`bind_discounts` refuses
     """
     with _edited(invoice, Part.DISCOUNTS, now=now, by=recorded_by) as edit:
-        given = [NewDiscount(discount=one) for one in discounts_of_draft(edit.invoice)]
-        update_invoice(invoice=edit.invoice, now=now, terms={"discounts": [*given, NewDiscount(coupon=coupon)]})
-        edit.says = f"coupon “{coupon}” applied"
+        present = [NewDiscount(discount=one) for one in discounts_of_draft(edit.invoice)]
+        update_invoice(invoice=edit.invoice, now=now, terms={"discounts": [*present, given]})
+        what = f"promotion code “{given.promotion_code}”" if given.promotion_code else f"coupon “{given.coupon}”"
+        edit.says = f"{what} applied"
     return edit.invoice
 
 
@@ -143,6 +144,21 @@ def take_discount_off_draft(*, invoice: Invoice, discount: Discount, now: dateti
         others = [NewDiscount(discount=one) for one in discounts_of_draft(edit.invoice) if one.pk != discount.pk]
         update_invoice(invoice=edit.invoice, now=now, terms={"discounts": others})
         edit.says = f"discount “{discount}” taken off"
+    return edit.invoice
+
+
+@transaction.atomic
+def set_taxes_of_draft(*, invoice: Invoice, tax_rates: Iterable[TaxRate], now: datetime, recorded_by: str) -> Invoice:
+    """Ask these rates, and no others, for what is on a draft and has none of its own.
+
+    :raises InvoiceNotDraft: if it is final
+    :raises BillingError: whatever :func:`checked_tax_rates` refuses
+    """
+    rates = list(tax_rates)
+    with _edited(invoice, Part.TAXES, now=now, by=recorded_by) as edit:
+        was = ", ".join(str(row) for row in edit.invoice.default_tax_rates.select_related("tax_rate"))
+        update_invoice(invoice=edit.invoice, now=now, terms={"tax_rates": rates})
+        edit.says = f"taxes changed, {was or 'none'} to {', '.join(map(str, rates)) or 'none'}"
     return edit.invoice
 
 
@@ -213,7 +229,7 @@ def _edited(
     if part != Part.BALANCE:
         edit.after = _state(edit)
     if edit.after != edit.before:
-        edit.says = edit.says[:1].upper() + edit.says[1:]
+        edit.says = Truncator(edit.says[:1].upper() + edit.says[1:]).chars(DraftEdit.SAYS_LENGTH)
         edit.save(force_insert=True)
 
 
@@ -229,6 +245,8 @@ def _state(edit: DraftEdit) -> dict[str, Any] | None:
         case Part.DISCOUNTS:
             rows = edit.invoice.discounts.select_related("discount").order_by("position")
             return {str(row.discount_id): row.position for row in rows if not row.discount.is_of_item}
+        case Part.TAXES:
+            return {str(row.tax_rate_id): row.position for row in edit.invoice.default_tax_rates.order_by("position")}
     return None
 
 
@@ -263,6 +281,12 @@ def _put_back(edit: DraftEdit, now: datetime) -> None:
         told = take_snapshots([draft])
         restore_discounts_of_invoice(draft, {UUID(pk): position for pk, position in before.items()}, now=now)
         add_up_again(draft)
+        record(Kind.INVOICE_UPDATED, rows=[draft], now=now, before=told)
+    elif edit.part == Part.TAXES:
+        told = take_snapshots([draft])
+        rates = TaxRate.objects.in_bulk(before)
+        in_order = [rates[UUID(pk)] for pk in sorted(before, key=lambda pk: before[pk])]
+        add_up_again(draft, asked=change_tax_rates_of_invoice(draft, in_order, is_agreed=True))
         record(Kind.INVOICE_UPDATED, rows=[draft], now=now, before=told)
     elif edit.item is not None and not before:
         remove_invoice_item(item=edit.item, now=now)

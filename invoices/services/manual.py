@@ -17,7 +17,6 @@ from invoices.items import make_item_lines
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
 from invoices.reducing import Reduced, read_terms, reduce_by, store_reduced
 from invoices.services.agreeing import (
-    asked_of,
     bind_to_invoice,
     change_discounts_of_invoice,
     change_tax_rates_of_invoice,
@@ -271,9 +270,6 @@ def write_terms(invoice: Invoice, terms: DraftTerms, now: datetime) -> None:
         invoice.finalizes_at = (invoice.finalizes_at or now + grace) if terms["finalizes_itself"] else None
     if "discounts" in terms:
         change_discounts_of_invoice(invoice, terms["discounts"], now=now)
-    lines: list[InvoiceLine] = []
-    if "tax_rates" in terms:
-        change_tax_rates_of_invoice(invoice, terms["tax_rates"])
-        lines = list(invoice.lines.select_related("invoice_item"))
+    asked = change_tax_rates_of_invoice(invoice, terms["tax_rates"]) if "tax_rates" in terms else {}
     if terms.keys() & {"discounts", "tax_rates"}:
-        add_up_again(invoice, asked=asked_of(invoice, lines))
+        add_up_again(invoice, asked=asked)

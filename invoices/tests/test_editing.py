@@ -16,7 +16,7 @@ from invoices.tests.test_races import at_once, kinds
 from invoices.tests.test_reducing import coupon, tax
 from subscriptions.errors import DiscountForeign
 from subscriptions.models import Coupon, Price
-from subscriptions.services import NewDiscount, set_discounts
+from subscriptions.services import NewDiscount, set_discounts, update_tax_rate
 
 WHO: dict[str, Any] = {"now": FIRST_END, "recorded_by": "fiona"}
 
@@ -65,6 +65,7 @@ def whole(draft: Invoice) -> dict[str, Any]:
             )
             for line in lines
         ],
+        "taxes": list(draft.default_tax_rates.values_list("tax_rate", flat=True)),
         "discounts": list(draft.discounts.values_list("discount", flat=True)),
         "balance": list(CustomerBalance.objects.exclude(amount=0).values_list("currency", "amount")),
     }
@@ -78,14 +79,20 @@ def test_each_edit_is_undone_to_the_cent_in_whatever_order(draft: Invoice) -> No
     item = InvoiceItem.objects.get()
     discount = services.discounts_of_draft(draft)[0]
     more = coupon(draft.customer, amount_off=30, currency="usd")
+    rates = [tax(draft.customer, "7"), tax(draft.customer, "2", inclusive=True)]
+    # It stays where it is, and where it is put back, though it is asked nowhere else any more.
+    services.update_invoice(invoice=draft, now=FIRST_END, terms={"tax_rates": rates[:1]})
+    update_tax_rate(tax_rate=rates[0], now=FIRST_END, active=False)
     edits: list[Callable[[], Any]] = [
         lambda: services.edit_words(invoice=draft, description="Thank you", footer="", days_until_due=14, **WHO),
         lambda: services.add_item_to_draft(
             invoice=draft, description="More", unit_amount=Decimal("33.3"), quantity=Decimal(7), **WHO
         ),
-        lambda: services.apply_coupon_to_draft(invoice=draft, coupon=more, **WHO),
+        lambda: services.redeem_for_draft(invoice=draft, given=NewDiscount(coupon=more), **WHO),
         lambda: services.change_item_of_draft(item=item, quantity=Decimal(3), description="Setup of three", **WHO),
         lambda: services.credit_balance_for_draft(invoice=draft, amount=250, **WHO),
+        lambda: services.set_taxes_of_draft(invoice=draft, tax_rates=rates, **WHO),
+        lambda: services.set_taxes_of_draft(invoice=draft, tax_rates=[], **WHO),
         lambda: services.take_discount_off_draft(invoice=draft, discount=discount, **WHO),
         lambda: services.remove_item_from_draft(item=InvoiceItem.objects.get(pk=item.pk), **WHO),
         lambda: services.edit_words(invoice=draft, footer="Paid in advance", **WHO),
@@ -103,6 +110,8 @@ def test_each_edit_is_undone_to_the_cent_in_whatever_order(draft: Invoice) -> No
         f"Coupon “{more}” applied",
         "“Setup of three” changed, 10.00 USD to 30.00 USD",
         "2.50 USD put onto the customer's balance",
+        "Taxes changed, VAT 7 % to VAT 7 %, VAT 2 %",
+        "Taxes changed, VAT 7 %, VAT 2 % to none",
         f"Discount “{discount}” taken off",
         "“Setup of three” removed, 30.00 USD",
         "Footer changed",
@@ -124,6 +133,7 @@ def test_each_edit_is_undone_to_the_cent_in_whatever_order(draft: Invoice) -> No
 
 def test_an_edit_that_changes_nothing_is_not_kept(draft: Invoice) -> None:
     services.edit_words(invoice=draft, description=draft.description, days_until_due=30, **WHO)
+    services.set_taxes_of_draft(invoice=draft, tax_rates=[], **WHO)
 
     assert not DraftEdit.objects.exists()
 

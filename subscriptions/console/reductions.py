@@ -7,6 +7,7 @@ from django.contrib.admin import display
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from core.console import cells
@@ -27,7 +28,7 @@ def _duration(coupon: Coupon) -> str:
 
 class CouponProductInline(ConsoleInline):
     model = CouponProduct
-    verbose_name_plural = "applies to"
+    verbose_name_plural = gettext_lazy("applies to")
     fields = ["page"]
     list_select_related = ["environment__company", "product"]
 
@@ -61,15 +62,15 @@ class CouponAdmin(ConsoleAdmin):
     def update(self, row: Any, form: Any) -> None:
         services.update_coupon(coupon=row, now=timezone.now(), name=form.cleaned_data["name"])
 
-    @display(description="takes off")
+    @display(description=gettext_lazy("takes off"))
     def reduction(self, row: Coupon) -> str | SafeString:
         return _reduction(row)
 
-    @display(description="lasts")
+    @display(description=gettext_lazy("lasts"))
     def lasts(self, row: Coupon) -> str:
         return _duration(row)
 
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: Coupon) -> str | SafeString:
         return cells.document(row.metadata)
 
@@ -82,7 +83,7 @@ class CouponProductAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode"]
     list_select_related = ["environment__company", "coupon", "product"]
     search_fields = ["product__name"]
-    search_help_text = "The id of a coupon (coupon_…) or a product (prod_…)."
+    search_help_text = gettext_lazy("The id of a coupon (coupon_…) or a product (prod_…).")
     ordering = ["-pk"]
     fields = ["coupon", "product", "environment"]
 
@@ -114,7 +115,7 @@ class PromotionCodeAdmin(ConsoleAdmin):
     def update(self, row: Any, form: Any) -> None:
         services.update_promotion_code(promotion_code=row, now=timezone.now(), active=form.cleaned_data["active"])
 
-    @display(description="minimum amount")
+    @display(description=gettext_lazy("minimum amount"))
     def minimum(self, row: PromotionCode) -> str | SafeString:
         if row.minimum_amount is None:
             return cells.EMPTY
@@ -130,7 +131,7 @@ class DiscountAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "removed_at"]
     list_select_related = ["environment__company", "coupon", "customer", "subscription__customer"]
     search_fields = ["coupon__name"]
-    search_help_text = "The id of a discount (di_…), coupon, customer, subscription or subscription item."
+    search_help_text = gettext_lazy("The id of a discount (di_…), coupon, customer, subscription or subscription item.")
     ordering = ["-start_at", "-pk"]
     fields = [
         "coupon",
@@ -180,7 +181,7 @@ class TaxRateAdmin(ConsoleAdmin):
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         services.update_tax_rate(tax_rate=row, now=timezone.now(), **changes)
 
-    @display(description="percentage", ordering="percentage")
+    @display(description=gettext_lazy("percentage"), ordering="percentage")
     def rate(self, row: TaxRate) -> SafeString:
         return format_html("{} %", cells.quantity(row.percentage))
 
@@ -199,6 +200,6 @@ class AppliedTaxRateAdmin(ConsoleAdmin):
         "subscription_item__price__product",
     ]
     search_fields = ["tax_rate__display_name"]
-    search_help_text = "The id of a tax rate (txr_…), customer, subscription or subscription item."
+    search_help_text = gettext_lazy("The id of a tax rate (txr_…), customer, subscription or subscription item.")
     ordering = ["-pk"]
     fields = ["tax_rate", "environment", "customer", "subscription", "subscription_item", "position"]

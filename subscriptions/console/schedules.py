@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import display
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 from accounts.console.base import ConsoleAdmin, ConsoleInline
 from core.console import cells
@@ -12,14 +13,14 @@ from subscriptions.models import PhaseDiscount, PhaseItem, PhaseTaxRate, Schedul
 
 
 class _Metadata:
-    @display(description="metadata")
+    @display(description=gettext_lazy("metadata"))
     def metadata_document(self, row: Any) -> str | SafeString:
         return cells.document(row.metadata)
 
 
 class SchedulePhaseInline(ConsoleInline):
     model = SchedulePhase
-    verbose_name_plural = "phases"
+    verbose_name_plural = gettext_lazy("phases")
     fields = ["page", "start_at", "end_at", "trial_end_at", "proration_behavior", "begun_at"]
     list_select_related = ["environment__company", "schedule__customer"]
     ordering = ["start_at"]
@@ -66,19 +67,19 @@ class SubscriptionScheduleAdmin(_Metadata, ConsoleAdmin):
 
 class PhaseItemInline(ConsoleInline):
     model = PhaseItem
-    verbose_name_plural = "prices"
+    verbose_name_plural = gettext_lazy("prices")
     fields = ["page", "quantity_column", "is_once"]
     list_select_related = ["environment__company", "price__product", "price__meter"]
     ordering = ["is_once", "position"]
 
-    @display(description="quantity")
+    @display(description=gettext_lazy("quantity"))
     def quantity_column(self, row: PhaseItem) -> str | SafeString:
         return _quantity(row)
 
 
 class PhaseDiscountInline(ConsoleInline):
     model = PhaseDiscount
-    verbose_name_plural = "discounts"
+    verbose_name_plural = gettext_lazy("discounts")
     fields = ["coupon", "promotion_code", "discount", "item"]
     list_select_related = [
         "environment__company",
@@ -92,7 +93,7 @@ class PhaseDiscountInline(ConsoleInline):
 
 class PhaseTaxRateInline(ConsoleInline):
     model = PhaseTaxRate
-    verbose_name_plural = "tax rates"
+    verbose_name_plural = gettext_lazy("tax rates")
     fields = ["tax_rate", "item"]
     list_select_related = ["environment__company", "tax_rate", "item__price__product"]
     ordering = ["position"]
@@ -106,7 +107,7 @@ class SchedulePhaseAdmin(_Metadata, ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "start_at"]
     list_select_related = ["environment__company", "schedule__customer"]
     search_fields = ["description"]
-    search_help_text = "The id of a subscription schedule (sub_sched_…)."
+    search_help_text = gettext_lazy("The id of a subscription schedule (sub_sched_…).")
     ordering = ["-start_at", "-pk"]
     fields = [
         ("schedule", "environment"),
@@ -128,11 +129,11 @@ class PhaseItemAdmin(_Metadata, ConsoleAdmin):
     list_filter = ["environment", "environment__mode", "is_once"]
     list_select_related = ["environment__company", "phase", "price__product", "price__meter"]
     search_fields = ["price__nickname"]
-    search_help_text = "The id of a price (price_…) or a subscription schedule (sub_sched_…)."
+    search_help_text = gettext_lazy("The id of a price (price_…) or a subscription schedule (sub_sched_…).")
     ordering = ["-pk"]
     fields = ["phase", "environment", "price", "quantity_column", "is_once", "is_discountable", "metadata_document"]
 
-    @display(description="quantity")
+    @display(description=gettext_lazy("quantity"))
     def quantity_column(self, row: PhaseItem) -> str | SafeString:
         return _quantity(row)
 
@@ -152,7 +153,7 @@ class PhaseDiscountAdmin(ConsoleAdmin):
         "discount__coupon",
     ]
     search_fields = ["coupon__name"]
-    search_help_text = "The id of a promotion code (promo_…) or a subscription schedule (sub_sched_…)."
+    search_help_text = gettext_lazy("The id of a promotion code (promo_…) or a subscription schedule (sub_sched_…).")
     ordering = ["-pk"]
     fields = ["phase", "item", "environment", "coupon", "promotion_code", "discount", "position"]
 
@@ -165,7 +166,7 @@ class PhaseTaxRateAdmin(ConsoleAdmin):
     list_filter = ["environment", "environment__mode"]
     list_select_related = ["environment__company", "phase", "item__price__product", "tax_rate"]
     search_fields = ["tax_rate__display_name"]
-    search_help_text = "The id of a tax rate (txr_…) or a subscription schedule (sub_sched_…)."
+    search_help_text = gettext_lazy("The id of a tax rate (txr_…) or a subscription schedule (sub_sched_…).")
     ordering = ["-pk"]
     fields = ["phase", "item", "environment", "tax_rate", "position"]
 

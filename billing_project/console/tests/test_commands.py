@@ -6,12 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
+from django.utils.functional import Promise
 
+from accounts.console.base import ConsoleAdmin
 from accounts.models import ApiKey, Company, Customer, License, Membership, User
 from billing_project.console.tests.conftest import Worlds
 from billing_project.console.tests.world import add_rows, address, member, signed_in, superuser
@@ -34,6 +37,19 @@ def said(answer: Any) -> str:
 
 def button(row: Model, name: str) -> str:
     return address(type(row), "command", row.pk, name)
+
+
+def test_what_a_person_reads_of_commands_and_columns_can_be_translated() -> None:
+    pages = list(site._registry.values())
+    commands = [(page, command) for page in pages if isinstance(page, ConsoleAdmin) for command in page.commands]
+    assert len(commands) > 40
+    texts = [(page, text) for page, command in commands for text in (command.title, command.done) if not callable(text)]
+    columns = {
+        (page, name) for page in pages for name in dir(page) if hasattr(getattr(page, name), "short_description")
+    }
+    texts += [(page, getattr(page, name).short_description) for page, name in columns]
+
+    assert [(page, text) for page, text in texts if text and not isinstance(text, Promise)] == []
 
 
 def test_finalizing_asks_first_says_how_much_and_then_does_it(worlds: Worlds, client: Client) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.tests.factories import CustomerFactory
 from billing_project.console.tests.conftest import Worlds
 from billing_project.console.tests.world import NOW, address, member, signed_in
 from core.console.paging import counts
@@ -25,6 +27,7 @@ from invoices.models import (
     InvoiceVerification,
 )
 from invoices.services import create_invoice, create_invoice_item, finalize_invoice
+from subscriptions.services import create_coupon, create_promotion_code, create_tax_rate
 
 LIST = address(Invoice, "changelist")
 
@@ -218,6 +221,54 @@ def test_a_coupon_is_applied_and_taken_off(worlds: Worlds, client: Client) -> No
     assert [edit.says for edit in DraftEdit.objects.filter(invoice=draft)] == [
         "Discount “Ours coupon” taken off", "Coupon “Ours coupon” applied",
     ]  # fmt: skip
+
+
+def test_a_promotion_code_is_redeemed_as_the_customer_says_it(worlds: Worlds, client: Client) -> None:
+    draft = an_invoice(worlds, 500)
+    half = create_coupon(
+        environment=draft.environment, percent_off=Decimal(50), duration="once", name="Half", now=timezone.now()
+    )
+    anybody: dict[str, Any] = {"coupon": half, "now": timezone.now()}
+    create_promotion_code(code="SPRING", **anybody)
+    others = CustomerFactory.create(environment=draft.environment)
+    create_promotion_code(code="FOROTHERS", customer=others, **anybody)
+
+    for said_code in ("forothers", "unknown"):
+        answer = client.post(do(draft, "coupon"), {"promotion_code": said_code})
+        assert "There is no such code in use for this customer." in answer.content.decode()
+    assert "one of the two" in client.post(do(draft, "coupon"), {}).content.decode()
+    client.post(do(draft, "coupon"), {"promotion_code": " spring "})
+
+    draft.refresh_from_db()
+    assert draft.total == 250
+    edit = DraftEdit.objects.get(invoice=draft)
+    assert edit.says == "Promotion code “SPRING” applied"
+    client.post(do(edit, "undo"))
+    draft.refresh_from_db()
+    assert draft.total == 500
+
+
+def test_the_taxes_of_a_draft_are_chosen(worlds: Worlds, client: Client) -> None:
+    draft = an_invoice(worlds, 500)
+    made: dict[str, Any] = {"inclusive": False, "display_name": "VAT", "now": timezone.now()}
+    rate = create_tax_rate(environment=draft.environment, percentage=Decimal(19), **made)
+    foreign = create_tax_rate(environment=worlds.theirs.environment, percentage=Decimal(7), **made)
+
+    asking = client.get(do(draft, "taxes")).content.decode()
+    assert "VAT 19 %" in asking
+    assert "VAT 7 %" not in asking
+    client.post(do(draft, "taxes"), {"tax_rates": [str(foreign.pk)]})
+    draft.refresh_from_db()
+    assert draft.total == 500
+    client.post(do(draft, "taxes"), {"tax_rates": [str(rate.pk)]})
+
+    draft.refresh_from_db()
+    assert draft.total == 595
+    edit = DraftEdit.objects.get(invoice=draft)
+    assert edit.says == "Taxes changed, none to VAT 19 %"
+    client.post(do(edit, "undo"))
+    draft.refresh_from_db()
+    assert draft.total == 500
 
 
 def _coupon(world: Any) -> Any:
