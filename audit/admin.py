@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.console.base import ConsoleAdmin
 from accounts.console.history import changes_of, who
@@ -80,6 +80,10 @@ class EntryAdmin(ConsoleAdmin):
         "reason",
         "document",
     ]
+
+    def rows_called(self, count: int) -> str:
+        # As a whole they are a trail.
+        return ngettext("change", "changes", count)
 
     def within_walls(self, request: HttpRequest, rows: QuerySet[Any], action: str) -> QuerySet[Any]:
         user = person_of(request)
@@ -163,7 +167,7 @@ class EntryAdmin(ConsoleAdmin):
         """The first columns that were changed; the rest on the page of its own."""
         changes = changes_of(row, _CHARACTERS)
         if row.operation != Entry.Operation.UPDATE:
-            return _("%(count)s columns") % {"count": len(changes)}
+            return ngettext("%(count)s column", "%(count)s columns", len(changes)) % {"count": len(changes)}
         shown = format_html_join(
             "", "<span><b>{}</b> {} → {}</span>", ((one.name, one.before, one.after) for one in changes[:_SHOWN])
         )

@@ -77,6 +77,10 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:  # noqa: ARG002
         return BoundedChangeList
 
+    def rows_called(self, count: int) -> str:
+        """What so many rows are called at the foot of a list."""
+        return str(self.opts.verbose_name if count == 1 else self.opts.verbose_name_plural)
+
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         entries = super().get_list_filter(request)
         if choice_of(request) is not None:

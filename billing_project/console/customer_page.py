@@ -13,7 +13,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.db.models import F, Model, QuerySet, Sum
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
@@ -42,6 +42,8 @@ from subscriptions.models import Subscription, SubscriptionItem
 from subscriptions.statuses import OVER
 from usage import listing
 
+# The parameter by which a customer's record is asked for as a form.
+FORM = "form"
 MOST_ROWS = 8
 # Each is computed as the billing run would.
 MOST_UPCOMING = 3
@@ -92,6 +94,15 @@ class CustomerPages(CustomerAdmin):
         )
         return [own, *super().get_urls()]
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        """Where every page that names a customer leads: to all about them. The form is asked for."""
+        if request.method == "GET" and FORM not in request.GET and self.get_object(request, unquote(object_id)):
+            return self.overview_view(request, object_id)
+        answer: HttpResponseBase = super().change_view(request, object_id, form_url, extra_context)
+        return answer
+
     def leads(self, request: HttpRequest, row: Any) -> list[Button]:  # noqa: ARG002
         return [Button(_("Overview"), self._url("overview", row.pk), "groups")]
 
@@ -114,7 +125,8 @@ class CustomerPages(CustomerAdmin):
 
     def _actions(self, request: HttpRequest, customer: Customer) -> list[Button]:
         may_change = self.has_change_permission(request, customer)
-        found = [Button(_("Edit") if may_change else _("Record"), self._url("change", customer.pk), "edit")]
+        form = f"{self._url('change', customer.pk)}?{urlencode({FORM: 1})}"
+        found = [Button(_("Edit") if may_change else _("Record"), form, "edit")]
         if permits(request, "credits.add_creditgrant", customer):
             grant = reverse(f"{self.admin_site.name}:credits_creditgrant_add")
             found.append(Button(_("Grant credit"), f"{grant}?{urlencode({'customer': str(customer.pk)})}", "redeem"))

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.console.approvals import waiting_for
 from accounts.console.environments import environments_in_view
@@ -194,41 +195,65 @@ def _behind(found: Mapping[str, Any]) -> Iterator[Need]:
 def _unpaid_or_unbilled(found: Mapping[str, Any]) -> Iterator[Need]:
     for row in found["money"].rows if found["money"] else ():
         if row.past_due is not None:
-            text = _("invoices are past due in {mode} mode, {amount}").format(mode=row.mode, amount=row.past_due.amount)
-            yield Need(text, str(row.past_due.count), row.past_due.link)
+            text = ngettext(
+                "invoice is past due in {mode} mode, {amount}",
+                "invoices are past due in {mode} mode, {amount}",
+                row.past_due.count,
+            )
+            said = text.format(mode=row.mode, amount=row.past_due.amount)
+            yield Need(said, str(row.past_due.count), row.past_due.link)
     held: DifferencePanel | None = found["held"]
     if held is not None and held.count:
-        yield Need(_("drafts are past their grace and not final"), str(held.count), held.link)
+        text = ngettext(
+            "draft is past its grace and not final", "drafts are past their grace and not final", held.count
+        )
+        yield Need(text, str(held.count), held.link)
     failures = found["failures"]
     if failures:
         count = f"{_MOST_FAILURES}+" if len(failures) > _MOST_FAILURES else str(len(failures))
-        yield Need(_("things billing could not do"), count, _list("invoices_billingfailure"))
+        text = ngettext("thing billing could not do", "things billing could not do", len(failures))
+        yield Need(text, count, _list("invoices_billingfailure"))
 
 
 def _unexplained(found: Mapping[str, Any]) -> Iterator[Need]:
-    for name, text in (
-        ("differences", _("summaries did not agree with their events")),
-        ("verifications", _("invoices came out different when computed again")),
-    ):
-        panel: DifferencePanel | None = found[name]
-        if panel is not None and panel.count:
-            yield Need(text, str(panel.count), panel.link)
+    differences: DifferencePanel | None = found["differences"]
+    if differences is not None and differences.count:
+        text = ngettext(
+            "summary did not agree with its events", "summaries did not agree with their events", differences.count
+        )
+        yield Need(text, str(differences.count), differences.link)
+    verifications: DifferencePanel | None = found["verifications"]
+    if verifications is not None and verifications.count:
+        text = ngettext(
+            "invoice came out different when computed again",
+            "invoices came out different when computed again",
+            verifications.count,
+        )
+        yield Need(text, str(verifications.count), verifications.link)
 
 
 def _untold(found: Mapping[str, Any]) -> Iterator[Need]:
     webhooks: WebhookPanel | None = found["webhooks"]
     if webhooks is not None and webhooks.endpoints:
         link = _list("webhooks_webhookendpoint")
-        yield Need(_("webhook endpoints do not answer"), str(len(webhooks.endpoints)), link)
+        count = len(webhooks.endpoints)
+        text = ngettext("webhook endpoint does not answer", "webhook endpoints do not answer", count)
+        yield Need(text, str(count), link)
     if webhooks is not None and webhooks.failed:
-        count = f"{webhooks.failed}+" if webhooks.is_bounded else str(webhooks.failed)
-        yield Need(_("webhook messages were given up in the last 7 days"), count, webhooks.link)
+        text = ngettext(
+            "webhook message was given up in the last 7 days",
+            "webhook messages were given up in the last 7 days",
+            webhooks.failed,
+        )
+        yield Need(text, f"{webhooks.failed}+" if webhooks.is_bounded else str(webhooks.failed), webhooks.link)
 
 
 def _other(found: Mapping[str, Any]) -> Iterator[Need]:
     rejected = sum(line.count for line in found["rejections"] or ())
     if rejected:
-        text = _("events of the last 7 days could not be counted")
+        text = ngettext(
+            "event of the last 7 days could not be counted", "events of the last 7 days could not be counted", rejected
+        )
         yield Need(text, f"{rejected:,}", _list("usage_eventrejection"), is_alarm=False)
     for line in found["licenses"] or ():
         if line.tone in {"warning", "danger"}:

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import License, Membership
+from accounts.models import License, Membership, TestClock
 from billing_project.console.start_page import spoken
 from billing_project.console.tests.conftest import Worlds
 from billing_project.console.tests.world import USED_AT, add_rows, make_world, member, signed_in, superuser
@@ -85,6 +85,10 @@ def test_invoices_are_summed_per_currency_and_lead_to_their_rows(worlds: Worlds,
     drafts = Invoice.objects.filter(pk=worlds.ours.invoice.pk)
     drafts.update(collection_method="send_invoice", days_until_due=0)
     finalize_invoice(invoice=drafts.get(), now=timezone.now() - timedelta(days=1))
+    # The customer lives at the time of a test clock: it is past due by that.
+    (row,) = (row for row in start(client).context["money"].rows if row.currency == "usd")
+    assert row.past_due is None
+    TestClock.objects.update(frozen_at=timezone.now())
     (row,) = (row for row in start(client).context["money"].rows if row.currency == "usd")
     # Counted again: ten cents, a tenth off, and a tenth of the nine as tax.
     for money in (row.draft, row.open, row.past_due):
