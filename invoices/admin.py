@@ -65,13 +65,13 @@ class InvoiceAdmin(ReviewedInvoices, drafts.DraftPages, ExportPages, RevenuePage
     list_display = [
         "name",
         "customer",
-        "environment",
-        "status",
+        "status_tag",
         "total_amount",
         "remaining_amount",
+        "due_on",
         "period_column",
-        "created_at",
-        "due_at",
+        "made_on",
+        "environment",
     ]
     list_filter = [TabFilter, "status", "environment", "environment__mode", "created_at", "due_at"]
     list_select_related = [
@@ -193,7 +193,19 @@ class InvoiceAdmin(ReviewedInvoices, drafts.DraftPages, ExportPages, RevenuePage
     @display(description=gettext_lazy("remaining"))
     def remaining_amount(self, row: Invoice) -> str | SafeString:
         is_asked = row.status in {Status.OPEN, Status.UNCOLLECTIBLE}
-        return cells.amount(row.amount_remaining, row.currency) if is_asked else cells.EMPTY
+        return cells.amount(row.amount_remaining, row.currency) if is_asked else cells.NO_AMOUNT
+
+    @display(description=gettext_lazy("status"), ordering="status")
+    def status_tag(self, row: Invoice) -> SafeString:
+        return cells.tag(row.get_status_display(), row.status)
+
+    @display(description=gettext_lazy("made"), ordering="created_at")
+    def made_on(self, row: Invoice) -> str | SafeString:
+        return cells.day(row.created_at)
+
+    @display(description=gettext_lazy("due"), ordering="due_at")
+    def due_on(self, row: Invoice) -> str | SafeString:
+        return cells.day(row.due_at)
 
     @display(description=gettext_lazy("credited"))
     def credited_column(self, row: Invoice) -> str | SafeString:

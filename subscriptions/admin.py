@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 import subscriptions.console.reductions
@@ -101,7 +102,9 @@ class PriceTierInline(ConsoleInline):
 
     @display(description=gettext_lazy("units"))
     def units(self, row: PriceTier) -> str | SafeString:
-        return "and above" if row.up_to is None else format_html("up to {}", cells.quantity(row.up_to))
+        return cells.worded_amount(
+            _("and above") if row.up_to is None else _("up to {units}").format(units=cells.plain(row.up_to))
+        )
 
     @display(description=gettext_lazy("per unit"))
     def unit_price_amount(self, row: PriceTier) -> str | SafeString:

@@ -15,6 +15,13 @@ from core.money import EXACT, format_amount, format_unit_amount
 from core.periods import Period
 
 EMPTY = "–"  # noqa: RUF001 (what a reader expects for "none")
+# The same in a column of numbers.
+NO_AMOUNT = format_html('<span class="amount">{}</span>', EMPTY)
+
+
+def tag(text: str, state: str) -> SafeString:
+    """A state in a few letters. What is good or bad is colored so, by the style sheet's list of states."""
+    return format_html('<span class="tb-tag tb-tag-{}">{}</span>', state, text)
 
 
 def plain(value: Decimal) -> str:
@@ -35,14 +42,14 @@ def worded_amount(text: str) -> SafeString:
 def exact_amount(minor_units: Decimal | None, currency: str) -> str | SafeString:
     """Minor units with their fraction, in the currency's main unit: 0.00025 US cents are ``0.0000025 USD``."""
     if minor_units is None:
-        return EMPTY
+        return NO_AMOUNT
     return format_html('<span class="amount">{}</span>', format_unit_amount(minor_units, currency))
 
 
 def quantity(value: Decimal | int | None) -> str | SafeString:
     """A quantity in full."""
     if value is None:
-        return EMPTY
+        return NO_AMOUNT
     return format_html('<span class="amount">{}</span>', plain(Decimal(value)))
 
 
@@ -55,6 +62,19 @@ def moment(instant: datetime | None) -> str | SafeString:
         '<time datetime="{0}" title="{0}">{1} UTC</time>',
         utc.isoformat(timespec="microseconds"),
         f"{utc:%Y-%m-%d %H:%M:%S}",
+    )
+
+
+def day(instant: datetime | None) -> str | SafeString:
+    """The day of an instant, in UTC; the tooltip has the time."""
+    if instant is None:
+        return EMPTY
+    utc = instant.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{} UTC" data-day>{}</time>',
+        utc.isoformat(timespec="microseconds"),
+        f"{utc:%Y-%m-%d %H:%M:%S}",
+        f"{utc:%Y-%m-%d}",
     )
 
 

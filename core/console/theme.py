@@ -52,8 +52,9 @@ def add_buttons(context: dict[str, Any], buttons: Sequence[Button]) -> None:
             "title": button.title,
             "path": button.path,
             "icon": button.icon,
-            "variant": ActionVariant.DANGER if button.warns else ActionVariant.DEFAULT,
-            "attrs": {},
+            "variant": ActionVariant.DEFAULT,
+            # What cannot be undone is written in red, and not filled with it: there are pages with four of them.
+            "attrs": {"data-warns": "yes"} if button.warns else {},
             "dialog": None,
         }
         for button in buttons

@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.db.models import F, Q
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -23,6 +24,7 @@ from core.money import format_amount
 from invoices import services
 from invoices.console.amounts import minor_units, unit_minor_units
 from invoices.models import CustomerBalance, DraftEdit, Invoice
+from invoices.reviewing import past_due
 from invoices.services import DraftWords
 from subscriptions.models import Coupon, PromotionCode, Subscription, TaxRate
 from subscriptions.services import NewDiscount
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 
 _MOST_CHOICES = 200
 _MOST_EDITS = 20
-# What is done now and then to an invoice, and moves no money.
-_ASIDE = ("verify", "replace_link", "close_link")
+# What is done now and then to an invoice: it stands on the card, and leaves the head of the page to its name.
+_ASIDE = ("reissue", "void", "write_off", "verify", "replace_link", "close_link")
 
 
 def _is_draft(invoice: Invoice) -> bool:
@@ -325,7 +327,7 @@ EDITS = (
 
 
 class DraftPages(ConsoleAdmin):
-    """The page of an invoice, with what was edited while it is a draft, each edit beside its undoing."""
+    """The page of an invoice: at its head what it stands at, and what was edited of a draft, each edit beside its undoing."""
 
     change_form_outer_before_template = "console/draft.html"
 
@@ -342,6 +344,8 @@ class DraftPages(ConsoleAdmin):
         invoice = context.get("original")
         if invoice is not None:
             context["edit_buttons"] = self._buttons(request, invoice, edits=True)
+            context["is_asked"] = invoice.status in {Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE}
+            context["is_past_due"] = past_due(Invoice.objects.filter(pk=invoice.pk), timezone.now()).exists()
         if invoice is not None and _is_draft(invoice):
             context["draft"] = invoice
             context["may_edit"] = permits(request, "invoices.change_draftedit", invoice)

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.console.base import ConsoleInline
 from accounts.console.walls import permits
@@ -81,19 +81,21 @@ class InvoiceLineColumns:
     @display(description=gettext_lazy("computed from"))
     def basis_facts(self, row: InvoiceLine) -> str | SafeString:
         steps = _tier_steps(row)
+        if "revises" in row.basis:
+            explained = reverse("admin:invoices_invoiceline_explain", args=[row.basis["revises"]])
+            return format_html('<a class="tb-link" href="{}">{}</a>', explained, _("the line that it corrects"))
         if "meter" not in row.basis:
             told = {name: value for name, value in row.basis.items() if name not in {"price", "tiers"}}
             return format_html("{}{}", cells.facts(told), steps)
         counted = int(row.basis["event_count"])
         return format_html(
-            '<span class="facts"><span>{} of <a href="{}">{}</a></span><span>over <a href="{}">{} event{}</a></span>'
+            '<span class="facts"><span>{} of <a href="{}">{}</a></span><span>over <a href="{}">{}</a></span>'
             "<span>read {}</span></span>{}",
             row.basis["formula"],
             reverse("admin:meters_meter_change", args=[row.basis["meter"]]),
             row.basis["event_name"],
             _summaries_behind(row),
-            f"{counted:,}",
-            "" if counted == 1 else "s",
+            ngettext("{count} event", "{count} events", counted).format(count=f"{counted:,}"),
             cells.moment(datetime.fromisoformat(row.basis["read_at"])),
             steps,
         )

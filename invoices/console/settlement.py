@@ -147,7 +147,7 @@ COMMANDS = (
     ),
     Command[Invoice](
         name="credit",
-        title=gettext_lazy("Credit note"),
+        title=gettext_lazy("Issue credit note"),
         icon="undo",
         applies=lambda invoice: invoice.status in {*_TO_BE_PAID, Invoice.Status.PAID} and invoice.amount_creditable > 0,
         consequence=_credited,
