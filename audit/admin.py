@@ -81,7 +81,7 @@ class EntryAdmin(ConsoleAdmin):
         "document",
     ]
 
-    def rows_called(self, count: int) -> str:
+    def noun_of(self, count: int) -> str:
         # As a whole they are a trail.
         return ngettext("change", "changes", count)
 

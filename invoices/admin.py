@@ -69,7 +69,7 @@ class InvoiceAdmin(ReviewedInvoices, drafts.DraftPages, ExportPages, RevenuePage
         "total_amount",
         "remaining_amount",
         "due_on",
-        "period_column",
+        "period_days",
         "made_on",
         "environment",
     ]
@@ -194,6 +194,10 @@ class InvoiceAdmin(ReviewedInvoices, drafts.DraftPages, ExportPages, RevenuePage
     def remaining_amount(self, row: Invoice) -> str | SafeString:
         is_asked = row.status in {Status.OPEN, Status.UNCOLLECTIBLE}
         return cells.amount(row.amount_remaining, row.currency) if is_asked else cells.NO_AMOUNT
+
+    @display(description=gettext_lazy("period (UTC)"), ordering="period_start")
+    def period_days(self, row: Invoice) -> SafeString:
+        return cells.days(row.period)
 
     @display(description=gettext_lazy("status"), ordering="status")
     def status_tag(self, row: Invoice) -> SafeString:

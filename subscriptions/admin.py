@@ -1,6 +1,7 @@
 """The console's pages of products, prices and subscriptions."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin import display
@@ -224,7 +225,7 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
 
     wire_prefix = "sub"
     wire_parents = {"cus": "customer"}
-    list_display = ["customer", "environment", "status", "currency", "start_at", "wakes_at", "ended_at"]
+    list_display = ["customer", "status_tag", "currency_code", "start_at", "wakes_at", "ended_at", "environment"]
     list_filter = ["environment", "environment__mode", "status", "collection_method"]
     list_select_related = ["environment__company", "customer", "schedule__customer"]
     search_fields = ["customer__name__istartswith", "customer__email__iexact"]
@@ -235,7 +236,7 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
             {
                 "fields": (
                     ("customer", "environment"),
-                    ("status", "currency"),
+                    ("status", "currency_code"),
                     ("start_at", "anchor_at"),
                     ("wakes_at", "ended_at"),
                     ("schedule", "phase_ends_at"),
@@ -262,6 +263,20 @@ class SubscriptionAdmin(_Columns, ConsoleAdmin):
         ),
     )
     inlines = [SubscriptionItemInline]
+
+    def leads(self, request: HttpRequest, row: Any) -> list[Button]:
+        if not permits(request, "invoices.view_invoice", row):
+            return []
+        invoices = f"{reverse('admin:invoices_invoice_changelist')}?{urlencode({'subscription__id__exact': row.pk})}"
+        return [Button(_("Its invoices"), invoices, "receipt_long")]
+
+    @display(description=gettext_lazy("status"), ordering="status")
+    def status_tag(self, row: Subscription) -> SafeString:
+        return cells.tag(row.get_status_display(), row.status)
+
+    @display(description=gettext_lazy("currency"), ordering="currency")
+    def currency_code(self, row: Subscription) -> str:
+        return row.currency.upper()
 
     @display(description=gettext_lazy("cancellation details"))
     def cancellation_document(self, row: Subscription) -> str | SafeString:

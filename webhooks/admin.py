@@ -156,12 +156,13 @@ class WebhookEndpointAdmin(ConsoleAdmin):
         services.update_endpoint(endpoint=row, **changes)
 
     @display(description=gettext_lazy("state"))
-    def state(self, row: WebhookEndpoint) -> str:
+    def state(self, row: WebhookEndpoint) -> SafeString:
         if row.deleted_at is not None:
-            return _("deleted")
+            return cells.tag(_("deleted"), "deleted")
         if row.status == WebhookEndpoint.Status.DISABLED:
-            return _("disabled")
-        return _("failing") if row.failing_since is not None else _("enabled")
+            return cells.tag(_("disabled"), "failed" if row.disabled_because else "disabled")
+        is_failing = row.failing_since is not None
+        return cells.tag(_("failing"), "failing") if is_failing else cells.tag(_("enabled"), "enabled")
 
     @display(description=gettext_lazy("signing secret"))
     def signing_secret(self, row: WebhookEndpoint) -> str:

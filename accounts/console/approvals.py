@@ -5,10 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin, SimpleListFilter, display
+from django.contrib.admin.exceptions import NotRegistered
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -22,6 +25,7 @@ from accounts.console.commands import Command
 from accounts.console.walls import permits, person_of
 from accounts.models import User
 from core.console import cells
+from core.console.theme import Button
 from core.money import exponent, in_minor_units
 
 Status = ApprovalRequest.Status
@@ -209,6 +213,19 @@ class ApprovalRequestAdmin(ConsoleAdmin):
             return False
         return permits(request, wanted.permission(row), row)
 
+    def leads(self, request: HttpRequest, row: Any) -> list[Button]:
+        """The row that it is about, for those who meet it."""
+        label, _colon, _name = row.action.partition(":")
+        try:
+            about = admin.site.get_model_admin(apps.get_model(label)).get_object(request, row.object_id)
+        except (LookupError, NotRegistered):
+            # Asked for by an older version.
+            return []
+        if about is None:
+            return []
+        address = f"admin:{about._meta.app_label}_{about._meta.model_name}_change"  # noqa: SLF001 (Django's own name)
+        return [Button(_("What it is about"), reverse(address, args=[about.pk]), "open_in_new")]
+
     def commands_on(self, request: HttpRequest, row: Any) -> list[Command[Any]]:
         is_own = row.asked_by_id == person_of(request).pk
         return [one for one in super().commands_on(request, row) if (one.name == "withdraw") is is_own]
@@ -231,8 +248,8 @@ class ApprovalRequestAdmin(ConsoleAdmin):
         return cells.EMPTY if row.amount is None else cells.amount(row.amount, row.currency)
 
     @display(description=gettext_lazy("state"))
-    def standing(self, row: ApprovalRequest) -> str:
-        return row.state_at(timezone.now())
+    def standing(self, row: ApprovalRequest) -> SafeString:
+        return cells.tag(row.state_at(timezone.now()), row.status)
 
     @display(description=gettext_lazy("as it was when it was asked"))
     def was(self, row: ApprovalRequest) -> str | SafeString:

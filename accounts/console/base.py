@@ -77,7 +77,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:  # noqa: ARG002
         return BoundedChangeList
 
-    def rows_called(self, count: int) -> str:
+    def noun_of(self, count: int) -> str:
         """What so many rows are called at the foot of a list."""
         return str(self.opts.verbose_name if count == 1 else self.opts.verbose_name_plural)
 
@@ -293,7 +293,8 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
             return None
         form = self._form(request, command, able, is_sent="confirmed" in request.POST)
         if "confirmed" in request.POST and self._is_complete(command, able, form):
-            self._carry_out(request, command, able, form.cleaned_data)
+            for row, refusal in self._carry_out(request, command, able, form.cleaned_data):
+                self.message_user(request, f"{row}: {refusal}", messages.ERROR)
             return None
         return self._ask(request, command, able, form, left_out=len(rows) - len(able), from_list=True)
 
@@ -313,7 +314,12 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
         form = self._form(request, command, [row], is_sent=request.method == "POST")
         if not self._is_complete(command, [row], form):
             return self._ask(request, command, [row], form, left_out=0, from_list=False)
-        self._carry_out(request, command, [row], form.cleaned_data)
+        for _row, refusal in self._carry_out(request, command, [row], form.cleaned_data):
+            if form.fields:
+                # What was said is still there, to be put right.
+                form.add_error(None, str(refusal))
+                return self._ask(request, command, [row], form, left_out=0, from_list=False)
+            self.message_user(request, f"{row}: {refusal}", messages.ERROR)
         return back
 
     def _form(self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], *, is_sent: bool) -> Form:
@@ -368,7 +374,12 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
 
     def _carry_out(
         self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], answers: Mapping[str, Any]
-    ) -> None:
+    ) -> list[tuple[Any, BillingError]]:
+        """Do it to each row, or put it before a second person.
+
+        :returns: the rows that it could not be done to, and why
+        """
+        refused: list[tuple[Any, BillingError]] = []
         said = {name: answer for name, answer in answers.items() if name != approving.WHY}
         why = answers.get(approving.WHY, "")
         with giving_reason(why):
@@ -378,7 +389,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
                     signer = person_of(request)
                     came = self.perform(request, command, row, said, signed_by=signer) if asked is None else None
                 except BillingError as refusal:
-                    self.message_user(request, f"{row}: {refusal}", messages.ERROR)
+                    refused.append((row, refusal))
                     continue
                 if asked is not None:
                     self.message_user(request, f"{asked} {approving.waits_text()}", messages.WARNING)
@@ -388,6 +399,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
                 row.refresh_from_db(from_queryset=self.get_queryset(request))
                 done = command.done(came) if callable(command.done) else command.done
                 self.message_user(request, f"{row}: {done}", messages.SUCCESS)
+        return refused
 
     def perform(
         self,

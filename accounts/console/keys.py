@@ -18,6 +18,7 @@ from accounts.console.base import ConsoleAdmin
 from accounts.console.commands import Command
 from accounts.models import ApiKey, Scope
 from core.console.theme import CheckboxList
+from core.errors import BillingError
 
 
 class ApiKeyForm(forms.ModelForm[ApiKey]):
@@ -148,9 +149,12 @@ class ApiKeyAdmin(ConsoleAdmin):
         # A page shows one secret.
         return {name: action for name, action in super().get_actions(request).items() if name != "roll"}
 
-    def _carry_out(self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], answers: Any) -> None:
-        super()._carry_out(request, command, rows, answers)
+    def _carry_out(
+        self, request: HttpRequest, command: Command[Any], rows: Sequence[Any], answers: Any
+    ) -> list[tuple[Any, BillingError]]:
+        refused = super()._carry_out(request, command, rows, answers)
         request.__dict__["_successor"] = getattr(rows[0], "successor", None)
+        return refused
 
     def command_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
         answer = super().command_view(request, object_id, name)

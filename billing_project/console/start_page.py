@@ -183,7 +183,19 @@ def add_to_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
 
 def needs(found: Mapping[str, Any]) -> list[Need]:
     """What of all that is on the page waits for a person, the most urgent first. Each leads to its rows."""
-    return list(chain(_behind(found), _unpaid_or_unbilled(found), _unexplained(found), _untold(found), _other(found)))
+    tellers = (_behind, _asked, _unpaid_or_unbilled, _unexplained, _untold, _other)
+    return list(chain.from_iterable(teller(found) for teller in tellers))
+
+
+def _asked(found: Mapping[str, Any]) -> Iterator[Need]:
+    approvals: DifferencePanel | None = found["approvals"]
+    if approvals is not None and approvals.count:
+        text = ngettext(
+            "request of a colleague waits for your approval",
+            "requests of colleagues wait for your approval",
+            approvals.count,
+        )
+        yield Need(text, str(approvals.count), approvals.link, is_alarm=False)
 
 
 def _behind(found: Mapping[str, Any]) -> Iterator[Need]:

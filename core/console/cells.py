@@ -90,6 +90,18 @@ def period(span: Period) -> SafeString:
     )
 
 
+def days(span: Period) -> SafeString:
+    """The first day of a half-open period and the one that it ends on, in UTC; the tooltip has its times."""
+    return format_html(
+        '<span title="from {} up to, not including, {}"><span class="instant">{} –</span> '  # noqa: RUF001
+        '<span class="instant">{}</span></span>',
+        span.start.isoformat(),
+        span.end.isoformat(),
+        f"{span.start.astimezone(UTC):%Y-%m-%d}",
+        f"{span.end.astimezone(UTC):%Y-%m-%d}",
+    )
+
+
 def wire_id(prefix: str, identifier: UUID) -> SafeString:
     """An id as the APIs spell it, and as a UUID."""
     if not prefix:

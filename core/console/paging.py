@@ -77,7 +77,7 @@ class BoundedChangeList(ThemedChangeList):
         super().get_results(request)
         # The theme writes "… results, show all" at the head where this differs.
         self.full_result_count = self.result_count
-        self.rows_called = self.model_admin.rows_called(self.result_count)
+        self.noun = self.model_admin.noun_of(self.result_count)
 
 
 def is_large(table: str) -> bool:

@@ -290,7 +290,7 @@ EDITS = (
     ),
     _edit(
         name="taxes",
-        title=gettext_lazy("Taxes"),
+        title=gettext_lazy("Change taxes"),
         icon="percent",
         consequence=_says(
             gettext_lazy(

@@ -318,7 +318,7 @@ class CreditNoteAdmin(PrintedPages):
     page_of = staticmethod(note_page_address)
     wire_prefix = "cn"
     wire_parents = {"in": "invoice", "cus": "customer"}
-    list_display = ["number", "customer", "environment", "status", "total_column", "reason", "created_at"]
+    list_display = ["number", "customer", "status_tag", "total_column", "reason", "created_at", "environment"]
     list_filter = ["status", "environment", "environment__mode", "reason", "created_at"]
     list_select_related = [
         "environment__company",
@@ -363,6 +363,10 @@ class CreditNoteAdmin(PrintedPages):
             second_person=guards.VOID_NOTE,
         ),
     ]
+
+    @display(description=gettext_lazy("status"), ordering="status")
+    def status_tag(self, row: CreditNote) -> SafeString:
+        return cells.tag(row.get_status_display(), row.status)
 
     @display(description=gettext_lazy("total"), ordering="total")
     def total_column(self, row: CreditNote) -> SafeString:
