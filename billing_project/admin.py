@@ -7,6 +7,8 @@ from django.contrib.admin import display
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer
 from billing_project.console.backfill_pages import BackfillPages
@@ -33,11 +35,11 @@ class BilledEventAdmin(DebuggedEvents):
 
     fields = [*DebuggedEvents.fields[:-2], "billing", *DebuggedEvents.fields[-2:]]
 
-    @display(description="billing")
+    @display(description=gettext_lazy("billing"))
     def billing(self, row: MeterEvent) -> str | SafeString:
         traces = trace(row)
         if not traces:
-            return "No subscription of the customer bills this meter at that time."
+            return _("No subscription of the customer bills this meter at that time.")
         return format_html_join(SafeString("<br>"), "{}", ((self._sentence(found),) for found in traces))
 
     def _sentence(self, found: Trace) -> SafeString:
@@ -52,9 +54,9 @@ class BilledEventAdmin(DebuggedEvents):
     def _line(self, line: Any) -> SafeString:
         page: InvoiceLine = line
         return format_html(
-            '<a href="{}">{}</a> of {}, {}',
+            '<a href="{}">{}</a>, {}, {}',
             reverse(f"{self.admin_site.name}:invoices_invoiceline_explain", args=[page.pk]),
-            "late usage" if page.trues_up_id else "line",
-            page.invoice.number or "a draft",
+            _("late usage") if page.trues_up_id else _("line"),
+            page.invoice.number or _("of a draft"),
             cells.period(page.period),
         )

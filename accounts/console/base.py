@@ -58,6 +58,7 @@ class ConsoleAdmin(FormsThatWait, HistoryPages, Walled, ThemedModelAdmin[Any]):
     # So many customers of a name are enough to be shown what is theirs.
     MOST_CUSTOMERS = 500
 
+    empty_value_display = cells.EMPTY
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = ThemedModelAdmin.show_facets.NEVER

@@ -228,7 +228,7 @@ def test_a_promotion_code_is_redeemed_as_the_customer_says_it(worlds: Worlds, cl
     half = create_coupon(
         environment=draft.environment, percent_off=Decimal(50), duration="once", name="Half", now=timezone.now()
     )
-    anybody: dict[str, Any] = {"coupon": half, "now": timezone.now()}
+    anybody: dict[str, Any] = {"environment": draft.environment, "coupon": half, "now": timezone.now()}
     create_promotion_code(code="SPRING", **anybody)
     others = CustomerFactory.create(environment=draft.environment)
     create_promotion_code(code="FOROTHERS", customer=others, **anybody)
