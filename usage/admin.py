@@ -97,7 +97,7 @@ def _is_counted(event: Any) -> bool:
     return not event.is_canceled
 
 
-def _cancel(event: MeterEvent, now: datetime, *, reason: str) -> None:
+def cancel(event: MeterEvent, now: datetime, *, reason: str) -> None:
     services.cancel_event(environment=event.environment, identifier=event.identifier, now=now, reason=reason)
 
 
@@ -145,7 +145,7 @@ class MeterEventAdmin(_FoundByClaim):
             icon="undo",
             applies=_is_counted,
             consequence=_canceled,
-            run=_cancel,
+            run=cancel,
             done=gettext_lazy("canceled."),
             form=ReasonForm,
             warns=True,

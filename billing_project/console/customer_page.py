@@ -13,7 +13,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.db.models import F, Model, QuerySet, Sum
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
@@ -96,11 +96,11 @@ class CustomerPages(CustomerAdmin):
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponseBase:
+    ) -> HttpResponse:
         """Where every page that names a customer leads: to all about them. The form is asked for."""
         if request.method == "GET" and FORM not in request.GET and self.get_object(request, unquote(object_id)):
             return self.overview_view(request, object_id)
-        answer: HttpResponseBase = super().change_view(request, object_id, form_url, extra_context)
+        answer: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
         return answer
 
     def leads(self, request: HttpRequest, row: Any) -> list[Button]:  # noqa: ARG002

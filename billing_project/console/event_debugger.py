@@ -24,7 +24,7 @@ from core.periods import DAY, HOUR, Period, floor_day, floor_hour
 from credits.models import EventCharge
 from invoices.tracing import Fate, Trace, trace
 from meters.models import EventTimeWindow
-from usage.admin import MeterEventAdmin
+from usage.admin import MeterEventAdmin, cancel
 from usage.console import environments_with_rows
 from usage.listing import Dimension
 from usage.models import EventAdjustment, EventClaim, EventNote, EventRejection, MeterEvent
@@ -53,7 +53,7 @@ def _canceled(events: Sequence[MeterEvent]) -> str:
 
 
 def _cancel(event: MeterEvent, now: datetime, *, reason: str) -> None:
-    _CANCEL.run(event, now, reason=reason)
+    cancel(event, now, reason=reason)
     follow_up(event.environment, [(event.meter_id, event.customer_id, event.timestamp)])
 
 

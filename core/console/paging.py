@@ -77,7 +77,8 @@ class BoundedChangeList(ThemedChangeList):
         super().get_results(request)
         # The theme writes "… results, show all" at the head where this differs.
         self.full_result_count = self.result_count
-        self.noun = self.model_admin.noun_of(self.result_count)
+        pages: Any = self.model_admin
+        self.noun = pages.noun_of(self.result_count)
 
 
 def is_large(table: str) -> bool:

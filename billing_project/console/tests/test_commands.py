@@ -43,7 +43,9 @@ def test_what_a_person_reads_of_commands_and_columns_can_be_translated() -> None
     pages = list(site._registry.values())
     commands = [(page, command) for page in pages if isinstance(page, ConsoleAdmin) for command in page.commands]
     assert len(commands) > 40
-    texts = [(page, text) for page, command in commands for text in (command.title, command.done) if not callable(text)]
+    texts: list[tuple[Any, Any]] = [
+        (page, text) for page, command in commands for text in (command.title, command.done) if not callable(text)
+    ]
     # Django's own column of boxes has markup for a head.
     columns = [(page, getattr(page, name)) for page in pages for name in dir(page) if name != "action_checkbox"]
     texts += [(page, column.short_description) for page, column in columns if hasattr(column, "short_description")]
