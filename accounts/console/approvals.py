@@ -5,10 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin, SimpleListFilter, display
-from django.contrib.admin.exceptions import NotRegistered
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -215,10 +213,9 @@ class ApprovalRequestAdmin(ConsoleAdmin):
 
     def leads(self, request: HttpRequest, row: Any) -> list[Button]:
         """The row that it is about, for those who meet it."""
-        label, _colon, _name = row.action.partition(":")
         try:
-            about = admin.site.get_model_admin(apps.get_model(label)).get_object(request, row.object_id)
-        except (LookupError, NotRegistered):
+            about = approving.pages_of(row).get_object(request, row.object_id)
+        except LookupError:
             # Asked for by an older version.
             return []
         if about is None:

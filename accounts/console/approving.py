@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.apps import apps
 from django.contrib.admin import site
+from django.contrib.admin.exceptions import NotRegistered
 from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest, QueryDict
@@ -21,13 +22,6 @@ from accounts.console.walls import company_of, person_of
 from accounts.models import Company, Environment
 
 WHY = "why"
-# Beside the commands and forms of the console's pages: what pages of their own make wait.
-_ACTIONS: dict[str, Action] = {}
-
-
-def carries_out(name: str, action: Action) -> None:
-    """Say how an action of a page of its own is done, such as ``usage.backfill``. Once, where the page is defined."""
-    _ACTIONS[name] = action
 
 
 def action_of(asked: ApprovalRequest, request: HttpRequest) -> Action:
@@ -35,12 +29,19 @@ def action_of(asked: ApprovalRequest, request: HttpRequest) -> Action:
 
     :raises LookupError: if there is no such action any more
     """
-    if asked.action in _ACTIONS:
-        return _ACTIONS[asked.action]
-    label, _colon, name = asked.action.partition(":")
-    pages: Any = site.get_model_admin(apps.get_model(label))
-    action: Action = pages.waiting_action(request, name)
+    action: Action = pages_of(asked).waiting_action(request, asked.action.partition(":")[2])
     return action
+
+
+def pages_of(asked: ApprovalRequest) -> Any:
+    """The pages of the kind of row that a request is about.
+
+    :raises LookupError: if there are none any more
+    """
+    try:
+        return site.get_model_admin(apps.get_model(asked.action.partition(":")[0]))
+    except NotRegistered as gone:
+        raise LookupError(asked.action) from gone
 
 
 def ask_second_person(

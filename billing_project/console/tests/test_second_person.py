@@ -158,6 +158,10 @@ def test_only_those_approve_who_might_do_it(worlds: Worlds, invoice: Invoice, fi
     rule(worlds, ApprovalKind.VOID)
     do(fiona, invoice, "void", why="Billed twice")
     button = address(ApprovalRequest, "command", asked().pk, "approve")
+    assert (
+        address(Invoice, "change", invoice.pk)
+        in fiona.get(address(ApprovalRequest, "change", asked().pk)).content.decode()
+    )
 
     for role in ("analyst", "support", "developer"):
         assert signed_in(member(worlds.ours.company, role=role, username=role)).get(button).status_code in {403, 404}
