@@ -123,25 +123,33 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups of the menu, in the theme's shape, without what the person may not see."""
-    start = {"title": _("Start"), "icon": "home", "link": reverse("admin:index")}
+    pages = _pages(request)
+    # Their addresses lie below those of lists, which the theme would take to be open as well.
+    lists: dict[str, Any] = {"active": False} if any(request.path.startswith(page["link"]) for page in pages) else {}
     groups = [
         {"title": title, "separator": True, "collapsible": place == len(GROUPS) - 1, "items": items}
         for place, (title, entries) in enumerate(GROUPS)
-        if (items := [_item(label, icon) for label, icon in entries if _is_visible(label, request)])
+        if (items := [_item(label, icon) | lists for label, icon in entries if _is_visible(label, request)])
     ]
-    first = [start]
+    start = {"title": _("Start"), "icon": "home", "link": reverse("admin:index")}
+    return [{"items": [start, *pages]}, *groups]
+
+
+def _pages(request: HttpRequest) -> list[dict[str, Any]]:
+    """Pages that are no list of rows."""
+    pages = []
     if permits(request, PERMISSION):
-        first.append({"title": _("Revenue"), "icon": "monitoring", "link": reverse("admin:invoices_invoice_revenue")})
-        first.append({"title": _("Exports"), "icon": "download", "link": reverse("admin:invoices_invoice_export")})
+        pages.append({"title": _("Revenue"), "icon": "monitoring", "link": reverse("admin:invoices_invoice_revenue")})
+        pages.append({"title": _("Exports"), "icon": "download", "link": reverse("admin:invoices_invoice_export")})
     if may_import(request):
-        first.append({"title": _("Import"), "icon": "upload", "link": reverse("console-import")})
+        pages.append({"title": _("Import"), "icon": "upload", "link": reverse("console-import")})
     if permits(request, EXPLORING):
         link = reverse("admin:meters_meter_explorer")
-        first.append({"title": _("Meter explorer"), "icon": "bar_chart", "link": link})
+        pages.append({"title": _("Meter explorer"), "icon": "bar_chart", "link": link})
     if permits(request, "usage.view_meterevent"):
         link = reverse("admin:usage_meterevent_debugger")
-        first.append({"title": _("Event debugger"), "icon": "troubleshoot", "link": link})
-    return [{"items": first}, *groups]
+        pages.append({"title": _("Event debugger"), "icon": "troubleshoot", "link": link})
+    return pages
 
 
 def _is_visible(label: str, request: HttpRequest) -> bool:
