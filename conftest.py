@@ -5,6 +5,7 @@ models; the server starts for the first test that asks for a database. Under xdi
 """
 
 import atexit
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, settings
 
 from billing_project.embedded.postgres import DATABASE
+from core.processes import settle_memory
 from core.tests.examples import THOROUGH
 from tests.database import await_template, begin_test_run, choose_address, own_server, seed_instance
 from tests.emptying import replace_flush
@@ -52,6 +54,17 @@ def django_db_modify_db_settings(
             database["OPTIONS"]["host"] = str(server.sockets)
             database.setdefault("TEST", {})["TEMPLATE"] = DATABASE
         yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for garbage once, when all modules and tests are loaded, and leave them alone from then on."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        settle_memory()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -102,12 +115,13 @@ def running_stack() -> Iterator[RunningStack]:
     For tests that speak HTTP, or drive a vendor's SDK, against the whole system::
 
         def test_something(running_stack):
-            running_stack.manage("create_company", "Acme", "--license", "metered_products")
-            key = running_stack.manage("create_api_key", "Acme", "--mode", "test", "--all-scopes").stdout.strip()
+            running_stack.command("create_company", "Acme", "--license", "metered_products")
+            key = running_stack.command("create_api_key", "Acme", "--mode", "test", "--all-scopes").strip()
             client = stripe.StripeClient(key, base_addresses={"api": running_stack.base_url})
 
     - ``base_url``: ``http://127.0.0.1:<port>``; ``data_dir``: its folder, with ``logs`` in it
-    - ``manage(*arguments)``: runs a management command on it, raises if that fails, returns the completed process
+    - ``command(*arguments)``: runs a management command on it and returns what it prints, raises if that fails;
+      ``manage`` does the same as an operator does it, which takes seconds
     - ``health()``, ``wait_until_healthy()``: what ``/healthz`` says
 
     It starts on a copy of the migrated database, as an instance does for a second time (tests/platform/test_life.py has

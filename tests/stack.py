@@ -22,6 +22,7 @@ import psutil
 
 from billing_project.embedded.account import SYSTEM_HOME
 from core.processes import die_with_parent
+from tests.commands import Commands
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_TIMEOUT = 90.0
@@ -58,6 +59,7 @@ class RunningStack:
     options: tuple[str, ...] = ("--no-demo",)
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
+    _commands: Commands | None = None
 
     @property
     def base_url(self) -> str:
@@ -100,6 +102,9 @@ class RunningStack:
 
     def stop(self, number: int = signal.SIGTERM) -> float:
         """Ask it to stop and wait for its end; the seconds that took."""
+        if self._commands is not None:
+            self._commands.close()
+            self._commands = None
         if self.process is None or self._has_ended():
             return 0.0
         began = time.monotonic()
@@ -148,6 +153,15 @@ class RunningStack:
         if check and done.returncode != 0:
             raise subprocess.CalledProcessError(done.returncode, arguments, done.stdout, done.stderr)
         return done
+
+    def command(self, *arguments: str) -> str:
+        """What ``manage.py <arguments>`` prints on it, without the seconds in which Python and Django load.
+
+        :raises CalledProcessError: if it fails
+        """
+        if self._commands is None:
+            self._commands = Commands(self.data_dir, self._environment())
+        return self._commands.run(*arguments)
 
     def processes(self) -> list[psutil.Process]:
         """``up`` and all its descendants."""

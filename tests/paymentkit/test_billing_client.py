@@ -182,7 +182,7 @@ def test_what_usage_burns_is_recharged_where_the_company_allows_it(
     assert (left(), payment.call("invoices.list", {"customer_id": did})["count"]) == ("9", 0)
 
     allow = "from accounts.models import Company; from accounts.services import update_company; "
-    running_stack.manage(
+    running_stack.command(
         "shell", "-c", f"{allow}update_company(company=Company.objects.get(name={company!r}), recharges=True)"
     )
     wait_for(lambda: left() == "209", timeout=20, what="the credit is bought again")

@@ -10,13 +10,13 @@ from tests.stack import RunningStack
 def new_company(stack: RunningStack) -> str:
     """Make a company with both licenses; returns its name."""
     name = f"Company {uuid4()}"
-    stack.manage("create_company", name, "--license", "metered_products", "--license", "subscription")
+    stack.command("create_company", name, "--license", "metered_products", "--license", "subscription")
     return name
 
 
 def new_key(stack: RunningStack, company: str, mode: str = "test") -> str:
     """Make a key that may do everything; returns the secret."""
-    return stack.manage("create_api_key", company, "--mode", mode, "--all-scopes").stdout.strip()
+    return stack.command("create_api_key", company, "--mode", mode, "--all-scopes").strip()
 
 
 def client_of(stack: RunningStack, key: str, *, retries: int = 0) -> stripe.StripeClient:

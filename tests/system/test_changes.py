@@ -103,7 +103,7 @@ def test_given_a_key_is_revoked_then_it_opens_nothing_within_a_second(reporter: 
         "from django.utils import timezone; "
         f"revoke_api_key(key=ApiKey.objects.with_secret({reporter.key!r}).get(), now=timezone.now())"
     )
-    reporter.all_feel(lambda: reporter.stack.manage("shell", "-c", revoke), lambda answer: answer.status_code == 401)
+    reporter.all_feel(lambda: reporter.stack.command("shell", "-c", revoke), lambda answer: answer.status_code == 401)
 
 
 def test_given_a_test_clock_is_advanced_then_events_are_taken_at_its_time_within_a_second(reporter: Reporter) -> None:
@@ -115,7 +115,7 @@ def test_given_a_test_clock_is_advanced_then_events_are_taken_at_its_time_within
         "customer = Customer.objects.create(environment=environment, test_clock=clock, created_at=clock.frozen_at); "
         "from core.ids import spell; print(clock.pk, spell('cus', customer.pk))"
     )
-    clock, customer = reporter.stack.manage("shell", "-v", "0", "-c", make).stdout.split()[-2:]
+    clock, customer = reporter.stack.command("shell", "-v", "0", "-c", make).split()[-2:]
     advance = (
         "from accounts.models import TestClock; from datetime import datetime, UTC; "
         f"TestClock.objects.filter(pk='{clock}').update(frozen_at=datetime(2031, 6, 1, tzinfo=UTC))"
@@ -123,7 +123,7 @@ def test_given_a_test_clock_is_advanced_then_events_are_taken_at_its_time_within
     june = 1_938_038_400
 
     reporter.all_feel(
-        lambda: reporter.stack.manage("shell", "-c", advance),
+        lambda: reporter.stack.command("shell", "-c", advance),
         lambda answer: bool(answer.json()["timestamp"] == june),
         customer,
     )
@@ -140,5 +140,5 @@ def test_given_a_customer_is_deleted_then_their_events_count_no_more_within_a_se
         f"environment = ApiKey.objects.with_secret({reporter.key!r}).get().environment; "
         "print(MeterEvent.objects.of(environment).count(), EventRejection.objects.filter(environment=environment).count())"
     )
-    counted, rejected = reporter.stack.manage("shell", "-v", "0", "-c", count).stdout.split()[-2:]
+    counted, rejected = reporter.stack.command("shell", "-v", "0", "-c", count).split()[-2:]
     assert (int(counted), int(rejected)) == (CONNECTIONS, CONNECTIONS)

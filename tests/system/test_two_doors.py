@@ -35,9 +35,9 @@ class Tenant:
 @pytest.fixture(scope="module")
 def tenant(running_stack: RunningStack) -> Iterator[Tenant]:
     company = new_company(running_stack)
-    created = running_stack.manage("create_api_key", company, "--mode", "test", "--scope", "meter-report")
+    created = running_stack.command("create_api_key", company, "--mode", "test", "--scope", "meter-report")
     with httpx.Client(
-        base_url=f"{running_stack.base_url}/api/v1", headers={"x-api-key": created.stdout.strip()}, timeout=30
+        base_url=f"{running_stack.base_url}/api/v1", headers={"x-api-key": created.strip()}, timeout=30
     ) as ledgerbee:
         yield Tenant(client_of(running_stack, new_key(running_stack, company)).v1, ledgerbee)
 

@@ -26,7 +26,7 @@ def lives(running_stack: RunningStack) -> dict[str, Callable[[], Lived]]:
             rules = (
                 f"services.update_company(company=services.find_company(name_or_id={company!r}), billing_zone={zone!r})"
             )
-            running_stack.manage("shell", "-c", f"from accounts import services; {rules}")
+            running_stack.command("shell", "-c", f"from accounts import services; {rules}")
         clients[zone] = client_of(running_stack, new_key(running_stack, company)).v1
     return live(CASES, clients.__getitem__)
 

@@ -1,6 +1,7 @@
 """Two journeys in a real browser: void and reissue with a second person, roll a key; and both in the audit trail."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from accounts.approvals.models import ApprovalKind, ApprovalRule
 from accounts.models import ApiKey
 from billing_project.console.tests.test_browser import (
     CHROMIUM,
-    NARROW,
-    WIDE,
+    SCHEMES,
     browser,  # noqa: F401 (a fixture)
+    chromium,  # noqa: F401 (a fixture)
     visit,
 )
 from billing_project.console.tests.world import World, make_world, member
@@ -101,16 +102,15 @@ def test_a_key_is_rolled_and_the_trail_says_so(
     assert window.trouble == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@SCHEMES
 def test_pages_of_oversight_fit(
     browser: Browser,  # noqa: F811
     live_server: LiveServer,
     ours: World,
-    size: tuple[int, int],
     scheme: str,
+    sizes: Sequence[tuple[int, int]],
 ) -> None:
-    window = visit(browser, live_server, size, scheme)
+    window = visit(browser, live_server, scheme=scheme)
     window.sign_in("ada")
     looked = os.environ.get("LOOK")
     for number, path in enumerate(
@@ -124,8 +124,8 @@ def test_pages_of_oversight_fit(
             "/admin/accounts/approvalrule/",
         )
     ):
-        window.open(path)
-        if looked:
-            window.page.screenshot(path=str(Path(looked) / f"{number}-{size[0]}-{scheme}.png"), full_page=True)
-        assert window.fits(), path
+        for width in window.through(sizes, path):
+            if looked:
+                window.page.screenshot(path=str(Path(looked) / f"{number}-{width}-{scheme}.png"), full_page=True)
+            assert window.fits(), (path, width)
         assert window.trouble == [], path

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from billing_project.console.tests import test_browser
-from billing_project.console.tests.test_browser import browser, ours, visit  # noqa: F401 (fixtures)
+from billing_project.console.tests.test_browser import browser, chromium, ours, visit  # noqa: F401 (fixtures)
 from billing_project.console.tests.world import NOW, World
 from invoices.exports.writing import write_exports
 from invoices.models import BillingFailure, DraftEdit, Invoice, InvoiceVerification

@@ -10,12 +10,12 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.logos import set_logo
 from accounts.tests.factories import NOW, CustomerFactory
-from billing_project.console.tests.test_browser import NARROW, WIDE, Visit, browser, pytestmark
+from billing_project.console.tests.test_browser import NARROW, WIDE, Visit, browser, chromium, pytestmark
 from core.tests.test_typesetting import PNG
 from invoices.links import token_of
 from invoices.tests.test_documents import rich_invoice
 
-__all__ = ["browser", "pytestmark"]
+__all__ = ["browser", "chromium", "pytestmark"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

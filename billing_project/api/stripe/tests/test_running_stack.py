@@ -116,7 +116,7 @@ def test_a_search_in_the_module_style_iterates(tenant: Tenant) -> None:
 
 def test_each_refusal_is_the_sdks_own_exception(tenant: Tenant) -> None:
     v1, stack = tenant.v1, tenant.stack
-    narrow = stack.manage("create_api_key", tenant.company, "--mode", "test", "--scope", "meters-read").stdout.strip()
+    narrow = stack.command("create_api_key", tenant.company, "--mode", "test", "--scope", "meters-read").strip()
     options = {"idempotency_key": str(uuid4())}
     v1.customers.create({"name": "A"}, options)
     cases: list[tuple[Callable[[], object], type[stripe.StripeError], int, str | None]] = [
