@@ -89,7 +89,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _needs_database(item: pytest.Item) -> bool:
-    fixtures = {"db", "transactional_db", "live_server", "running_stack"} & set(getattr(item, "fixturenames", ()))
+    fixtures = {"db", "transactional_db", "live_server", "running_stack", "life"} & set(getattr(item, "fixturenames", ()))
     return bool(fixtures) or item.get_closest_marker("django_db") is not None
 
 

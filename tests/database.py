@@ -70,6 +70,9 @@ def begin_test_run() -> TestRun:
     # As root, PostgreSQL runs as another account, which must pass through.
     folder.chmod(0o711)
     run = TestRun(folder)
+    # The run is some dozens of processes that load the same files: the first one keeps what it has compiled.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A developer's own instance is neither read nor written.
     os.environ["TOLLBOOK_DATA_DIR"] = str(folder)
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))

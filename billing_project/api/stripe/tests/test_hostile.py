@@ -436,7 +436,7 @@ def test_nonsense_never_crashes(world: World, call: tuple[str, str], monkeypatch
 
     for name in names(params()):
         refused = False
-        for suffix, value in random.sample(NONSENSE, costly(len(NONSENSE))):
+        for suffix, value in random.sample(NONSENSE, costly(len(NONSENSE), part=6)):
             rest = {other: text for other, text in good.items() if other != name and not other.startswith(f"{name}[")}
             fields = {**rest, name + suffix: value}
             encoded = urlencode({fill(name): fill(text) for name, text in fields.items()})
