@@ -91,7 +91,7 @@ def test_every_page_of_every_filter_tells_what_a_plain_list_tells(
     meters, told = history
     bounds = [None, START + 2 * DAY + timedelta(hours=1), START + 9 * DAY]
     of_all_sorts = [*product([1, 2, 7, 100], [False, True], [None, meters[0]], bounds, bounds, [None, False])]
-    for size, backward, meter, start, end, canceled in random.sample(of_all_sorts, costly(len(of_all_sorts))):
+    for size, backward, meter, start, end, canceled in random.sample(of_all_sorts, costly(len(of_all_sorts), part=6)):
         filters = {} if meter is None else {"meter": str(meter.pk)}
         filters |= {} if start is None else {"timestamp_gte": start.isoformat()}
         filters |= {} if end is None else {"timestamp_lt": end.isoformat()}

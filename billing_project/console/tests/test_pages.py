@@ -254,9 +254,19 @@ def test_cells_are_exact() -> None:
     assert ">1,000,000<" in cells.quantity(Decimal("1E+6"))
 
 
+def kind_of(row: Model) -> object:
+    """What has one page for all: the trail and the outbox hold rows by the hundred that differ in their words alone."""
+    match row:
+        case Entry():
+            return row.relation, row.operation
+        case Event():
+            return row.kind, row.type
+    return row.pk
+
+
 @pytest.mark.parametrize("model", models_shown(), ids=lambda model: model._meta.label)
-def test_every_row_has_a_page(worlds: Worlds, client: Client, model: type[Model]) -> None:
-    for row in rows_of(model, worlds.ours.company):
+def test_every_kind_of_row_has_a_page(worlds: Worlds, client: Client, model: type[Model]) -> None:
+    for row in {kind_of(row): row for row in rows_of(model, worlds.ours.company)}.values():
         assert client.get(address(model, "change", row.pk)).status_code == 200
         assert client.get(address(model, "history", row.pk)).status_code == 200
 

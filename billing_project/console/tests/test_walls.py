@@ -88,18 +88,22 @@ def foreign_keys() -> list[tuple[type[Model], ForeignKey[Any]]]:
 def test_autocompletes_end_at_the_wall(worlds: Worlds, client: Client) -> None:
     asked = foreign_keys()
     assert len(asked) > 20
+    searched: set[type[Model]] = set()
     for model, field in asked:
+        remote = field.remote_field.model
+        theirs = ids(rows_of(remote, worlds.theirs.company))
         where = {
             "app_label": model._meta.app_label,
             "model_name": str(model._meta.model_name),
             "field_name": field.name,
         }
-        theirs = ids(rows_of(field.remote_field.model, worlds.theirs.company))
-        for term in ("", "Their", *theirs):
+        # Whichever field asks, the page of the model that it names searches: for each of their ids, once.
+        for term in ("", "Their", *theirs[: 1 if remote in searched else None]):
             response = client.get(reverse("admin:autocomplete"), {**where, "term": term})
             assert response.status_code == 200
             offered = [row["id"] for row in json.loads(response.content)["results"]]
             assert not set(offered) & set(theirs), (model, field, term)
+        searched.add(remote)
 
 
 def test_a_filter_by_their_environment_finds_nothing(worlds: Worlds, client: Client) -> None:
