@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO
 
 import django
+from django.core.management.base import BaseCommand
 from django.urls import get_resolver
 
 import manage
 from core.instance import DATA_DIR_OPTION, adopt_data_dir
-from core.processes import die_with_parent
+from core.processes import die_with_parent, settle_memory
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -66,8 +67,11 @@ def serve() -> None:
     """Answer each line of arguments by a line of status, output and complaints."""
     adopt_data_dir(sys.argv)
     django.setup()
-    # What checks and commands import, too.
+    # What commands import, too.
     assert get_resolver().url_patterns
+    # To check all models and addresses again would take most of a command's time.
+    BaseCommand.requires_system_checks = ()
+    settle_memory()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_in_a_fork(json.loads(line))) + "\n")
         sys.stdout.flush()

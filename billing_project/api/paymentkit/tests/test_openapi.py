@@ -16,6 +16,7 @@ from billing_project.api.common.tests.conformance import check, schema_of
 from billing_project.api.paymentkit.openapi import DIALECT
 from billing_project.api.paymentkit.tests.caller import Caller
 from billing_project.api.paymentkit.tests.test_grammar import addresses
+from core.tests.examples import costly
 
 # The vendor answers 404 where another method is meant; and what is not needed is not looked at.
 UNLIKE_PAYMENT_KIT = [unsupported_method, negative_data_rejection]
@@ -70,7 +71,7 @@ schema = schemathesis.pytest.from_fixture("api_schema")
 
 
 @schema.parametrize()
-@settings(max_examples=8, derandomize=True, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=costly(8, part=2), derandomize=True, suppress_health_check=list(HealthCheck), deadline=None)
 def test_whatever_is_sent_the_answer_is_one_of_the_documents(case: "schemathesis.Case[Any]", call: Caller) -> None:
     check(case, {"Authorization": call.credentials}, but=UNLIKE_PAYMENT_KIT)
 
