@@ -89,8 +89,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _needs_database(item: pytest.Item) -> bool:
-    fixtures = {"db", "transactional_db", "live_server", "running_stack", "life"} & set(getattr(item, "fixturenames", ()))
-    return bool(fixtures) or item.get_closest_marker("django_db") is not None
+    needing = {"db", "transactional_db", "live_server", "running_stack", "life"}
+    return bool(needing & set(getattr(item, "fixturenames", ()))) or item.get_closest_marker("django_db") is not None
 
 
 @pytest.fixture(scope="module")

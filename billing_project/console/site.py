@@ -10,7 +10,7 @@ from django.utils.functional import SimpleLazyObject
 from unfold.sites import UnfoldAdminSite
 
 
-class ConsoleSite(UnfoldAdminSite):
+class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # the theme ships no types
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
         """Every page is given the list of all pages, which took it a seventh of its time; hardly one looks at it."""
         if app_label is not None:
