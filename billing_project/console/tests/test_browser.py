@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
@@ -29,7 +29,6 @@ FLAGS = [
     "--disable-sync",
 ]
 WIDE, NARROW = (1440, 1000), (390, 844)
-AXE = Axe().axe_script
 # Told in the page what to tell us: of all that it looked at, most is fine.
 HINDRANCES = """async () => {
     const { violations } = await axe.run({ resultTypes: ["violations"] });
@@ -100,7 +99,7 @@ class Visit:
 
     def hindrances(self) -> list[str]:
         """What axe finds that would keep somebody from using the page, and where."""
-        self.page.evaluate(AXE)
+        self.page.evaluate(AXE_SCRIPT)
         found: list[str] = self.page.evaluate(HINDRANCES)
         return found
 
