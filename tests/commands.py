@@ -30,7 +30,6 @@ class Commands:
     """Runs commands for the instance in ``data_dir``, which has been started once."""
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
-        self._data_dir = data_dir
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.commands", DATA_DIR_OPTION, str(data_dir)],
             cwd=PROJECT,
