@@ -9,6 +9,8 @@ from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils.functional import empty
 
 from accounts.approvals.models import ApprovalRequest, ApprovalRule
 from accounts.console import base
@@ -242,6 +244,12 @@ def test_ids_are_shown_as_the_apis_spell_them(worlds: Worlds, client: Client) ->
         shown = client.get(address(type(row), "change", row.pk)).content.decode()
         assert spell(prefix, row.pk) in shown
         assert str(row.pk) in shown
+
+
+def test_the_list_of_all_pages_is_made_for_who_looks_at_it(worlds: Worlds, client: Client) -> None:
+    assert client.get(address(Customer, "changelist")).context["available_apps"]._wrapped is empty
+    [accounts] = client.get(reverse("admin:app_list", args=["accounts"])).context["app_list"]
+    assert "Customers" in [model["name"] for model in accounts["models"]]
 
 
 def test_cells_are_exact() -> None:
