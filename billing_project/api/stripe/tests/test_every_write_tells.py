@@ -12,7 +12,7 @@ from django.test import Client
 from billing_project.api.stripe.tests.builders import new_meter, new_price, new_subscription
 from billing_project.api.stripe.tests.sdk import new_account
 from billing_project.api.stripe.tests.test_hostile import CALLS, JSON_CALLS
-from billing_project.api.stripe.tests.test_tenancy import World, populate
+from billing_project.api.stripe.tests.worlds import World, populate
 from webhooks.models import Event
 
 Call = tuple[str, str]

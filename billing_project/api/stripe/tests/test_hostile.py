@@ -46,8 +46,9 @@ from billing_project.api.stripe.fields import Array, CreatedListParams, ListPara
 from billing_project.api.stripe.parsers import Tree, decode
 from billing_project.api.stripe.searching import SearchParams
 from billing_project.api.stripe.tests.builders import new_meter
+from billing_project.api.stripe.tests.foreign_ids import CASES
 from billing_project.api.stripe.tests.sdk import new_account
-from billing_project.api.stripe.tests.test_tenancy import CASES, World, populate
+from billing_project.api.stripe.tests.worlds import World, populate
 from billing_project.api.stripe.wire import StripeError
 from core.tests.examples import costly
 

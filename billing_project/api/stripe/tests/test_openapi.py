@@ -19,9 +19,10 @@ from billing_project.api.common.openapi import document
 from billing_project.api.common.tests.conformance import check, problems_with, schema_of
 from billing_project.api.stripe.openapi import DIALECT
 from billing_project.api.stripe.tests.builders import new_meter
+from billing_project.api.stripe.tests.foreign_ids import CASES, addresses
 from billing_project.api.stripe.tests.sdk import Account, new_account
 from billing_project.api.stripe.tests.test_hostile import CALLS, names
-from billing_project.api.stripe.tests.test_tenancy import CASES, World, addresses, populate
+from billing_project.api.stripe.tests.worlds import World, populate
 
 # Stripe answers 404 where another method is meant; and in a form or a query a number is as good a text as any.
 UNLIKE_STRIPE = [unsupported_method, negative_data_rejection]
