@@ -53,7 +53,7 @@ def journal_of(
 ) -> Iterator[Entry]:
     """All entries of a span, document by document."""
     invoices = (
-        Invoice.objects.filter(_has_entries(since, until), environment=environment)
+        Invoice.objects.filter(_has_entries(environment, since, until))
         .exclude(status=Invoice.Status.DRAFT)
         .order_by("finalized_at", "pk")
         .values(*_OF_INVOICE)
@@ -66,25 +66,29 @@ def journal_of(
     return (entry for entry in written if (since is None or entry.at >= since) and (until is None or entry.at < until))
 
 
-def _has_entries(since: datetime | None, until: datetime | None) -> Q:
+def _has_entries(environment: Environment, since: datetime | None, until: datetime | None) -> Q:
     """True of all invoices that have entries in a span, and of some that have none: so that a month of an old book is not
     looked for in all of it.
     """
-    mine, found = OuterRef("pk"), Q()
+    theirs, found = {"environment": environment, "invoice": OuterRef("pk")}, Q(environment=environment)
     if until is not None:
         # Money may have come before the invoice was made for it.
-        found = Q(finalized_at__lt=until) | Q(Exists(Payment.objects.filter(invoice=mine, received_at__lt=until)))
+        earlier = Payment.objects.filter(**theirs, received_at__lt=until)
+        found &= Q(finalized_at__lt=until) | Q(Exists(earlier))
     if since is None:
         return found
+    # What was paid for in advance is earned until the end of the day that its period ends on.
+    earned = InvoiceLine.objects.filter(**theirs, period_end__gt=since - DAY)
+    paid = Payment.objects.filter(**theirs, received_at__gte=since)
+    noted = CreditNote.objects.filter(Q(created_at__gte=since) | Q(voided_at__gte=since), **theirs)
     return found & (
         Q(finalized_at__gte=since)
         | Q(finalized_at=None)
         | Q(voided_at__gte=since)
         | Q(uncollectible_at__gte=since)
-        # What was paid for in advance is earned until the end of the day that its period ends on.
-        | Q(Exists(InvoiceLine.objects.filter(invoice=mine, period_end__gt=since - DAY)))
-        | Q(Exists(Payment.objects.filter(invoice=mine, received_at__gte=since)))
-        | Q(Exists(CreditNote.objects.filter(Q(created_at__gte=since) | Q(voided_at__gte=since), invoice=mine)))
+        | Q(Exists(earned))
+        | Q(Exists(paid))
+        | Q(Exists(noted))
     )
 
 
