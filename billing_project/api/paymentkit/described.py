@@ -201,6 +201,7 @@ _RULES: dict[str, Callable[[Callable[[str], Any], ast.Call, Reading], Schema]] =
     "instant": lambda *_: {**INTEGER, "minimum": 0, "description": "Unix time in seconds."},
     "oldest_first": lambda *_: {"type": "string", "description": "`created_at:ASC` or `created_at:DESC`."},
     "object": lambda *_: OBJECT,
+    "object_or_list": lambda *_: either(OBJECT, {"type": "array", "items": OBJECT}),
     "texts": lambda *_: OBJECT,
 }
 

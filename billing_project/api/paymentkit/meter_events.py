@@ -56,7 +56,6 @@ _STATUSES = {
     EventCharge.Status.SETTLED: "completed",
     EventCharge.Status.CANCELED: "canceled",
 }
-_KEPT_BESIDE = ("metadata", "source_data")
 
 
 class EventShape(Shape, frozen=True):
@@ -76,7 +75,9 @@ class EventShape(Shape, frozen=True):
     attempt_count: int
     next_attempt: int | None
     metadata: dict[str, Any]
-    source_data: dict[str, Any] | None
+    source_data: Annotated[
+        dict[str, Any] | list[dict[str, Any]] | None, Meta(description="Where the usage came from, as it was said.")
+    ]
     created_via: str
     created_at: Instant
     updated_at: Instant
@@ -184,7 +185,8 @@ class MeterEventViewSet(PaymentKitViewSet):
         named = payload.text("customer_id", required=True)
         value = payload.decimal("value")
         subscription = payload.text("subscription_id", most=_NAME_LENGTH)
-        note = {name: kept for name in _KEPT_BESIDE if (kept := said.object(name))}
+        beside = {"metadata": said.object("metadata"), "source_data": said.object_or_list("source_data")}
+        note = {name: kept for name, kept in beside.items() if kept}
         meter = active_meters.get((self.environment.pk, event_name))
         # An amount that the currency has no unit for could only be paid in part.
         if meter and meter.currency and meter.currency.smallest_units(value) is None:

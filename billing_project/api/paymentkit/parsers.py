@@ -162,18 +162,29 @@ class Fields:
     def object(self, name: str) -> dict[str, Any] | None:
         """A JSON object that is kept as it is."""
         value = self._values.get(name)
+        if value is not None and not isinstance(value, dict):
+            raise self._refusal(name, "must be of type object")
+        kept: dict[str, Any] | None = self._kept(name, value)
+        return kept
+
+    def object_or_list(self, name: str) -> Any:
+        """A JSON object, or a list of such, that is kept as it is; None if there is none."""
+        value = self._values.get(name)
+        is_list = isinstance(value, list) and all(isinstance(one, dict) for one in value)
+        if value is not None and not isinstance(value, dict) and not is_list:
+            raise self._refusal(name, "must be of type object, or an array of objects")
+        return self._kept(name, value)
+
+    def _kept(self, name: str, value: Any) -> Any:
         if value is None:
             return None
-        if not isinstance(value, dict):
-            raise self._refusal(name, "must be of type object")
         text = _ENCODER.encode(value)
         if len(text) > _MOST_BYTES or rb"\u0000" in text:
             raise self._refusal(name, f"must have at most {_MOST_BYTES} bytes, without NUL characters")
         try:
-            kept: dict[str, Any] = msgspec.json.decode(text)
+            return msgspec.json.decode(text)
         except msgspec.DecodeError as error:
             raise self._refusal(name, "has a number that cannot be kept") from error
-        return kept
 
     def texts(self, name: str) -> MetadataChange | None:
         """A hash of texts that replaces what was there. What is no text is kept as its JSON."""

@@ -17,14 +17,24 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
 from billing_project.api.common.openapi.operations import answer
-from billing_project.api.common.openapi.promises import BOOLEAN, INTEGER, NULL, OBJECT, STRING, Found, either
+from billing_project.api.common.openapi.promises import (
+    ANY,
+    BOOLEAN,
+    INTEGER,
+    NULL,
+    OBJECT,
+    STRING,
+    Found,
+    Instance,
+    either,
+)
 from billing_project.api.common.openapi.reading import Omitted, Reading, Words, answer_of, function_of
 from billing_project.api.common.openapi.structs import Named, Schema, ViewSchema, request_of
 from billing_project.api.stripe import fields
 from billing_project.api.stripe.kinds import Kind
 from billing_project.api.stripe.objects import Embedded, Hidden, Reference, References, Sublist, write, write_all
 from billing_project.api.stripe.v2.errors import ErrorEnvelopeByV2
-from billing_project.api.stripe.v2.wire import answer_once
+from billing_project.api.stripe.v2.wire import answer_once, read_json
 from billing_project.api.stripe.wire import encode, json_response, number, timestamp
 
 FORM = "application/x-www-form-urlencoded"
@@ -225,6 +235,12 @@ def _written(reading: Reading, node: ast.Call) -> Found:
     return _marked(reading.look(node.args[0]))
 
 
+def _read_body(reading: Reading, node: ast.Call) -> Found:
+    """What the decoder that is handed over makes of a body."""
+    decoder = reading.value(node.args[1])
+    return Instance(decoder.type) if isinstance(decoder, msgspec.json.Decoder) else ANY
+
+
 WORDS = Words(
     functions={
         # What a view hands on is what it answers.
@@ -232,6 +248,7 @@ WORDS = Words(
             OBJECT if isinstance(node.args[0], ast.Constant) else reading.look(node.args[0])
         ),
         encode: lambda reading, node: reading.look(node.args[0]),
+        read_json: _read_body,
         # Its work is a function within the view.
         answer_once: lambda reading, node: reading.inner(ast.unparse(node.args[3])),
         Kind.shape: lambda reading, node: _kind_at(reading, cast("ast.Attribute", node.func).value),

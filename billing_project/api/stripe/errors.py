@@ -378,9 +378,12 @@ class ErrorEnvelope(msgspec.Struct, frozen=True):
     error: Refusal
 
 
+def refusal_of(error: StripeError) -> Refusal:
+    return Refusal(error.message, error.kind, error.code or UNSET, error.param or UNSET)
+
+
 def envelope(error: StripeError) -> Wire:
-    refusal = Refusal(error.message, error.kind, error.code or UNSET, error.param or UNSET)
-    said: Wire = msgspec.to_builtins(ErrorEnvelope(refusal))
+    said: Wire = msgspec.to_builtins(ErrorEnvelope(refusal_of(error)))
     return said
 
 

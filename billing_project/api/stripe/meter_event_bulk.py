@@ -9,13 +9,14 @@ from typing import Annotated
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from msgspec import UNSET, UnsetType
 
 from accounts.models import Environment, Scope
 from billing_project.api.stripe.authentication import open_door, require_scope
-from billing_project.api.stripe.errors import envelope, spoken
+from billing_project.api.stripe.errors import Refusal, refusal_of, spoken
 from billing_project.api.stripe.parsers import read_body
 from billing_project.api.stripe.v2.wire import Body, Time, decoded, instant
-from billing_project.api.stripe.wire import StripeError, Wire, encode, json_response
+from billing_project.api.stripe.wire import StripeError, encode, json_response
 from core.errors import BillingError
 from usage.errors import EventExists
 from usage.events import EventDraft
@@ -39,6 +40,15 @@ class LineBody(Body, frozen=True):
     timestamp: Time
 
 
+class LineResult(msgspec.Struct, frozen=True):
+    """What became of a line: ``accepted``, ``duplicate`` or ``refused``."""
+
+    line: int
+    identifier: str | None
+    status: str
+    error: Refusal | UnsetType = UNSET
+
+
 _LINE = msgspec.json.Decoder(LineBody)
 
 
@@ -50,11 +60,11 @@ def create_meter_events_in_bulk(request: HttpRequest) -> HttpResponse:
     key = open_door(request)
     require_scope(key, Scope.METER_REPORT)
     lines = _lines(request)
-    results: list[Wire] = []
+    results: list[LineResult] = []
     for start in range(0, len(lines), _BATCH):
         results += _take_in(key.environment, lines[start : start + _BATCH], any_age=key.allows(Scope.USAGE_WRITE))
     counts = {
-        status: sum(result["status"] == status for result in results) for status in ("accepted", "duplicate", "refused")
+        status: sum(result.status == status for result in results) for status in ("accepted", "duplicate", "refused")
     }
     body = {
         "object": "billing.meter_event_bulk",
@@ -81,8 +91,8 @@ def _lines(request: HttpRequest) -> list[tuple[int, bytes]]:
     return lines
 
 
-def _take_in(environment: Environment, lines: list[tuple[int, bytes]], *, any_age: bool) -> list[Wire]:
-    results: dict[int, Wire] = {}
+def _take_in(environment: Environment, lines: list[tuple[int, bytes]], *, any_age: bool) -> list[LineResult]:
+    results: dict[int, LineResult] = {}
     drafts: list[tuple[int, EventDraft]] = []
     for number, line in lines:
         try:
@@ -98,11 +108,11 @@ def _take_in(environment: Environment, lines: list[tuple[int, bytes]], *, any_ag
     )
     for (number, draft), outcome in zip(drafts, outcomes, strict=True):
         if isinstance(outcome, EventExists):
-            results[number] = {"line": number, "identifier": draft.identifier, "status": "duplicate"}
+            results[number] = LineResult(number, draft.identifier, "duplicate")
         elif isinstance(outcome, BillingError):
             results[number] = _refused(number, draft.identifier, outcome)
         else:
-            results[number] = {"line": number, "identifier": draft.identifier, "status": "accepted"}
+            results[number] = LineResult(number, draft.identifier, "accepted")
     return [results[number] for number, _ in lines]
 
 
@@ -117,8 +127,8 @@ def _draft(line: bytes) -> EventDraft:
     )
 
 
-def _refused(number: int, identifier: str | None, error: Exception) -> Wire:
+def _refused(number: int, identifier: str | None, error: Exception) -> LineResult:
     said = spoken(error)
     if said is None:
         raise error
-    return {"line": number, "identifier": identifier, "status": "refused", **envelope(said)}
+    return LineResult(number, identifier, "refused", refusal_of(said))

@@ -233,7 +233,11 @@ class Reading:
         base = self.look(node.value)
         if isinstance(base, OneOf):
             there = [one for one in base.options if has_attribute(one.of, node.attr)]
-            return either(*[_json(self._attribute(one.of, node.attr)) for one in there])
+            held = [self._attribute(one.of, node.attr) for one in there]
+            # All of them lead to the same model.
+            if held and isinstance(held[0], Instance) and all(one == held[0] for one in held):
+                return held[0]
+            return either(*map(_json, held))
         if isinstance(base, Instance | type):
             return self._attribute(base.of if isinstance(base, Instance) else base, node.attr)
         # A member of an enumeration is a text already.
@@ -278,6 +282,9 @@ class Reading:
         base = self.look(node.value)
         if isinstance(base, Instance) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
             return self._attribute(base.of, node.slice.value)
+        if isinstance(base, dict) and base.get("properties") and not isinstance(node.slice, ast.Constant | ast.Slice):
+            # A table, of which any entry may be meant.
+            return either(*base["properties"].values())
         return base if isinstance(node.slice, ast.Slice) else element_of(base)
 
     def _look_at_list(self, node: ast.List) -> Found:
@@ -322,7 +329,10 @@ class Reading:
 
     def inner(self, name: str) -> Found:
         """What a function within the function returns."""
-        within = (node for node in self.tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+        within = [node for node in self.tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+        for function in within:
+            for node in _own(function, ast.Assign):
+                self._names.update(self._given_by(node))
         returned = [node.value for function in within for node in _own(function, ast.Return) if node.value is not None]
         # It may stand in a block of its own.
         return either(*[_json(self.look(value)) for value in returned])

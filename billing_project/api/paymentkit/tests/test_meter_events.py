@@ -39,6 +39,16 @@ def event(value: object = "5", **more: Any) -> dict[str, Any]:
     return {"event_name": "api.calls.v1", "identifier": str(uuid4()), "payload": payload, **more}
 
 
+def test_a_source_may_be_fields_with_labels_as_the_clients_types_have_it(
+    call: Caller, meter: Any, customer: Customer
+) -> None:
+    fields = [{"key": "model", "label": {"en": "Model"}, "value": "x", "type": "text"}]
+
+    assert call.post("/meter-events", event(source_data=fields))["source_data"] == fields
+    said = error_of(call("POST", "/meter-events", event(source_data=["model"])))
+    assert said == (400, '"source_data" must be of type object, or an array of objects')
+
+
 def test_an_event_is_counted_and_shown_whole(call: Caller, meter: Any, customer: Customer) -> None:
     at = int(timezone.now().timestamp()) - 60
     said = event(
