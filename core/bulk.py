@@ -1,4 +1,4 @@
-"""Write many rows in one statement, and in one parameter: a JSON document, which is made faster than anything else.
+"""Write many rows in one statement.
 
 ``bulk_create`` and ``bulk_update`` write each value into the text of their statement, by itself, for the server to parse.
 ``bulk_update`` builds a ``CASE`` with a branch for each row and field beside.
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from django.db import connection, models
+from psycopg.types.json import set_json_dumps
 
 from core.db import Statement, binding_cursor, naming_actor
 
@@ -18,16 +19,27 @@ _encode = msgspec.json.Encoder().encode
 
 
 def insert_rows(rows: Sequence[models.Model]) -> None:
-    """Store new rows of one model, as ``bulk_create`` does: all of them or none.
+    """Store new rows of one model, as ``bulk_create`` does: all of them or none, by COPY, in the database's own format.
 
-    For models without binary columns.
+    It takes the server half of what reading them as JSON takes.
     """
-    if rows:
-        run(insertion(rows))
+    if not rows:
+        return
+    columns = rows[0]._meta.concrete_fields  # noqa: SLF001 - Django documents it
+    names = [column.attname for column in columns]
+    with naming_actor(), binding_cursor() as cursor:
+        set_json_dumps(_encode, cursor)
+        with cursor.copy(_copy_into(type(rows[0]))) as copy:
+            # Without what limits a type, such as a text's length: of that the table makes sure.
+            copy.set_types([str(column.db_type(connection)).partition("(")[0] for column in columns])
+            for row in rows:
+                values = row.__dict__
+                copy.write_row([values[name] for name in names])
+    _have_stored(rows)
 
 
 def update_rows(rows: Sequence[models.Model], fields: Sequence[str]) -> None:
-    """Store some fields of rows of one model, as ``bulk_update`` does.
+    """Store some fields of rows of one model, as ``bulk_update`` does, by one parameter: a JSON document.
 
     For fields without binary columns.
 
@@ -38,10 +50,12 @@ def update_rows(rows: Sequence[models.Model], fields: Sequence[str]) -> None:
 
 
 def insertion(rows: Sequence[models.Model]) -> Statement:
-    """The statement of :func:`insert_rows`, for rows that are about to be stored with it: at least one."""
+    """A statement that does what :func:`insert_rows` does, for a few rows that are about to be stored with it: at least one.
+
+    For models without binary columns.
+    """
     columns = rows[0]._meta.concrete_fields  # noqa: SLF001 - Django documents it
-    for row in rows:
-        row._state.adding, row._state.db = False, connection.alias  # noqa: SLF001
+    _have_stored(rows)
     return Statement(_insertion_into(type(rows[0])), [_document(rows, columns)])
 
 
@@ -57,13 +71,28 @@ def run(statement: Statement) -> None:
         cursor.execute(statement.sql, statement.params)
 
 
+def _have_stored(rows: Sequence[models.Model]) -> None:
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias  # noqa: SLF001
+
+
+@cache
+def _copy_into(model: type[models.Model]) -> str:
+    table, names = _table_and_columns(model)
+    return f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
+
+
 @cache
 def _insertion_into(model: type[models.Model]) -> str:
-    columns = model._meta.concrete_fields  # noqa: SLF001
-    quote = connection.ops.quote_name
-    names = ", ".join(quote(str(column.column)) for column in columns)
+    table, names = _table_and_columns(model)
     # Names of tables and columns are the models' own.
-    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) SELECT {names} FROM {_rows_of(columns)}"  # noqa: S608, SLF001
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {_rows_of(model._meta.concrete_fields)}"  # noqa: S608, SLF001
+
+
+def _table_and_columns(model: type[models.Model]) -> tuple[str, str]:
+    meta = model._meta  # noqa: SLF001
+    quote = connection.ops.quote_name
+    return quote(meta.db_table), ", ".join(quote(str(column.column)) for column in meta.concrete_fields)
 
 
 @cache

@@ -37,7 +37,7 @@ class _InArray(In):
         if not self.rhs:
             raise EmptyResultSet
         column, parameters = self.process_lhs(compiler, connection)
-        return f"{column} = ANY(%s::uuid[])", [*parameters, array(dict.fromkeys(self.rhs))]
+        return f"{column} = ANY(%s::uuid[])", [*parameters, array(self.rhs)]
 
 
 class UuidIn(_InArray):
@@ -49,7 +49,8 @@ class RelatedUuidIn(_InArray, RelatedIn):
 
 
 def _are_ids(values: Iterable[object]) -> bool:
-    return all(type(value) is UUID for value in values)
+    # Looking at each in Python would take longer than writing them.
+    return set(map(type, values)) <= {UUID}
 
 
 def install() -> None:

@@ -14,8 +14,9 @@ from subscriptions.models import Subscription, SubscriptionSchedule
 
 logger = logging.getLogger(__name__)
 
-# Rows to a transaction.
-CHUNK = 200
+# Rows to a transaction. Its statements are planned, and Django makes them, once for all of them; it holds their locks for
+# a second or so.
+CHUNK = 500
 
 _FIRST_RETRY = timedelta(minutes=1)
 _LONGEST_RETRY = timedelta(hours=1)

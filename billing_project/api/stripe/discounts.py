@@ -1,6 +1,6 @@
 """Discounts: no address of their own, but they are everywhere."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -58,8 +58,10 @@ def _spelled(kind: Kind[Any], discount: Discount, name: str) -> str | None:
     return None if pk is None else kind.spell(pk)
 
 
-def running(discounts: Iterable[Discount]) -> References:
+def running(discounts: Collection[Discount]) -> References:
     """Those of a thing's discounts that take something off now, by its customer's clock."""
+    if not discounts:
+        return References(())
     wall = timezone.now()
     return References([discount_reference(one) for one in discounts if one.is_running(one.customer.now(wall))])
 

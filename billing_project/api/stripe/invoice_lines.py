@@ -1,9 +1,12 @@
 """What invoices' lines are told as."""
 
+from uuid import UUID
+
 from django.db.models import QuerySet
 
 from billing_project.api.stripe.invoice_items import shape_of_pricing
 from billing_project.api.stripe.kinds import INVOICE, INVOICE_ITEM, LINE, SUBSCRIPTION, SUBSCRIPTION_ITEM
+from billing_project.api.stripe.objects import Plain
 from billing_project.api.stripe.pretax_credits import shape_of_pretax_credits
 from billing_project.api.stripe.reductions import shape_of_discount_amounts, shape_of_discounts_of_line, shape_of_taxes
 from billing_project.api.stripe.wire import Wire, timestamp
@@ -14,6 +17,7 @@ from invoices.models import Invoice, InvoiceItem, InvoiceLine
 # What lines show of the invoice items that they bill. Hardly any line does.
 ITEMS_OF_LINES = ("invoice_item__credits_line", "invoice_item__credits_item__lines", "invoice_item__discounts")
 _PREVIEW_PREFIX = "upcoming_in"
+_NOTHING_CREDITED = Plain(credited_items=None)
 
 
 def id_of_invoice(invoice: Invoice) -> str:
@@ -23,27 +27,28 @@ def id_of_invoice(invoice: Invoice) -> str:
 
 @LINE.shaped
 def shape_of_line(line: InvoiceLine) -> Wire:
+    invoice, subscription_id = line.invoice, line.invoice.subscription_id
     return {
         "id": LINE.id_of(line),
         "object": "line_item",
         "amount": line.amount,
-        "currency": line.invoice.currency,
+        "currency": invoice.currency,
         "description": line.description or None,
-        "discount_amounts": shape_of_discount_amounts(line.invoice, line),
+        "discount_amounts": shape_of_discount_amounts(invoice, line),
         "discountable": line.is_discountable,
-        "discounts": shape_of_discounts_of_line(line.invoice, line),
-        "invoice": id_of_invoice(line.invoice),
+        "discounts": shape_of_discounts_of_line(invoice, line),
+        "invoice": id_of_invoice(invoice),
         "metadata": _metadata_of_line(line),
-        "parent": _shape_of_line_parent(line),
-        "period": {"end": timestamp(line.period_end), "start": timestamp(line.period_start)},
-        "pretax_credit_amounts": shape_of_pretax_credits(line.invoice, line),
+        "parent": _shape_of_line_parent(line, subscription_id),
+        "period": Plain(end=timestamp(line.period_end), start=timestamp(line.period_start)),
+        "pretax_credit_amounts": shape_of_pretax_credits(invoice, line),
         "pricing": shape_of_pricing(line.price, line.unit_amount),
         # Whole units only; the text beside it has all of them.
         "quantity": int(line.quantity),
         "quantity_decimal": plain(line.quantity),
-        "subscription": SUBSCRIPTION.spell(line.invoice.subscription_id) if line.invoice.subscription_id else None,
+        "subscription": SUBSCRIPTION.spell(subscription_id) if subscription_id else None,
         "subtotal": line.amount,
-        "taxes": shape_of_taxes(line.invoice, line),
+        "taxes": shape_of_taxes(invoice, line),
     }
 
 
@@ -52,8 +57,7 @@ def _metadata_of_line(line: InvoiceLine) -> dict[str, str]:
     return source.metadata if source else {}
 
 
-def _shape_of_line_parent(line: InvoiceLine) -> Wire | None:
-    subscription_id = line.invoice.subscription_id
+def _shape_of_line_parent(line: InvoiceLine, subscription_id: UUID | None) -> Wire | None:
     if line.invoice_item is not None:
         return {
             "invoice_item_details": _shape_of_item_details(line.invoice_item),
@@ -67,7 +71,7 @@ def _shape_of_line_parent(line: InvoiceLine) -> Wire | None:
         "subscription_item_details": {
             "invoice_item": None,
             "proration": False,
-            "proration_details": {"credited_items": None},
+            "proration_details": _NOTHING_CREDITED,
             "subscription": SUBSCRIPTION.spell(subscription_id),
             "subscription_item": SUBSCRIPTION_ITEM.spell(line.subscription_item_id),
         },

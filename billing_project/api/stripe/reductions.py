@@ -113,6 +113,8 @@ def shape_of_discounts_of_line(invoice: Any, line: InvoiceLine) -> References:
     """Those of a line alone: of its invoice item, or of the subscription's item that it bills."""
     if line.invoice_item is not None:
         return References([_reference(invoice, row.discount_id) for row in line.invoice_item.discounts.all()])
+    if not invoice.given:
+        return References(())
     item = str(line.subscription_item_id)
     return References([_reference(invoice, UUID(one["key"])) for one in invoice.given if one["item"] == item])
 
@@ -149,8 +151,12 @@ def _reference(invoice: Any, pk: UUID) -> Reference:
     return discount_reference(known[pk]) if pk in known else reference_to_discount(invoice.environment, pk)
 
 
-def _of(rows: Sequence[_Part], line: InvoiceLine | None) -> list[_Part]:
-    return [row for row in rows if line is None or row["line"] == str(line.pk)]
+def _of(rows: Sequence[_Part], line: InvoiceLine | None) -> Sequence[_Part]:
+    # Most have none.
+    if line is None or not rows:
+        return rows
+    key = str(line.pk)
+    return [row for row in rows if row["line"] == key]
 
 
 def _summed(rows: Sequence[_Part]) -> list[_Part]:
