@@ -91,6 +91,8 @@ def test_a_part_is_paid_the_rest_is_credited_and_each_says_who_did_it(worlds: Wo
 
     refused = client.post(button(invoice, "pay"), {"amount": "0.045"})
     assert "at most 2 decimal places" in refused.content.decode()
+    # What was said is still there.
+    assert 'value="0.045"' in refused.content.decode()
     client.post(button(invoice, "pay"), {"amount": "0.04", "method": "check", "reference": "C-1"})
     invoice.refresh_from_db()
     payment = invoice.payments.get()

@@ -217,3 +217,15 @@ def test_panels_follow_walls_and_roles(customer: Customer, client: Client, monke
     hidden = ("invoices", "upcoming", "owed", "balances", "credit", "grants", "ledger", "payments", "subscriptions", "revenue", "usage", "events")  # fmt: skip
     assert [getattr(page, name) for name in hidden] == [None] * len(hidden)
     assert {moment.kind for moment in page.moments} == {"customer"}
+
+
+def test_whoever_names_a_customer_leads_to_the_page_and_the_page_to_the_form(
+    customer: Customer, client: Client
+) -> None:
+    record = reverse("admin:accounts_customer_change", args=[customer.pk])
+
+    shown = client.get(record).content.decode()
+
+    assert "What happened" in shown
+    assert f"{record}?form=1" in shown
+    assert 'name="phone"' in client.get(record, {"form": "1"}).content.decode()
