@@ -87,6 +87,7 @@ class CreditReservationViewSet(StripeViewSet[CreditReservation]):
     kind = CREDIT_RESERVATION
     read_scope = Scope.CREDITS_READ
     write_scope = Scope.CREDITS_WRITE
+    brief_actions = ("create", "commit", "release")
 
     def list(self, request: Request) -> Response:
         params = self.validated(ReservationListParams)

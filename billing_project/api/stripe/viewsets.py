@@ -1,6 +1,7 @@
 """The base of every resource: one call from the credentials to the answer, in Stripe's grammar."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -54,6 +55,9 @@ class StripeViewSet(GenericViewSet[M]):
     order: ClassVar[tuple[str, ...]] = NEWEST_FIRST
     # Actions that are sent as POST and change nothing.
     reading_actions: ClassVar[tuple[str, ...]] = ()
+    # Actions that write with one call of a service, which is a whole by itself: programs wait for them, and need not wait
+    # for a second savepoint around it. Where something is to be expanded, it may still be refused after that call.
+    brief_actions: ClassVar[tuple[str, ...]] = ()
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.args, self.kwargs = args, kwargs
@@ -155,8 +159,10 @@ class StripeViewSet(GenericViewSet[M]):
         key = idempotency_key(request)
         cause = Cause(request_id(request), key or "")
 
+        is_brief = self.action in self.brief_actions and "expand" not in self.params
+
         def respond() -> str:
-            with transaction.atomic(), caused_by(cause):
+            with nullcontext() if is_brief else transaction.atomic(), caused_by(cause):
                 return encode(handler(self.request, *self.args, **self.kwargs).data)
 
         if key is None:
@@ -166,9 +172,10 @@ class StripeViewSet(GenericViewSet[M]):
             try:
                 return Answer(200, respond(), request_id(request))
             except Exception as error:
-                # After a check of parameters, or without a database, nothing has begun: the key stays free.
+                # After a check of parameters, or without a database, nothing has begun: the key stays free. It does so, too,
+                # where only the whole transaction can undo what broke.
                 told = spoken(error)
-                if is_passing(error) or (told is not None and not told.begun):
+                if is_passing(error) or (is_brief if told is None else not told.begun):
                     raise
                 # What was refused, or broke, was rolled back; the same request gets the same answer.
                 said = error_response(request, error)

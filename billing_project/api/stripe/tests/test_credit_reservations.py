@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import TestClock
+from billing_project.api.stripe.kinds import CREDIT_RESERVATION
 from billing_project.api.stripe.tests.builders import new_grant
 from billing_project.api.stripe.tests.sdk import Account, new_account
 from core.ids import spell
@@ -171,7 +173,32 @@ def test_it_takes_few_statements(account: Account, customer: str) -> None:
     made, first = statements(customer=customer, amount=usd(10))
     _, second = statements(customer=customer, amount=usd(10))
     # As many as outside of a test, where the first savepoint is a transaction.
-    assert (made, statements(f"/{first}/commit", amount=usd(7))[0], statements(f"/{second}/release")[0]) == (12, 12, 12)
+    assert (made, statements(f"/{first}/commit", amount=usd(7))[0], statements(f"/{second}/release")[0]) == (10, 10, 10)
+
+
+def test_what_is_refused_at_the_very_end_leaves_nothing_behind(account: Account, customer: str) -> None:
+    new_grant(account, customer, 100)
+
+    assert refusal(account, customer=customer, amount=usd(10), expand=["amount"])[2] == "expand"
+    assert not CreditReservation.objects.exists()
+    # What was refused under a key has the same answer again, though there is credit now.
+    short: dict[str, Any] = {"customer": customer, "amount": usd(101), "idempotency_key": "short"}
+    assert refusal(account, **short)[1] == "balance_insufficient"
+    new_grant(account, customer, 100)
+    assert refusal(account, **short)[1] == "balance_insufficient"
+
+
+def test_what_breaks_after_the_service_leaves_nothing_behind_and_its_key_free(
+    account: Account, customer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_grant(account, customer, 100)
+    said: dict[str, Any] = {"customer": customer, "amount": usd(10), "idempotency_key": "k"}
+    with monkeypatch.context() as broken:
+        broken.setattr(CREDIT_RESERVATION, "shape", Mock(side_effect=ZeroDivisionError))
+        with pytest.raises(stripe.APIError):
+            call(account, **said)
+    assert not CreditReservation.objects.exists()
+    assert call(account, **said)["status"] == "active"
 
 
 def test_one_key_reserves_once(account: Account, customer: str) -> None:
