@@ -6,7 +6,6 @@ from django.db.models import QuerySet
 
 from billing_project.api.stripe.invoice_items import shape_of_pricing
 from billing_project.api.stripe.kinds import INVOICE, INVOICE_ITEM, LINE, SUBSCRIPTION, SUBSCRIPTION_ITEM
-from billing_project.api.stripe.objects import Plain
 from billing_project.api.stripe.pretax_credits import shape_of_pretax_credits
 from billing_project.api.stripe.reductions import shape_of_discount_amounts, shape_of_discounts_of_line, shape_of_taxes
 from billing_project.api.stripe.wire import Wire, timestamp
@@ -17,7 +16,6 @@ from invoices.models import Invoice, InvoiceItem, InvoiceLine
 # What lines show of the invoice items that they bill. Hardly any line does.
 ITEMS_OF_LINES = ("invoice_item__credits_line", "invoice_item__credits_item__lines", "invoice_item__discounts")
 _PREVIEW_PREFIX = "upcoming_in"
-_NOTHING_CREDITED = Plain(credited_items=None)
 
 
 def id_of_invoice(invoice: Invoice) -> str:
@@ -40,7 +38,7 @@ def shape_of_line(line: InvoiceLine) -> Wire:
         "invoice": id_of_invoice(invoice),
         "metadata": _metadata_of_line(line),
         "parent": _shape_of_line_parent(line, subscription_id),
-        "period": Plain(end=timestamp(line.period_end), start=timestamp(line.period_start)),
+        "period": {"end": timestamp(line.period_end), "start": timestamp(line.period_start)},
         "pretax_credit_amounts": shape_of_pretax_credits(invoice, line),
         "pricing": shape_of_pricing(line.price, line.unit_amount),
         # Whole units only; the text beside it has all of them.
@@ -71,7 +69,7 @@ def _shape_of_line_parent(line: InvoiceLine, subscription_id: UUID | None) -> Wi
         "subscription_item_details": {
             "invoice_item": None,
             "proration": False,
-            "proration_details": _NOTHING_CREDITED,
+            "proration_details": {"credited_items": None},
             "subscription": SUBSCRIPTION.spell(subscription_id),
             "subscription_item": SUBSCRIPTION_ITEM.spell(line.subscription_item_id),
         },

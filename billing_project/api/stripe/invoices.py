@@ -34,7 +34,7 @@ from billing_project.api.stripe.kinds import (
     LINE,
     SUBSCRIPTION,
 )
-from billing_project.api.stripe.objects import Hidden, Plain, Reference, Sublist, write, write_all
+from billing_project.api.stripe.objects import Hidden, Reference, Sublist, write, write_all
 from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range, page_of
 from billing_project.api.stripe.pretax_credits import (
     bring_credit,
@@ -64,10 +64,6 @@ from invoices.parties import parties_of
 _FIRST_LINES = 10
 _FIRST_PAYMENTS = 10
 _LINE_ORDER = ("position",)
-# The same for every invoice.
-_NO_AUTOMATIC_TAX = Plain(disabled_reason=None, enabled=False, liability=None, provider=None, status=None)
-_ISSUER = Plain(type="self")
-_PAYMENT_SETTINGS = Plain(default_mandate=None, payment_method_options=None, payment_method_types=None)
 
 
 @INVOICE.completed
@@ -159,7 +155,13 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": invoice.status == Invoice.Status.DRAFT and invoice.finalizes_at is not None,
-        "automatic_tax": _NO_AUTOMATIC_TAX,
+        "automatic_tax": {
+            "disabled_reason": None,
+            "enabled": False,
+            "liability": None,
+            "provider": None,
+            "status": None,
+        },
         "automatically_finalizes_at": None if final else timestamp_or_none(invoice.finalizes_at),
         "billing_reason": invoice.billing_reason,
         "collection_method": invoice.collection_method,
@@ -187,7 +189,7 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "from_invoice": _shape_of_origin(invoice),
         "hosted_invoice_url": page,
         "invoice_pdf": pdf_below(page),
-        "issuer": _ISSUER,
+        "issuer": {"type": "self"},
         "last_finalization_error": None,
         "latest_revision": Reference.to(INVOICE, getattr(invoice, "revision", None), invoice.environment),
         "lines": Sublist(LINE, lines, has_more, f"/v1/invoices/{identifier}/lines"),
@@ -196,7 +198,11 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "number": invoice.number or None,
         "on_behalf_of": None,
         "parent": _shape_of_parent(invoice),
-        "payment_settings": _PAYMENT_SETTINGS,
+        "payment_settings": {
+            "default_mandate": None,
+            "payment_method_options": None,
+            "payment_method_types": None,
+        },
         "payments": Hidden(partial(_shape_of_payments, invoice), invoice, _bring_payments),
         "period_end": timestamp(invoice.period_end),
         "period_start": timestamp(invoice.period_start),
@@ -209,12 +215,12 @@ def _shape(invoice: Invoice, lines: Sequence[InvoiceLine], *, has_more: bool) ->
         "starting_balance": _starting_balance(invoice),
         "statement_descriptor": None,
         "status": invoice.status,
-        "status_transitions": Plain(
-            finalized_at=timestamp_or_none(invoice.finalized_at),
-            marked_uncollectible_at=timestamp_or_none(invoice.uncollectible_at),
-            paid_at=timestamp_or_none(invoice.paid_at),
-            voided_at=timestamp_or_none(invoice.voided_at),
-        ),
+        "status_transitions": {
+            "finalized_at": timestamp_or_none(invoice.finalized_at),
+            "marked_uncollectible_at": timestamp_or_none(invoice.uncollectible_at),
+            "paid_at": timestamp_or_none(invoice.paid_at),
+            "voided_at": timestamp_or_none(invoice.voided_at),
+        },
         "subtotal": invoice.subtotal,
         "subtotal_excluding_tax": invoice.subtotal - invoice.subtotal_inclusive_tax,
         "test_clock": test_clock_of(customer),

@@ -1,7 +1,7 @@
 """How objects are written: a shape per kind, ids that expand into objects, lists within objects.
 
-A shape is a plain dict that may hold :class:`Reference`, :class:`References`, :class:`Embedded`, :class:`Sublist`,
-:class:`Hidden` and :class:`Plain`. :func:`write` turns it into JSON values, following the caller's ``expand`` paths.
+A shape is a plain dict that may hold :class:`Reference`, :class:`References`, :class:`Embedded`, :class:`Sublist` and
+:class:`Hidden`. :func:`write` turns it into JSON values, following the caller's ``expand`` paths.
 
 These are not frozen: a billing run makes dozens of them for each invoice, and a frozen one takes three times as long.
 """
@@ -22,14 +22,8 @@ from billing_project.api.stripe.wire import StripeError, Wire, clipped
 Expansion: TypeAlias = dict[str, Any]
 
 MAX_EXPAND_DEPTH = 4
-
-
-class Plain(dict[str, Any]):
-    """A hash with nothing in it but JSON values, so that it is there as it is."""
-
-
 # What is there as it is: most of what an object holds.
-_LEAVES = frozenset({type(None), bool, int, str, Plain})
+_LEAVES = frozenset({type(None), bool, int, str})
 
 
 @dataclass(slots=True)

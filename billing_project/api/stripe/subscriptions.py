@@ -49,7 +49,7 @@ from billing_project.api.stripe.kinds import (
     TAX_RATE,
     TEST_CLOCK,
 )
-from billing_project.api.stripe.objects import Plain, Reference, Sublist
+from billing_project.api.stripe.objects import Reference, Sublist
 from billing_project.api.stripe.pagination import NEWEST_FIRST, in_range
 from billing_project.api.stripe.searching import Instant, SearchViewSet, Token
 from billing_project.api.stripe.subscription_items import AddedItemParams, ItemParams, with_reductions
@@ -116,12 +116,6 @@ _FEEDBACK = (
     "unused",
 )
 
-# The same for every subscription.
-_NO_AUTOMATIC_TAX = Plain(disabled_reason=None, enabled=False, liability=None)
-_BILLING_MODE = Plain(flexible=None, type="flexible")
-_INVOICE_SETTINGS = Plain(account_tax_ids=None, issuer=Plain(type="self"))
-_PAYMENT_SETTINGS = Plain(payment_method_options=None, payment_method_types=None, save_default_payment_method="off")
-
 
 @SUBSCRIPTION.shaped
 def shape_of_subscription(subscription: Subscription) -> Wire:
@@ -134,18 +128,20 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "object": "subscription",
         "application": None,
         "application_fee_percent": None,
-        "automatic_tax": _NO_AUTOMATIC_TAX,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": timestamp(subscription.anchor_at),
         "billing_cycle_anchor_config": anchor,
-        "billing_mode": _BILLING_MODE,
+        "billing_mode": {"flexible": None, "type": "flexible"},
         "billing_schedules": [],
         "billing_thresholds": None,
         "cancel_at": timestamp_or_none(subscription.cancel_at),
         "cancel_at_period_end": subscription.cancel_at_period_end,
         "canceled_at": timestamp_or_none(subscription.canceled_at),
-        "cancellation_details": Plain(
-            comment=details.get("comment"), feedback=details.get("feedback"), reason=_reason(subscription)
-        ),
+        "cancellation_details": {
+            "comment": details.get("comment"),
+            "feedback": details.get("feedback"),
+            "reason": _reason(subscription),
+        },
         "collection_method": subscription.collection_method,
         "created": timestamp(subscription.created_at),
         "currency": subscription.currency,
@@ -158,7 +154,7 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         "description": subscription.description or None,
         "discounts": running(rows_of(subscription, "discounts")),
         "ended_at": timestamp_or_none(subscription.ended_at),
-        "invoice_settings": _INVOICE_SETTINGS,
+        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
         "items": Sublist(
             SUBSCRIPTION_ITEM, items, has_more=False, url=f"/v1/subscription_items?subscription={identifier}"
         ),
@@ -169,7 +165,11 @@ def shape_of_subscription(subscription: Subscription) -> Wire:
         ),
         "on_behalf_of": None,
         "pause_collection": _shape_of_pause(subscription),
-        "payment_settings": _PAYMENT_SETTINGS,
+        "payment_settings": {
+            "payment_method_options": None,
+            "payment_method_types": None,
+            "save_default_payment_method": "off",
+        },
         "pending_invoice_item_interval": _shape_of_pending_interval(subscription),
         "pending_setup_intent": None,
         "pending_update": None,
