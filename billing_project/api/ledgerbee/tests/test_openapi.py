@@ -16,6 +16,7 @@ from billing_project.api.common.tests.conformance import check, schema_of
 from billing_project.api.ledgerbee.openapi import DIALECT
 from billing_project.api.ledgerbee.tests.caller import Caller
 from billing_project.api.ledgerbee.tests.test_grammar import ROUTES
+from core.tests.examples import costly
 from meters.tests.factories import MeterFactory
 
 
@@ -51,7 +52,7 @@ schema = schemathesis.pytest.from_fixture("api_schema")
 
 
 @schema.parametrize()
-@settings(max_examples=50, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=costly(50), suppress_health_check=list(HealthCheck), deadline=None)
 def test_whatever_is_sent_the_answer_is_one_of_the_documents(case: "schemathesis.Case[Any]", call: Caller) -> None:
     check(case, {"x-api-key": call.secret})
 
