@@ -17,7 +17,7 @@ from accounts.console.commands import Command
 from core.console import cells
 from core.money import format_amount
 from invoices import services
-from invoices.console.amounts import in_main_units, unit_minor_units
+from invoices.console.amounts import basis_facts, in_main_units, unit_minor_units
 from invoices.models import Invoice, InvoiceItem
 from invoices.services import ItemTerms
 
@@ -180,4 +180,4 @@ class InvoiceItemAdmin(AmountColumns, ConsoleAdmin):
 
     @display(description=gettext_lazy("computed from"))
     def basis_facts(self, row: InvoiceItem) -> str | SafeString:
-        return cells.facts({name: value for name, value in row.basis.items() if isinstance(value, str)})
+        return basis_facts(row.basis, row.currency)

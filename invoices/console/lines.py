@@ -19,6 +19,7 @@ from accounts.console.base import ConsoleInline
 from accounts.console.walls import permits
 from core.console import cells
 from core.periods import ceil_hour, floor_hour
+from invoices.console.amounts import basis_facts
 from invoices.console.explanations import ExplainedLines
 from invoices.models import Invoice, InvoiceItem, InvoiceLine
 from invoices.true_ups import late_usage
@@ -85,8 +86,7 @@ class InvoiceLineColumns:
             explained = reverse("admin:invoices_invoiceline_explain", args=[row.basis["revises"]])
             return format_html('<a class="tb-link" href="{}">{}</a>', explained, _("the line that it corrects"))
         if "meter" not in row.basis:
-            told = {name: value for name, value in row.basis.items() if name not in {"price", "tiers"}}
-            return format_html("{}{}", cells.facts(told), steps)
+            return format_html("{}{}", basis_facts(row.basis, row.invoice.currency), steps)
         counted = int(row.basis["event_count"])
         return format_html(
             '<span class="facts"><span>{} of <a href="{}">{}</a></span><span>over <a href="{}">{}</a></span>'

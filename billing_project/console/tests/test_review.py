@@ -187,6 +187,7 @@ def test_a_draft_is_edited_in_place_and_each_edit_undone_with_one_click(worlds: 
     shown = client.get(page).content.decode()
     assert "to be paid, if it became final now" in shown.lower()
     assert "8.50 USD" in shown
+    assert '<b>unit amount</b> <span class="amount">5.00 USD</span>' in shown
     undone = re.findall(r'action="(/admin/invoices/draftedit/[^"]+/do/undo/)"', shown)
     assert len(undone) == 5
     for path in undone:
