@@ -6,6 +6,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -159,7 +160,7 @@ def _is_visible(label: str, request: HttpRequest) -> bool:
 def _item(label: str, icon: str) -> dict[str, Any]:
     options = apps.get_model(label)._meta  # noqa: SLF001 (Django's own name for it)
     return {
-        "title": str(options.verbose_name_plural).capitalize().replace("Api ", "API "),
+        "title": capfirst(str(options.verbose_name_plural)),
         "icon": icon,
         "link": reverse(f"admin:{options.app_label}_{options.model_name}_changelist"),
     }
