@@ -435,13 +435,26 @@ class OutcomeFilter(admin.SimpleListFilter):
         return queryset if bounds is None else queryset.filter(status__gte=bounds[0], status__lt=bounds[1])
 
 
+class MethodFilter(admin.SimpleListFilter):
+    """By what was to be done, likewise."""
+
+    title = gettext_lazy("method")
+    parameter_name = "method"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(method, method) for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        return queryset.filter(method=self.value()) if self.value() else queryset
+
+
 @admin.register(ApiRequest)
 class ApiRequestAdmin(ConsoleAdmin):
     names_environment = True
     wire_prefix = "req"
     wire_parents = {"cus": "customer_id"}
     list_display = ["__str__", "status", "duration_ms", "error_code", "key", "environment", "at"]
-    list_filter = ["environment", OutcomeFilter, "method", "key", "at"]
+    list_filter = ["environment", OutcomeFilter, MethodFilter, "key", "at"]
     list_select_related = ["environment__company", "key"]
     search_fields = ["path__startswith", "error_code__exact"]
     search_help_text = gettext_lazy(

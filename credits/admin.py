@@ -31,6 +31,7 @@ from credits.models import (
     GrantedPrice,
     LedgerEntry,
 )
+from subscriptions.console.currencies import CurrencyFilter
 
 
 def _money(grants: Sequence[CreditGrant]) -> str:
@@ -157,6 +158,7 @@ class LedgerEntryInline(_AmountColumns, ConsoleInline):
 
 @admin.register(CreditGrant)
 class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
+    names_environment = True
     wire_prefix = "credgr"
     wire_parents = {"cus": "customer"}
     can_add = True
@@ -172,10 +174,10 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
         "expires_at",
         "created_at",
     ]
-    list_filter = ["environment", "environment__mode", "category", "currency", "expires_at"]
+    list_filter = ["environment", "environment__mode", "category", CurrencyFilter, "expires_at"]
     list_select_related = ["environment__company", "customer__test_clock", "own_currency"]
-    search_fields = ["name__icontains", "customer__name__istartswith", "customer__email__iexact"]
-    search_help_text = gettext_lazy("An id (credgr_…, cus_…), a name, or the beginning of a customer's name.")
+    search_fields = ["name__istartswith", "customer__name__istartswith", "customer__email__iexact"]
+    search_help_text = gettext_lazy("An id (credgr_…, cus_…), or the beginning of its name or of its customer's.")
     ordering = ["-created_at", "-pk"]
     fieldsets = (
         (
@@ -250,6 +252,7 @@ class CreditGrantAdmin(_AmountColumns, ConsoleAdmin):
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(_AmountColumns, ConsoleAdmin):
+    names_environment = True
     wire_prefix = "cbtxn"
     wire_parents = {"cus": "customer", "credgr": "grant", "in": "invoice_id", "il": "invoice_line_id"}
     searches_text = False
@@ -320,6 +323,7 @@ class GrantedPriceAdmin(ConsoleAdmin):
 class EventChargeAdmin(ConsoleAdmin):
     """What events burn, and what waits for credit; only read."""
 
+    names_environment = True
     wire_prefix = "mevt"
     wire_parents = {"cus": "customer", "mtr": "meter"}
     list_display = [

@@ -38,6 +38,7 @@ class KindFilter(SimpleListFilter):
 class EventAdmin(ConsoleAdmin):
     """What happened is a fact: nobody edits it."""
 
+    names_environment = True
     wire_prefix = "evt"
     wire_parents = dict.fromkeys(("mtr", "cus", "prod", "price", "sub", "in"), "subject_id")
     list_display = ["what", "wire_id", "environment", "created_at"]
@@ -175,6 +176,7 @@ class WebhookEndpointAdmin(ConsoleAdmin):
 
 @admin.register(Delivery)
 class DeliveryAdmin(ConsoleAdmin):
+    names_environment = True
     wire_parents = {"evt": "event", "we": "endpoint"}
     list_display = ["event", "endpoint", "state", "response_status", "took", "attempts", "attempted_at", "environment"]
     list_filter = ["environment", "state", "endpoint"]

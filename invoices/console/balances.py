@@ -9,6 +9,7 @@ from accounts.console.base import ConsoleAdmin, ConsoleInline
 from core.console import cells
 from invoices.console.items import AmountColumns
 from invoices.models import CustomerBalance, CustomerBalanceTransaction
+from subscriptions.console.currencies import CurrencyFilter
 
 
 class BalanceTransactionInline(AmountColumns, ConsoleInline):
@@ -29,7 +30,7 @@ class CustomerBalanceAdmin(AmountColumns, ConsoleAdmin):
 
     wire_parents = {"cus": "customer"}
     list_display = ["customer", "environment", "currency", "amount_column"]
-    list_filter = ["environment", "environment__mode", "currency"]
+    list_filter = ["environment", "environment__mode", CurrencyFilter]
     list_select_related = ["environment__company", "customer"]
     search_fields = ["customer__name__istartswith", "customer__email__iexact"]
     ordering = ["-pk"]

@@ -131,6 +131,7 @@ COMMANDS = (
 class InvoiceItemAdmin(AmountColumns, ConsoleAdmin):
     """What waits for an invoice, or is on one. It is made by changes of subscriptions, on drafts, and through the API."""
 
+    names_environment = True
     wire_prefix = "ii"
     wire_parents = {"cus": "customer", "sub": "subscription", "in": "invoice", "price": "price"}
     list_display = ["description", "customer", "environment", "amount_column", "invoice", "created_at", "removed_at"]

@@ -146,6 +146,7 @@ class InvoiceLineInline(InvoiceLineColumns, ConsoleInline):
 
 @admin.register(InvoiceLine)
 class InvoiceLineAdmin(InvoiceLineColumns, ExplainedLines):
+    names_environment = True
     wire_prefix = "il"
     wire_parents = {"in": "invoice", "price": "price", "si": "subscription_item"}
     searches_text = False

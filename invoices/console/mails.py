@@ -65,6 +65,7 @@ SEND_NOTE = Command[CreditNote](
 class InvoiceMailAdmin(ConsoleAdmin):
     """What stays "sending" may have been sent: it is not sent again by itself."""
 
+    names_environment = True
     wire_parents = {"in": "invoice", "cn": "credit_note"}
     list_display = [
         "invoice",

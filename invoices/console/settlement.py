@@ -233,6 +233,7 @@ class PaymentInline(_AmountColumn, ConsoleInline):
 
 @admin.register(Payment)
 class PaymentAdmin(_AmountColumn, ConsoleAdmin):
+    names_environment = True
     wire_prefix = "inpay"
     wire_parents = {"in": "invoice", "cus": "customer"}
     list_display = ["reference_column", "customer", "environment", "amount_column", "invoice", "method", "received_at"]

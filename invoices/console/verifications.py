@@ -60,6 +60,7 @@ VERIFY = Command[Invoice](
 class InvoiceVerificationAdmin(ConsoleAdmin):
     """Each should be equal: what differs is an alarm until somebody has explained it."""
 
+    names_environment = True
     wire_parents = {"in": "invoice"}
     searches_text = False
     list_display = ["invoice", "outcome", "environment", "line_count", "uncounted", "verified_at", "resolved_at"]

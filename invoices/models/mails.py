@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.db.models.functions import Upper
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -66,6 +67,7 @@ class InvoiceMail(models.Model):
             models.Index(fields=["environment", "-requested_at", "-id"], name="invoice_mail_newest_first"),
             models.Index(fields=["next_attempt_at"], condition=Q(state="waiting"), name="invoice_mail_due"),
             models.Index(fields=["environment", "invoice"], condition=Q(state="failed"), name="invoice_mail_failed"),
+            models.Index("environment", Upper("recipient"), name="invoice_mail_by_recipient"),
         ]
 
     def __str__(self) -> str:

@@ -130,3 +130,14 @@ def test_a_grant_shows_its_ledger_and_its_prices(worlds: Worlds, client: Client)
     assert str(worlds.ours.price) in shown
     assert "3.00 EUR" in shown
     assert worlds.theirs.grant.name not in shown
+
+
+def test_grants_are_found_by_currency_and_by_the_beginning_of_their_name(worlds: Worlds, client: Client) -> None:
+    grants = address(CreditGrant, "changelist")
+    ours = worlds.ours.grant
+
+    # What something is sold in is offered, and nothing that others sell.
+    assert 'href="?currency=usd"' in client.get(grants).content.decode()
+    assert set(client.get(grants, {"currency": "eur"}).context["cl"].result_list) == {ours}
+    assert set(client.get(grants, {"q": ours.name.upper()}).context["cl"].result_list) == {ours}
+    assert set(client.get(grants, {"q": worlds.theirs.grant.name}).context["cl"].result_list) == set()

@@ -155,6 +155,8 @@ def test_what_is_shown_is_added_up_by_currency(worlds: Worlds, client: Client) -
     assert sums(tab="void") == []
     # 10 cents of the draft as well.
     assert sums() == [(3, "10.10 USD", "7.00 USD")]
+    assert sums(environment__id__exact=str(worlds.ours.environment.pk)) == sums()
+    assert sums(environment__id__exact=str(worlds.theirs.environment.pk)) == []
 
 
 def test_tabs_count_up_to_a_bound_in_one_statement(worlds: Worlds) -> None:
