@@ -5,6 +5,7 @@
 # make soak   ten minutes of load, and whether everything was counted once
 # make growth what reads, roll-up and storage cost from a million events to twenty
 # make billing-growth what an invoice costs as a book grows, from 10,000 subscriptions to 50,000
+# make lists  how fast the console's pages are over a million rows in each table
 #
 # Each makes its own virtual environment first. PYTHON=python3.12 picks another interpreter.
 
@@ -22,7 +23,7 @@ PRODUCTION := env -u DEBUG -u TOLLBOOK_HTTPS TOLLBOOK_DATA_DIR=/nonexistent ALLO
 	SECRET_KEY=0a1b2c3d4e5f6g7h8i9j-for-this-check-only-and-never-to-be-used
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak growth billing-growth lint format types imports migrations deploy-check venv venv-dev clean
+.PHONY: help run test bench soak growth billing-growth lists lint format types imports migrations deploy-check venv venv-dev clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -46,6 +47,9 @@ billing-growth: venv-dev
 
 growth: venv-dev
 	@exec $(BIN)/python -m benchmarks.growth
+
+lists: venv-dev
+	@exec $(BIN)/python -m benchmarks.lists
 
 lint: format types imports migrations deploy-check
 

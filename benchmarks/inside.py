@@ -1,4 +1,4 @@
-"""What is measured below HTTP, in a process with the stack's own settings: the roll-up alone, and the billing run.
+"""What is measured below HTTP, in a process with the stack's own settings: the roll-up, the billing run, the console's pages.
 
 ``python -m benchmarks.inside roll_up`` and the like print one line of JSON.
 """
@@ -18,7 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
 django.setup()
 
 from accounts.models import Customer  # noqa: E402 (models want Django's settings first)
-from benchmarks import book  # noqa: E402
+from benchmarks import book, filling, pages  # noqa: E402
 from core.periods import Period  # noqa: E402
 from meters.models import Meter  # noqa: E402
 from usage import services  # noqa: E402
@@ -69,6 +69,9 @@ COMMANDS: Mapping[str, Callable[..., dict[str, object]]] = {
     "make_customers": book.make_customers,
     "subscribe": book.subscribe,
     "bill": book.bill,
+    "fill_lists": filling.fill,
+    "time_start_page": pages.time_start_page,
+    "time_pages": pages.time_pages,
     "roll_up": roll_up,
     "meter_month": meter_month,
 }

@@ -127,15 +127,20 @@ def _prepare(stack: RunningStack) -> Instance:
             str(succeed(client.post("/v1/customers", {"name": f"Customer {number}"}))["id"])
             for number in range(CUSTOMERS)
         ]
-    values = (stack.data_dir / "instance.env").read_text().splitlines()
-    database_url = next(line.partition("=")[2] for line in values if line.startswith("DATABASE_URL="))
-    with psycopg.connect(database_url) as connection:
+    url = database_url(stack)
+    with psycopg.connect(url) as connection:
         row = connection.execute(
             "SELECT environment_id FROM meters_meter WHERE id = %s", [_id("mtr", meters[LIVE])]
         ).fetchone()
     if row is None:
         raise RuntimeError("the meter that was just made is not in the database")
-    return Instance(stack, key, database_url, row[0], meters, customers)
+    return Instance(stack, key, url, row[0], meters, customers)
+
+
+def database_url(stack: RunningStack) -> str:
+    """Where a started stack keeps its data."""
+    values = (stack.data_dir / "instance.env").read_text().splitlines()
+    return next(line.partition("=")[2] for line in values if line.startswith("DATABASE_URL="))
 
 
 def _make_meter(client: Client, event_name: str) -> str:
