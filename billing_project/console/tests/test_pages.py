@@ -291,7 +291,8 @@ def test_a_list_over_several_environments_is_read_from_the_beginning_of_each(
         found: list[object] = []
         for number in range(1, -(-len(expected) // 3) + 1):
             path = address(model, "changelist") + f"?p={number}"
-            asked_for = [sql for sql in asked(client, path) if "UNION ALL" in sql]
+            # What adds them up reads them so, too.
+            asked_for = [sql for sql in asked(client, path) if "UNION ALL" in sql and "GROUP BY" not in sql]
             assert len(asked_for) == 1
             # Four environments: a look into each, no further than the page.
             assert asked_for[0].count(f"LIMIT {min(number * 3, len(expected))}") >= 4
