@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Max
 
 from accounts.errors import CustomerDeleted
 from accounts.models import Customer, Environment, License
@@ -148,7 +149,8 @@ def create_subscription(
     foresee(subscription, period, days=environment.company.upcoming_days)
     subscription.wakes_at = next_wake(subscription, period.end)
     subscription.save(force_insert=True)
-    SubscriptionItem.objects.bulk_create(_new_item(subscription, item, period) for item in items)
+    used_from = start_at if backdated_to is not None else _used_from(customer, items, start_at)
+    SubscriptionItem.objects.bulk_create(_new_item(subscription, item, period, used_from) for item in items)
     return subscription
 
 
@@ -210,13 +212,25 @@ def _anchor(
     return subscription.anchor_at
 
 
-def _new_item(subscription: Subscription, item: NewItem, period: Period) -> SubscriptionItem:
+def _used_from(customer: Customer, items: Sequence[NewItem], second: datetime) -> datetime:
+    """Since when usage counts for a subscription that begins with a second.
+
+    One that had the same meter may have ended within that very second, and what was used until then is its own.
+    """
+    meters = {item.price.meter_id for item in items if item.price.is_metered}
+    if not meters:
+        return second
+    ended = Subscription.objects.filter(customer=customer, ended_at__gt=second, items__price__meter__in=meters)
+    return ended.aggregate(latest=Max("ended_at"))["latest"] or second
+
+
+def _new_item(subscription: Subscription, item: NewItem, period: Period, used_from: datetime) -> SubscriptionItem:
     return SubscriptionItem(
         environment=subscription.environment,
         subscription=subscription,
         price=item.price,
         quantity=None if item.price.is_metered else (1 if item.quantity is None else item.quantity),
-        effective_at=period.start,
+        effective_at=used_from if item.price.is_metered else period.start,
         current_period_start=period.start,
         current_period_end=period.end,
         metadata=(item.metadata or MetadataChange()).applied_to({}),
