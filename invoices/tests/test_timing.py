@@ -367,23 +367,6 @@ def test_usage_before_a_pause_is_billed_once_though_it_is_resumed_in_the_same_se
     assert [(line.quantity, line.amount) for line in billed] == [(400, 200), (800, 400)]
 
 
-def test_usage_before_an_end_is_billed_once_though_the_next_subscription_begins_in_the_same_second(
-    customer: Customer, metered: Price
-) -> None:
-    first = subscribe(customer, metered)
-    second = NOW + DAY
-    for value, after in [(400, 1), (800, 4)]:
-        use(metered, customer, value, second + timedelta(milliseconds=100 * after))
-
-    services.cancel_subscription(subscription=first, now=second + timedelta(milliseconds=200), invoice_now=True)
-    then = subscribe(customer, metered, now=second + timedelta(milliseconds=300))
-    services.cancel_subscription(subscription=then, now=second + timedelta(milliseconds=500), invoice_now=True)
-
-    assert then.start_at == second
-    billed = InvoiceLine.objects.filter(price=metered).order_by("period_start")
-    assert [(line.quantity, line.amount) for line in billed] == [(400, 200), (800, 400)]
-
-
 def test_resumed_by_the_old_anchor_the_first_period_is_a_part_of_one(customer: Customer, licensed: Price) -> None:
     subscription = subscribe(customer, licensed)
     services.pause_subscription(subscription=subscription, now=NOW + DAY, prorate=False)
@@ -466,6 +449,23 @@ def test_canceled_at_a_date_usage_counts_to_the_instant(customer: Customer, mete
     assert (subscription.ended_at, subscription.wakes_at) == (at, None)
     invoice = Invoice.objects.get()
     assert (invoice.total, invoice.period_end) == (15, at)
+
+
+def test_usage_before_an_end_is_billed_once_though_the_next_subscription_begins_in_the_same_second(
+    customer: Customer, metered: Price
+) -> None:
+    first = subscribe(customer, metered)
+    second = NOW + DAY
+    for value, after in [(400, 1), (800, 4)]:
+        use(metered, customer, value, second + timedelta(milliseconds=100 * after))
+
+    services.cancel_subscription(subscription=first, now=second + timedelta(milliseconds=200), invoice_now=True)
+    then = subscribe(customer, metered, now=second + timedelta(milliseconds=300))
+    services.cancel_subscription(subscription=then, now=second + timedelta(milliseconds=500), invoice_now=True)
+
+    assert then.start_at == second
+    billed = InvoiceLine.objects.filter(price=metered).order_by("period_start")
+    assert [(line.quantity, line.amount) for line in billed] == [(400, 200), (800, 400)]
 
 
 def test_canceled_at_a_date_in_mid_period_gives_back_what_was_paid_for_the_rest(

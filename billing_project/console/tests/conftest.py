@@ -3,7 +3,8 @@ from typing import NamedTuple
 
 import pytest
 
-from billing_project.console.tests.world import World, make_world, member
+from billing_project.console.tests.visits import member
+from billing_project.console.tests.world import World, make_world
 
 
 class Worlds(NamedTuple):

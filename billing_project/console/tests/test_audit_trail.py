@@ -13,7 +13,7 @@ from accounts.models import ApiKey, Customer, Membership
 from accounts.services import create_api_key
 from audit.models import Entry
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import address, member, signed_in, superuser
+from billing_project.console.tests.visits import address, member, signed_in, superuser
 from core.ids import spell
 
 pytestmark = pytest.mark.django_db

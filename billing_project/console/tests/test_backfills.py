@@ -11,7 +11,8 @@ from django.urls import reverse
 from accounts.approvals.models import ApprovalKind, ApprovalRequest, ApprovalRule
 from accounts.models import Membership
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import USED_AT, World, address, member, signed_in
+from billing_project.console.tests.visits import address, member, signed_in
+from billing_project.console.tests.world import USED_AT, World
 from core.ids import spell
 from invoices.models import Invoice, InvoiceLine
 from subscriptions.models import PriceTier, Subscription

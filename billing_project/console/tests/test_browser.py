@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.approvals.models import ApprovalKind, ApprovalRule
-from billing_project.console.tests.world import NOW, USED_AT, World, bill_one_more_period, make_world, member, superuser
+from billing_project.console.tests.visits import member, superuser
+from billing_project.console.tests.world import NOW, USED_AT, World, bill_one_more_period, make_world
 from core.ids import spell
 from invoices.models import Invoice, WhatIf
 from invoices.services import create_invoice, create_invoice_item, finalize_invoice

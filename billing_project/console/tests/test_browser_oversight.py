@@ -17,7 +17,8 @@ from billing_project.console.tests.test_browser import (
     chromium,  # noqa: F401 (a fixture)
     visit,
 )
-from billing_project.console.tests.world import World, make_world, member
+from billing_project.console.tests.visits import member
+from billing_project.console.tests.world import World, make_world
 from invoices.models import Invoice
 from invoices.services import finalize_invoice
 

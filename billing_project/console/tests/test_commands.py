@@ -17,7 +17,8 @@ from django.utils.functional import Promise
 from accounts.console.base import ConsoleAdmin
 from accounts.models import ApiKey, Company, Customer, License, Membership, User
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import add_rows, address, member, signed_in, superuser
+from billing_project.console.tests.visits import address, member, signed_in, superuser
+from billing_project.console.tests.world import add_rows
 from invoices.models import Invoice
 from invoices.services import finalize_invoice
 from meters.models import Meter, Status

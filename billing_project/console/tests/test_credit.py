@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.models import Customer
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import address, member, signed_in
+from billing_project.console.tests.visits import address, member, signed_in
 from credits.models import CreditGrant, LedgerEntry
 
 

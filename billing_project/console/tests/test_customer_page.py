@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accounts.models import Customer, Membership
 from accounts.tests.factories import NOW, CustomerFactory, TestClockFactory
-from billing_project.console.tests.world import member, signed_in
+from billing_project.console.tests.visits import member, signed_in
 from core.periods import Period
 from core.tests.walls import bend
 from credits.tests.factories import grant_credit

@@ -2,7 +2,7 @@
 
 from django.urls import reverse
 
-from billing_project.console.tests.world import signed_in, superuser
+from billing_project.console.tests.visits import signed_in, superuser
 
 
 def test_an_empty_instance_opens(db: None) -> None:

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from accounts.models import Customer, Environment, Membership
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import address, member, models_shown, page_of, signed_in
+from billing_project.console.tests.visits import address, member, models_shown, page_of, signed_in
 from invoices.models import Invoice, InvoiceLine
 from meters.models import Meter
 from usage.models import MeterEvent, UsageSummary

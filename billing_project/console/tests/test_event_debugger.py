@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Customer, Membership
 from accounts.tests.factories import NOW, CustomerFactory, EnvironmentFactory
-from billing_project.console.tests.world import member, signed_in
+from billing_project.console.tests.visits import member, signed_in
 from core.ids import new_id, spell
 from core.periods import HOUR
 from invoices.services import GRACE, close_due_periods, finalize_due_drafts

@@ -13,7 +13,8 @@ from openpyxl import Workbook
 
 from accounts.models import Customer
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import World, member, signed_in
+from billing_project.console.tests.visits import member, signed_in
+from billing_project.console.tests.world import World
 from core.ids import spell
 from core.spreadsheets import csv_chunks
 from invoices.exports import Selection, table_of

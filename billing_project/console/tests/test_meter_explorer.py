@@ -15,7 +15,8 @@ from django.urls import reverse
 from accounts.models import Customer, Membership
 from accounts.tests.factories import NOW, CustomerFactory
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import USED_AT, member, signed_in
+from billing_project.console.tests.visits import member, signed_in
+from billing_project.console.tests.world import USED_AT
 from core.ids import spell
 from core.periods import DAY, HOUR
 from meters.models import Meter

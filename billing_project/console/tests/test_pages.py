@@ -17,16 +17,8 @@ from accounts.console import base
 from accounts.models import ApiKey, Company, Customer, License, LicenseNotice, Membership, User
 from audit.models import Entry
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import (
-    add_rows,
-    address,
-    make_world,
-    models_shown,
-    page_of,
-    rows_of,
-    signed_in,
-    superuser,
-)
+from billing_project.console.tests.visits import address, models_shown, page_of, rows_of, signed_in, superuser
+from billing_project.console.tests.world import add_rows, make_world
 from core.console import cells
 from core.console.paging import BoundedPaginator, is_large
 from core.ids import new_id, spell

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import address, signed_in, superuser
+from billing_project.console.tests.visits import address, signed_in, superuser
 from invoices.models import Invoice
 
 # Answers of every door, of pages and files, made by views and by middleware, good and bad.

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from accounts.models import CompanyLogo, User
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import NOW, USED_AT, World, member, signed_in
+from billing_project.console.tests.visits import member, signed_in
+from billing_project.console.tests.world import NOW, USED_AT, World
 from core.ids import spell
 from invoices.console.revenue import NUMBERS
 from invoices.exports import Selection, add_up, table_of

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from accounts.tests.factories import CustomerFactory
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import NOW, address, member, signed_in
+from billing_project.console.tests.visits import address, member, signed_in
+from billing_project.console.tests.world import NOW
 from core.console.paging import counts
 from core.ids import spell
 from invoices.models import (

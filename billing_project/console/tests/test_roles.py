@@ -8,7 +8,7 @@ from django.db.models import Model
 from accounts.models import ApiKey, Company, Customer, IdempotencyRecord, License, Membership, User
 from accounts.roles import GRANTS, roles_granting
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import address, member, models_shown, page_of, signed_in
+from billing_project.console.tests.visits import address, member, models_shown, page_of, signed_in
 from invoices.models import Invoice
 from meters.models import Meter
 from usage.models import MeterEvent, RecountDifference, UsageSummary, Watermark

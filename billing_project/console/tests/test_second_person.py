@@ -14,7 +14,7 @@ from accounts.errors import ApprovalClosed
 from accounts.models import Company, Membership, User
 from audit.models import Entry
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import address, member, signed_in, superuser
+from billing_project.console.tests.visits import address, member, signed_in, superuser
 from invoices.models import Invoice, Payment
 from invoices.services import finalize_invoice, record_payment
 from subscriptions.models import Price

@@ -14,7 +14,8 @@ from django.utils import timezone
 from accounts.models import License, Membership, TestClock
 from billing_project.console.start_page import spoken
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import USED_AT, add_rows, make_world, member, signed_in, superuser
+from billing_project.console.tests.visits import member, signed_in, superuser
+from billing_project.console.tests.world import USED_AT, add_rows, make_world
 from core.ids import new_id
 from core.periods import DAY, HOUR, floor_hour
 from invoices.exports import Selection, add_up

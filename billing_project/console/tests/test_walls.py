@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import ApiKey, Customer, Environment, License, Membership, User
 from audit.models import Entry
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import address, member, models_shown, rows_of, signed_in, superuser
+from billing_project.console.tests.visits import address, member, models_shown, rows_of, signed_in, superuser
 from core.ids import spell
 from credits.models import BurnMark
 from invoices.models import Invoice

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing_project.console.tests.conftest import Worlds
-from billing_project.console.tests.world import address, member, signed_in
+from billing_project.console.tests.visits import address, member, signed_in
 from core.ids import new_id, spell
 from invoices.console.histogram import SIDE, draw, step_for
 from invoices.models import WhatIf, WhatIfOutcome
