@@ -148,7 +148,7 @@ def test_chosen_from_the_list_those_that_cannot_are_left_alone(worlds: Worlds, c
     assert asking.status_code == 200
     text = asking.content.decode()
     assert "2 customers will owe 0.20 USD in test mode" in text
-    assert "1 of the chosen rows are left alone" in text
+    assert "1 of the chosen rows is left alone" in text
     assert Invoice.objects.filter(status=Invoice.Status.DRAFT, environment=worlds.ours.environment).count() == 2
 
     done = client.post(address(Invoice, "changelist"), {**chosen, "confirmed": "yes"})
