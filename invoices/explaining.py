@@ -50,7 +50,7 @@ def rated_words(price: Price, rating: Rating) -> str:
     """As a payer reads it.
 
     ``18,059,974 (times) 0.0000025 USD per token``; in packages ``1,050 = 2 packages of 1,000 (times) 5.00 USD``; in tiers
-    ``1,500 = 1,000 (times) 0.01 USD + 500 (times) 0.005 USD + 2.00 USD``.
+    ``1,500 = 1,000 (times) 0.01 USD + 500 (times) 0.005 USD + 2.00 USD``, or ``500 (times) 0.01 USD`` in the first.
     """
     units = _number(rating.quantity)
     if price.scheme == Scheme.PER_UNIT:
@@ -60,7 +60,8 @@ def rated_words(price: Price, rating: Rating) -> str:
         packages = f"{_number(charge.quantity)} package{'' if charge.quantity == 1 else 's'} of {price.divide_by:,}"
         return f"{units} = {packages} {_TIMES} {format_unit_amount(charge.unit_amount, price.currency)}"
     steps = [words for charge in rating.charges for words in _tier_words(price, charge)]
-    return f"{units} = {' + '.join(steps)}"
+    only_units = len(steps) == 1 and not rating.charges[0].flat_amount
+    return steps[0] if only_units else f"{units} = {' + '.join(steps)}"
 
 
 def units_at_price(price: Price, quantity: Decimal) -> str:

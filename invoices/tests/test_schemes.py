@@ -70,6 +70,14 @@ def test_a_volume_line_is_rounded_once(customer: Customer) -> None:
     assert [step["tier"] for step in line.basis["tiers"]] == ["2"]
 
 
+def test_of_a_single_tier_the_quantity_is_told_once(customer: Customer) -> None:
+    price = metered(customer, TiersMode.GRADUATED, (10, "2", "0"), (None, "1", "0"))
+    subscribe(customer, price)
+    use(price, customer, 7, NOW)
+
+    assert close_and_finalize().description == "Calls: 7 × 0.02 USD"  # noqa: RUF001
+
+
 @pytest.mark.parametrize(("flat_fee_at_zero", "amount"), [(True, 1000), (False, 0)])
 def test_the_first_flat_fee_without_usage_is_the_price_s_to_say(
     customer: Customer, *, flat_fee_at_zero: bool, amount: int
