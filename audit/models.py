@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 if TYPE_CHECKING:
     # By name alone: the trail lies below all that it tells of.
@@ -27,22 +28,24 @@ class Entry(models.Model):
     """
 
     class Operation(models.TextChoices):
-        INSERT = "insert", "made"
-        UPDATE = "update", "changed"
-        DELETE = "delete", "deleted"
-        TRUNCATE = "truncate", "emptied"
+        INSERT = "insert", gettext_lazy("made")
+        UPDATE = "update", gettext_lazy("changed")
+        DELETE = "delete", gettext_lazy("deleted")
+        TRUNCATE = "truncate", gettext_lazy("emptied")
 
     class ActorKind(models.TextChoices):
-        PERSON = "person", "a person"
-        KEY = "key", "an API key"
-        JOB = "job", "a job"
-        COMMAND = "command", "a command"
-        STRANGER = "stranger", "somebody who did not sign in"
+        PERSON = "person", gettext_lazy("a person")
+        KEY = "key", gettext_lazy("an API key")
+        JOB = "job", gettext_lazy("a job")
+        COMMAND = "command", gettext_lazy("a command")
+        STRANGER = "stranger", gettext_lazy("somebody who did not sign in")
         # Whoever has the database's password.
-        DATABASE = "database", "a database session"
+        DATABASE = "database", gettext_lazy("a database session")
 
     id = models.BigAutoField(primary_key=True)
-    occurred_at = models.DateTimeField(help_text="By the database's clock, whatever time the row lives at.")
+    occurred_at = models.DateTimeField(
+        help_text=gettext_lazy("By the database's clock, whatever time the row lives at.")
+    )
     company: "models.ForeignKey[Company | None, Company | None]" = models.ForeignKey(
         "accounts.Company",
         on_delete=models.DO_NOTHING,
@@ -50,7 +53,7 @@ class Entry(models.Model):
         related_name="+",
         db_constraint=False,
         db_index=False,
-        help_text="None for what belongs to none, such as people.",
+        help_text=gettext_lazy("None for what belongs to none, such as people."),
     )
     environment: "models.ForeignKey[Environment | None, Environment | None]" = models.ForeignKey(
         "accounts.Environment",
@@ -60,23 +63,29 @@ class Entry(models.Model):
         db_constraint=False,
         db_index=False,
     )
-    relation = models.CharField(max_length=63, help_text="The table.")
-    object_id = models.CharField(max_length=40, help_text="The row's key; empty where the whole table was emptied.")
+    relation = models.CharField(max_length=63, help_text=gettext_lazy("The table."))
+    object_id = models.CharField(
+        max_length=40, help_text=gettext_lazy("The row's key; empty where the whole table was emptied.")
+    )
     operation = models.CharField(max_length=8, choices=Operation)
-    before = models.JSONField(null=True, help_text="What stood there before, of all that changed. No secret is in it.")
+    before = models.JSONField(
+        null=True, help_text=gettext_lazy("What stood there before, of all that changed. No secret is in it.")
+    )
     after = models.JSONField(null=True)
     actor_kind = models.CharField(max_length=8, choices=ActorKind)
     actor_id = models.CharField(max_length=40, blank=True)
     actor_name = models.CharField(max_length=300)
     address = models.CharField(max_length=100, blank=True)
-    request_id = models.CharField(max_length=40, blank=True, help_text="One for all changes of a request.")
+    request_id = models.CharField(
+        max_length=40, blank=True, help_text=gettext_lazy("One for all changes of a request.")
+    )
     reason = models.TextField(blank=True)
 
     objects = EntryQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "change"
-        verbose_name_plural = "audit trail"
+        verbose_name = gettext_lazy("change")
+        verbose_name_plural = gettext_lazy("audit trail")
         indexes = [
             models.Index(fields=["-occurred_at", "-id"], name="audit_latest_first"),
             models.Index(fields=["company", "-occurred_at", "-id"], name="audit_by_company"),

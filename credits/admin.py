@@ -108,7 +108,7 @@ class GrantForm(forms.ModelForm[CreditGrant]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["effective_at"].required = False
-        self.fields["effective_at"].help_text = "Empty: at once."
+        self.fields["effective_at"].help_text = gettext_lazy("Empty: at once.")
 
     def clean_currency(self) -> str:
         currency: str = self.cleaned_data["currency"]

@@ -6,6 +6,7 @@ from typing import Self
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -33,8 +34,8 @@ class EventTimeWindow(models.TextChoices):
 class LatePolicy(models.TextChoices):
     """What becomes of usage that is reported when its period's invoice is final already."""
 
-    BILL_NEXT = "bill_next", "On the next invoice"
-    REPORT_ONLY = "report_only", "Reported only"
+    BILL_NEXT = "bill_next", gettext_lazy("On the next invoice")
+    REPORT_ONLY = "report_only", gettext_lazy("Reported only")
 
 
 class Status(models.TextChoices):
@@ -59,7 +60,7 @@ class Currency(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="currencies")
     name = models.CharField(max_length=64)
     symbol = models.CharField(max_length=32)
-    decimals = models.PositiveSmallIntegerField(default=0, help_text="How many places its amounts have.")
+    decimals = models.PositiveSmallIntegerField(default=0, help_text=gettext_lazy("How many places its amounts have."))
     description = models.CharField(max_length=255, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
@@ -68,7 +69,7 @@ class Currency(models.Model):
     objects = CurrencyQuerySet.as_manager()
 
     class Meta:
-        verbose_name_plural = "currencies"
+        verbose_name_plural = gettext_lazy("currencies")
         constraints = [
             CheckConstraint(condition=Q(decimals__lte=18), name="currency_decimals_within_bounds"),
             CheckConstraint(condition=~Q(name="") & ~Q(symbol=""), name="currency_has_name_and_symbol"),
@@ -114,22 +115,28 @@ class Meter(models.Model):
     formula = models.CharField(max_length=12, choices=Formula)
     event_time_window = models.CharField(max_length=4, choices=EventTimeWindow, blank=True)
     customer_key = models.CharField(
-        max_length=100, default="stripe_customer_id", help_text="Payload key that names the customer."
+        max_length=100, default="stripe_customer_id", help_text=gettext_lazy("Payload key that names the customer.")
     )
-    value_key = models.CharField(max_length=100, default="value", help_text="Payload key that holds the value.")
+    value_key = models.CharField(
+        max_length=100, default="value", help_text=gettext_lazy("Payload key that holds the value.")
+    )
     dimension_keys = ArrayField(
         models.CharField(max_length=100),
         default=list,
         blank=True,
-        help_text="Payload keys that summaries are kept by. Others can still be asked for; they are read from the events.",
+        help_text=gettext_lazy(
+            "Payload keys that summaries are kept by. Others can still be asked for; they are read from the events."
+        ),
     )
     late_policy = models.CharField(
-        "late usage",
+        gettext_lazy("late usage"),
         max_length=11,
         choices=LatePolicy,
         default=LatePolicy.BILL_NEXT,
-        help_text="Usage that is reported when its period's invoice is final: "
-        "a line of its own on the next one, or shown on the final invoice's line and not billed.",
+        help_text=gettext_lazy(
+            "Usage that is reported when its period's invoice is final: "
+            "a line of its own on the next one, or shown on the final invoice's line and not billed."
+        ),
     )
     currency = models.ForeignKey(
         Currency,
@@ -137,9 +144,13 @@ class Meter(models.Model):
         null=True,
         blank=True,
         related_name="meters",
-        help_text="The unit of the company's own that its events are paid in, by credit. Empty: they are only counted.",
+        help_text=gettext_lazy(
+            "The unit of the company's own that its events are paid in, by credit. Empty: they are only counted."
+        ),
     )
-    unit = models.CharField(max_length=32, blank=True, help_text="What is counted: requests, tokens, bytes.")
+    unit = models.CharField(
+        max_length=32, blank=True, help_text=gettext_lazy("What is counted: requests, tokens, bytes.")
+    )
     description = models.CharField(max_length=255, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)

@@ -11,6 +11,7 @@ from typing import Self
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.ids import new_id
@@ -20,10 +21,10 @@ from meters.models import Meter
 class Source(models.TextChoices):
     """The way an event came in."""
 
-    API = "api", "API"
-    STREAM = "stream", "stream"
-    BULK = "bulk", "bulk"
-    IMPORT = "import", "import"
+    API = "api", gettext_lazy("API")
+    STREAM = "stream", gettext_lazy("stream")
+    BULK = "bulk", gettext_lazy("bulk")
+    IMPORT = "import", gettext_lazy("import")
 
 
 class MeterEventQuerySet(models.QuerySet["MeterEvent"]):
@@ -47,14 +48,16 @@ class MeterEvent(models.Model):
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
     identifier = models.CharField(max_length=255)
-    timestamp = models.DateTimeField(help_text="When the usage took place: the window that it counts in.")
+    timestamp = models.DateTimeField(help_text=gettext_lazy("When the usage took place: the window that it counts in."))
     value = models.DecimalField(
-        max_digits=60, decimal_places=30, null=True, help_text="Empty where the meter only counts."
+        max_digits=60, decimal_places=30, null=True, help_text=gettext_lazy("Empty where the meter only counts.")
     )
     unique_value = models.CharField(
-        max_length=100, null=True, help_text="The value of a meter that counts different ones."
+        max_length=100, null=True, help_text=gettext_lazy("The value of a meter that counts different ones.")
     )
-    dimensions = models.JSONField(default=dict, help_text="The meter's declared dimensions, from the payload.")
+    dimensions = models.JSONField(
+        default=dict, help_text=gettext_lazy("The meter's declared dimensions, from the payload.")
+    )
     payload = models.JSONField()
     source = models.CharField(max_length=8, choices=Source)
     received_at = models.DateTimeField()
@@ -90,10 +93,12 @@ class EventClaim(models.Model):
     )
     namespace = models.PositiveSmallIntegerField(choices=Namespace)
     identifier = models.CharField(max_length=255)
-    event_id = models.UUIDField(help_text="The event, or the rejection, that the claim was made for.")
-    event_timestamp = models.DateTimeField(help_text="Its timestamp, which leads to its partition.")
-    fingerprint = models.BinaryField(null=True, help_text="Of a retry key: the hash of the request that made it.")
-    request_id = models.UUIDField(null=True, help_text="Of a retry key: the request that made it.")
+    event_id = models.UUIDField(help_text=gettext_lazy("The event, or the rejection, that the claim was made for."))
+    event_timestamp = models.DateTimeField(help_text=gettext_lazy("Its timestamp, which leads to its partition."))
+    fingerprint = models.BinaryField(
+        null=True, help_text=gettext_lazy("Of a retry key: the hash of the request that made it.")
+    )
+    request_id = models.UUIDField(null=True, help_text=gettext_lazy("Of a retry key: the request that made it."))
     claimed_at = models.DateTimeField()
 
     def __str__(self) -> str:
@@ -130,10 +135,12 @@ class EventAdjustment(models.Model):
     event_id = models.UUIDField()
     event_timestamp = models.DateTimeField()
     identifier = models.CharField(max_length=255)
-    reason = models.CharField(max_length=REASON_LENGTH, blank=True, help_text="Why; required once a day has passed.")
+    reason = models.CharField(
+        max_length=REASON_LENGTH, blank=True, help_text=gettext_lazy("Why; required once a day has passed.")
+    )
     created_at = models.DateTimeField()
     noticed_at = models.DateTimeField(
-        null=True, help_text="When whoever charges for events took note of it; empty: not yet."
+        null=True, help_text=gettext_lazy("When whoever charges for events took note of it; empty: not yet.")
     )
 
     class Meta:
@@ -157,15 +164,15 @@ class EventRejection(models.Model):
     """An event that was taken in but cannot be counted, with the reason."""
 
     class Code(models.TextChoices):
-        NO_METER = "no_meter", "no such meter"
-        METER_CLOSED = "archived_meter", "the meter is closed"
-        NO_CUSTOMER = "meter_event_no_customer_defined", "no customer named"
-        CUSTOMER_NOT_FOUND = "meter_event_customer_not_found", "no such customer"
-        NO_VALUE = "meter_event_value_not_found", "no value"
-        INVALID_VALUE = "meter_event_invalid_value", "invalid value"
-        TOO_MANY_DIGITS = "meter_event_value_too_many_digits", "too many digits"
-        TOO_OLD = "timestamp_too_far_in_past", "too old"
-        IN_FUTURE = "timestamp_in_future", "in the future"
+        NO_METER = "no_meter", gettext_lazy("no such meter")
+        METER_CLOSED = "archived_meter", gettext_lazy("the meter is closed")
+        NO_CUSTOMER = "meter_event_no_customer_defined", gettext_lazy("no customer named")
+        CUSTOMER_NOT_FOUND = "meter_event_customer_not_found", gettext_lazy("no such customer")
+        NO_VALUE = "meter_event_value_not_found", gettext_lazy("no value")
+        INVALID_VALUE = "meter_event_invalid_value", gettext_lazy("invalid value")
+        TOO_MANY_DIGITS = "meter_event_value_too_many_digits", gettext_lazy("too many digits")
+        TOO_OLD = "timestamp_too_far_in_past", gettext_lazy("too old")
+        IN_FUTURE = "timestamp_in_future", gettext_lazy("in the future")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(
@@ -179,10 +186,14 @@ class EventRejection(models.Model):
     identifier = models.CharField(max_length=255)
     timestamp = models.DateTimeField()
     payload = models.JSONField()
-    message = models.CharField(max_length=500, default="", help_text="The reason, as the caller would have been told.")
+    message = models.CharField(
+        max_length=500, default="", help_text=gettext_lazy("The reason, as the caller would have been told.")
+    )
     source = models.CharField(max_length=8, choices=Source)
     received_at = models.DateTimeField()
-    reported_at = models.DateTimeField(null=True, help_text="When an error report took it up; empty: none yet.")
+    reported_at = models.DateTimeField(
+        null=True, help_text=gettext_lazy("When an error report took it up; empty: none yet.")
+    )
 
     class Meta:
         indexes = [
@@ -216,7 +227,7 @@ class UsageSummary(models.Model):
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
-    hour = models.DateTimeField(help_text="The hour's start; it covers [hour, hour + 1 h).")
+    hour = models.DateTimeField(help_text=gettext_lazy("The hour's start; it covers [hour, hour + 1 h)."))
     dimensions = models.JSONField(default=dict)
     event_count = models.BigIntegerField()
     value_sum = models.DecimalField(max_digits=80, decimal_places=30, null=True)
@@ -224,10 +235,12 @@ class UsageSummary(models.Model):
     value_max = models.DecimalField(max_digits=60, decimal_places=30, null=True)
     last_value = models.DecimalField(max_digits=60, decimal_places=30, null=True)
     last_timestamp = models.DateTimeField()
-    last_event_id = models.UUIDField(help_text="Decides between events of the same instant: the later id wins.")
+    last_event_id = models.UUIDField(
+        help_text=gettext_lazy("Decides between events of the same instant: the later id wins.")
+    )
 
     class Meta:
-        verbose_name_plural = "usage summaries"
+        verbose_name_plural = gettext_lazy("usage summaries")
         constraints = [
             UniqueConstraint(
                 fields=["environment", "meter", "customer", "hour", "dimensions"],
@@ -257,7 +270,7 @@ class DailySummary(models.Model):
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
-    day = models.DateTimeField(help_text="The UTC day's start; it covers [day, day + 24 h).")
+    day = models.DateTimeField(help_text=gettext_lazy("The UTC day's start; it covers [day, day + 24 h)."))
     dimensions = models.JSONField(default=dict)
     event_count = models.BigIntegerField()
     value_sum = models.DecimalField(max_digits=80, decimal_places=30, null=True)
@@ -265,7 +278,7 @@ class DailySummary(models.Model):
     value_max = models.DecimalField(max_digits=60, decimal_places=30, null=True)
 
     class Meta:
-        verbose_name_plural = "daily summaries"
+        verbose_name_plural = gettext_lazy("daily summaries")
         constraints = [CheckConstraint(condition=Q(event_count__gt=0), name="daily_summary_not_empty")]
         # Leads lists of events to the days on which anybody used a meter.
         indexes = [models.Index(fields=["environment", "meter", "day"], name="daily_summary_by_day")]
@@ -328,7 +341,7 @@ class DroppedMonth(models.Model):
     That its partition is gone would not tell: an import may have made it again, for other events.
     """
 
-    month = models.DateTimeField(primary_key=True, help_text="The month's start.")
+    month = models.DateTimeField(primary_key=True, help_text=gettext_lazy("The month's start."))
     dropped_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
@@ -358,15 +371,19 @@ class RecountDifference(models.Model):
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
-    hour = models.DateTimeField(help_text="The hour's start; it covers [hour, hour + 1 h).")
+    hour = models.DateTimeField(help_text=gettext_lazy("The hour's start; it covers [hour, hour + 1 h)."))
     is_of_day = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="Whether a UTC day's summary differs from those of its hours, and not an hour's from its events.",
+        help_text=gettext_lazy(
+            "Whether a UTC day's summary differs from those of its hours, and not an hour's from its events."
+        ),
     )
     dimensions = models.JSONField(default=dict)
-    summarized = models.JSONField(null=True, help_text="What the summary said; empty where there was none.")
-    counted = models.JSONField(null=True, help_text="What the events say; empty where there are none.")
+    summarized = models.JSONField(
+        null=True, help_text=gettext_lazy("What the summary said; empty where there was none.")
+    )
+    counted = models.JSONField(null=True, help_text=gettext_lazy("What the events say; empty where there are none."))
     found_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True)
 
@@ -389,14 +406,16 @@ class Backfill(models.Model):
     file_name = models.CharField(max_length=200)
     content = models.BinaryField()
     rows = models.PositiveIntegerField()
-    reason = models.CharField(max_length=500, help_text="Why these events come by hand; stays on record.")
+    reason = models.CharField(max_length=500, help_text=gettext_lazy("Why these events come by hand; stays on record."))
     made_by = models.CharField(max_length=150)
     made_at = models.DateTimeField()
     carried_out_by = models.CharField(max_length=150, blank=True)
     carried_out_at = models.DateTimeField(null=True, blank=True)
-    accepted = models.PositiveIntegerField(null=True, help_text="Events that count since.")
-    known = models.PositiveIntegerField(null=True, help_text="Events that were there already, by their identifiers.")
-    refused = models.PositiveIntegerField(null=True, help_text="Rows that cannot be counted.")
+    accepted = models.PositiveIntegerField(null=True, help_text=gettext_lazy("Events that count since."))
+    known = models.PositiveIntegerField(
+        null=True, help_text=gettext_lazy("Events that were there already, by their identifiers.")
+    )
+    refused = models.PositiveIntegerField(null=True, help_text=gettext_lazy("Rows that cannot be counted."))
 
     class Meta:
         indexes = [models.Index(fields=["environment", "-made_at"], name="backfill_newest_first")]
@@ -414,12 +433,18 @@ class Watermark(models.Model):
     SINGLETON = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON)
-    xid = models.BigIntegerField(help_text="The first transaction id that is not rolled up yet.")
-    read_at = models.DateTimeField(help_text="When that was true: summaries hold everything committed before.")
-    xid_offset = models.BigIntegerField(default=0, db_default=0, help_text="What is added to the server's own ids.")
+    xid = models.BigIntegerField(help_text=gettext_lazy("The first transaction id that is not rolled up yet."))
+    read_at = models.DateTimeField(
+        help_text=gettext_lazy("When that was true: summaries hold everything committed before.")
+    )
+    xid_offset = models.BigIntegerField(
+        default=0, db_default=0, help_text=gettext_lazy("What is added to the server's own ids.")
+    )
     system_identifier = models.BigIntegerField(
         null=True,
-        help_text="The PostgreSQL cluster that these ids are of. It changes when a dump is restored elsewhere.",
+        help_text=gettext_lazy(
+            "The PostgreSQL cluster that these ids are of. It changes when a dump is restored elsewhere."
+        ),
     )
 
     class Meta:

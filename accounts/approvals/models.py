@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from core.ids import new_id
 from core.money import format_amount
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class ApprovalKind(models.TextChoices):
-    VOID = "void", "voiding, of invoices and credit notes"
-    CREDIT_NOTE = "credit_note", "credit notes"
-    WRITE_OFF = "write_off", "writing off"
-    PAYMENT = "payment", "payments recorded or reversed by hand"
-    PRICE = "price", "changes of prices"
-    BACKFILL = "backfill", "backfills of usage"
-    ROLE = "role", "changes of roles"
+    VOID = "void", gettext_lazy("voiding, of invoices and credit notes")
+    CREDIT_NOTE = "credit_note", gettext_lazy("credit notes")
+    WRITE_OFF = "write_off", gettext_lazy("writing off")
+    PAYMENT = "payment", gettext_lazy("payments recorded or reversed by hand")
+    PRICE = "price", gettext_lazy("changes of prices")
+    BACKFILL = "backfill", gettext_lazy("backfills of usage")
+    ROLE = "role", gettext_lazy("changes of roles")
 
 
 # What has an amount that a rule's limit can be held against.
@@ -37,13 +38,17 @@ class ApprovalRule(models.Model):
     )
     kind = models.CharField(max_length=12, choices=ApprovalKind)
     currency = models.CharField(
-        max_length=3, blank=True, help_text="Such as usd. Empty: in all currencies that have no rule of their own."
+        max_length=3,
+        blank=True,
+        help_text=gettext_lazy("Such as usd. Empty: in all currencies that have no rule of their own."),
     )
     limit = models.BigIntegerField(
         null=True,
         blank=True,
-        help_text="Up to this amount nobody else is needed, in the currency's smallest unit: 10000 are 100.00 USD. "
-        "Empty: somebody always is.",
+        help_text=gettext_lazy(
+            "Up to this amount nobody else is needed, in the currency's smallest unit: 10000 are 100.00 USD. "
+            "Empty: somebody always is."
+        ),
     )
 
     class Meta:
@@ -74,12 +79,12 @@ class ApprovalRequest(models.Model):
     """Something that one person wants done, and another has to let be done."""
 
     class Status(models.TextChoices):
-        WAITING = "waiting", "waits for a second person"
-        APPROVED = "approved", "approved and done"
+        WAITING = "waiting", gettext_lazy("waits for a second person")
+        APPROVED = "approved", gettext_lazy("approved and done")
         REJECTED = "rejected"
         WITHDRAWN = "withdrawn"
         # What it was asked about is not what it was.
-        STALE = "stale", "overtaken by a change"
+        STALE = "stale", gettext_lazy("overtaken by a change")
         EXPIRED = "expired"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -90,14 +95,20 @@ class ApprovalRequest(models.Model):
         "accounts.Environment", on_delete=models.PROTECT, null=True, related_name="approval_requests"
     )
     kind = models.CharField(max_length=12, choices=ApprovalKind)
-    action = models.CharField(max_length=100, help_text="Who knows how to do it (accounts/approvals/services.py).")
-    object_id = models.CharField(max_length=40, blank=True, help_text="The row it is about, if there is one yet.")
+    action = models.CharField(
+        max_length=100, help_text=gettext_lazy("Who knows how to do it (accounts/approvals/services.py).")
+    )
+    object_id = models.CharField(
+        max_length=40, blank=True, help_text=gettext_lazy("The row it is about, if there is one yet.")
+    )
     title = models.CharField(max_length=300)
-    consequence = models.TextField(help_text="What will happen, as the person who asked was told.")
-    amount = models.BigIntegerField(null=True, help_text="Minor units; none where no money moves.")
+    consequence = models.TextField(help_text=gettext_lazy("What will happen, as the person who asked was told."))
+    amount = models.BigIntegerField(null=True, help_text=gettext_lazy("Minor units; none where no money moves."))
     currency = models.CharField(max_length=3, blank=True)
-    answers = models.JSONField(default=dict, help_text="What the person entered, as it came from the form.")
-    state = models.JSONField(default=dict, help_text="What it is about, as it was when it was asked.")
+    answers = models.JSONField(
+        default=dict, help_text=gettext_lazy("What the person entered, as it came from the form.")
+    )
+    state = models.JSONField(default=dict, help_text=gettext_lazy("What it is about, as it was when it was asked."))
     why = models.CharField(max_length=500)
     asked_by: "models.ForeignKey[User, User]" = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approvals_asked"
@@ -109,7 +120,9 @@ class ApprovalRequest(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="approvals_decided"
     )
     decided_at = models.DateTimeField(null=True)
-    note = models.CharField(max_length=2000, blank=True, help_text="Why it was rejected, or what has changed since.")
+    note = models.CharField(
+        max_length=2000, blank=True, help_text=gettext_lazy("Why it was rejected, or what has changed since.")
+    )
 
     objects = ApprovalRequestQuerySet.as_manager()
 

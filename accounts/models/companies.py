@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models.people import User
 from core.ids import new_id
@@ -12,17 +13,17 @@ from core.ids import new_id
 class OverdueOutcome(models.TextChoices):
     """What may follow when an invoice stays open for long."""
 
-    PAST_DUE = "past_due", "stays past due"
-    UNPAID = "unpaid", "becomes unpaid: its invoices stay drafts"
-    CANCELED = "canceled", "is canceled"
+    PAST_DUE = "past_due", gettext_lazy("stays past due")
+    UNPAID = "unpaid", gettext_lazy("becomes unpaid: its invoices stay drafts")
+    CANCELED = "canceled", gettext_lazy("is canceled")
 
 
 class Company(models.Model):
     """A tenant: the company that runs its billing here."""
 
     class Paper(models.TextChoices):
-        A4 = "a4", "A4"
-        LETTER = "letter", "US Letter"
+        A4 = "a4", gettext_lazy("A4")
+        LETTER = "letter", gettext_lazy("US Letter")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=200, unique=True)
@@ -30,61 +31,85 @@ class Company(models.Model):
     billing_zone = models.CharField(
         max_length=64,
         blank=True,
-        help_text="New subscriptions bill by local midnight in this time zone, such as Europe/Berlin. Empty: by the second, in UTC.",
+        help_text=gettext_lazy(
+            "New subscriptions bill by local midnight in this time zone, such as Europe/Berlin. Empty: by the second, in UTC."
+        ),
     )
     overdue_days = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="How many days after its due date an open invoice has the consequence below."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("How many days after its due date an open invoice has the consequence below."),
     )
     overdue_outcome = models.CharField(
         max_length=8,
         choices=OverdueOutcome,
         default=OverdueOutcome.PAST_DUE,
-        help_text="What becomes of a subscription whose invoice stays open for so long. Until then it is past due.",
+        help_text=gettext_lazy(
+            "What becomes of a subscription whose invoice stays open for so long. Until then it is past due."
+        ),
     )
     flat_fee_at_zero = models.BooleanField(
-        "flat fee at zero usage",
+        gettext_lazy("flat fee at zero usage"),
         default=True,
-        help_text="Whether the flat fee of a price's first tier is due for a period in which nothing was used. It is "
-        "kept with each price as it is made: a change holds for prices made from then on.",
+        help_text=gettext_lazy(
+            "Whether the flat fee of a price's first tier is due for a period in which nothing was used. It is "
+            "kept with each price as it is made: a change holds for prices made from then on."
+        ),
     )
     postal_address = models.TextField(
         blank=True,
         max_length=600,
-        help_text="Printed on invoices below the name, line by line: the address, and what the law asks for beside it.",
+        help_text=gettext_lazy(
+            "Printed on invoices below the name, line by line: the address, and what the law asks for beside it."
+        ),
     )
     grace_minutes = models.PositiveIntegerField(
-        "grace",
+        gettext_lazy("grace"),
         default=60,
-        help_text="For how many minutes after a period's end late usage still gets onto its invoice, which is a draft so long.",
+        help_text=gettext_lazy(
+            "For how many minutes after a period's end late usage still gets onto its invoice, which is a draft so long."
+        ),
     )
     upcoming_days = models.PositiveSmallIntegerField(
-        "upcoming invoices",
+        gettext_lazy("upcoming invoices"),
         default=0,
-        help_text="So many days before a subscription's period ends, its next invoice is foretold by an event; 0: never.",
+        help_text=gettext_lazy(
+            "So many days before a subscription's period ends, its next invoice is foretold by an event; 0: never."
+        ),
     )
     due_soon_days = models.PositiveSmallIntegerField(
-        "invoices due soon",
+        gettext_lazy("invoices due soon"),
         default=0,
-        help_text="So many days before an invoice's due date it is told by an event that it will be due; 0: never.",
+        help_text=gettext_lazy(
+            "So many days before an invoice's due date it is told by an event that it will be due; 0: never."
+        ),
     )
-    reply_to = models.EmailField(blank=True, help_text="Where answers to mailed invoices go.")
+    reply_to = models.EmailField(blank=True, help_text=gettext_lazy("Where answers to mailed invoices go."))
     recharges = models.BooleanField(
-        "automatic recharges",
+        gettext_lazy("automatic recharges"),
         default=False,
-        help_text="Whether credit is given by itself to customers who asked for that when little is left of it, against an "
-        "invoice that counts as paid outside. Nobody is charged here: allow it only if you collect the money.",
+        help_text=gettext_lazy(
+            "Whether credit is given by itself to customers who asked for that when little is left of it, against an "
+            "invoice that counts as paid outside. Nobody is charged here: allow it only if you collect the money."
+        ),
     )
     mails_documents = models.BooleanField(
-        "mails invoices",
+        gettext_lazy("mails invoices"),
         default=False,
-        help_text="Whether invoices that are sent to be paid are mailed as they become final, and credit notes as they "
-        "are issued, to customers with an email address.",
+        help_text=gettext_lazy(
+            "Whether invoices that are sent to be paid are mailed as they become final, and credit notes as they "
+            "are issued, to customers with an email address."
+        ),
     )
-    paper = models.CharField(max_length=6, choices=Paper, default=Paper.A4, help_text="What documents are made for.")
+    paper = models.CharField(
+        max_length=6, choices=Paper, default=Paper.A4, help_text=gettext_lazy("What documents are made for.")
+    )
     approval_days = models.PositiveSmallIntegerField(
-        "days to approve",
+        gettext_lazy("days to approve"),
         default=7,
-        help_text="For so many days what needs a second person waits for one. After that it has to be asked for again.",
+        help_text=gettext_lazy(
+            "For so many days what needs a second person waits for one. After that it has to be asked for again."
+        ),
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -96,7 +121,7 @@ class Company(models.Model):
                 name="company_overdue_days_if_something_follows",
             ),
         ]
-        verbose_name_plural = "companies"
+        verbose_name_plural = gettext_lazy("companies")
         ordering = ["name"]
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ from typing import Self
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.db.models.functions import Upper
+from django.utils.translation import gettext_lazy
 
 from accounts.models.companies import Environment
 from core.ids import new_id
@@ -20,19 +21,23 @@ class TestClock(models.Model):
     class Status(models.TextChoices):
         READY = "ready"
         ADVANCING = "advancing"
-        INTERNAL_FAILURE = "internal_failure", "failed while advancing"
+        INTERNAL_FAILURE = "internal_failure", gettext_lazy("failed while advancing")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="test_clocks")
     name = models.CharField(max_length=300, blank=True)
-    frozen_at = models.DateTimeField(help_text="What the clock shows.")
+    frozen_at = models.DateTimeField(help_text=gettext_lazy("What the clock shows."))
     status = models.CharField(max_length=16, choices=Status, default=Status.READY)
     target_at = models.DateTimeField(
-        null=True, blank=True, help_text="What it is advancing to; step by step, so it may lie between for a while."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("What it is advancing to; step by step, so it may lie between for a while."),
     )
-    failure = models.TextField(blank=True, help_text="Why the last advance stopped before its target.")
+    failure = models.TextField(blank=True, help_text=gettext_lazy("Why the last advance stopped before its target."))
     created_at = models.DateTimeField()
-    deletes_at = models.DateTimeField(help_text="When it is deleted by itself, with its customers, by the wall's time.")
+    deletes_at = models.DateTimeField(
+        help_text=gettext_lazy("When it is deleted by itself, with its customers, by the wall's time.")
+    )
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -72,15 +77,19 @@ class Customer(models.Model):
     phone = models.CharField(max_length=40, blank=True)
     description = models.CharField(max_length=5000, blank=True)
     did = models.CharField(
-        max_length=100, blank=True, default="", db_default="", help_text="A decentralized identifier, if one is known."
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=gettext_lazy("A decentralized identifier, if one is known."),
     )
     address = models.JSONField(null=True, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     grace_minutes = models.PositiveIntegerField(
-        "grace",
+        gettext_lazy("grace"),
         null=True,
         blank=True,
-        help_text="In minutes; empty: the company's. How long their invoices stay drafts.",
+        help_text=gettext_lazy("In minutes; empty: the company's. How long their invoices stay drafts."),
     )
     test_clock = models.ForeignKey(TestClock, on_delete=models.PROTECT, null=True, blank=True, related_name="customers")
     created_at = models.DateTimeField()

@@ -7,6 +7,7 @@ from typing import Self
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import validate_ipv46_address
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from accounts.models.companies import Environment
 from core.ids import new_id
@@ -48,14 +49,16 @@ class ApiKey(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="api_keys")
     name = models.CharField(max_length=100, blank=True)
-    prefix = models.CharField(max_length=20, help_text="The first characters of the secret, to recognize it by.")
+    prefix = models.CharField(
+        max_length=20, help_text=gettext_lazy("The first characters of the secret, to recognize it by.")
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = ArrayField(models.CharField(max_length=40, choices=Scope))
     allowed_ips = ArrayField(
         models.GenericIPAddressField(validators=[validate_ipv46_address]),
         default=list,
         blank=True,
-        help_text="Addresses that may use the key; empty means any.",
+        help_text=gettext_lazy("Addresses that may use the key; empty means any."),
     )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -65,7 +68,7 @@ class ApiKey(models.Model):
     objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "API key"
+        verbose_name = gettext_lazy("API key")
         ordering = ["-created_at"]
         indexes = [models.Index(fields=["environment", "-created_at"], name="api_key_by_environment")]
 

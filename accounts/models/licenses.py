@@ -5,6 +5,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models.companies import Company
 from core.ids import new_id
@@ -35,8 +36,10 @@ class License(models.Model):
     company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="licenses")
     product = models.CharField(max_length=20, choices=Product)
     starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: does not end.")
-    grace = models.DurationField(default=timedelta(days=7), help_text="How long access goes on after the end.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text=gettext_lazy("Empty: does not end."))
+    grace = models.DurationField(
+        default=timedelta(days=7), help_text=gettext_lazy("How long access goes on after the end.")
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = LicenseQuerySet.as_manager()
@@ -72,16 +75,18 @@ class LicenseNotice(models.Model):
     """A warning or transition of a license, recorded once: what the console shows and webhooks will tell."""
 
     class Kind(models.TextChoices):
-        ENDS_IN_30_DAYS = "ends_in_30_days", "ends within 30 days"
-        ENDS_IN_7_DAYS = "ends_in_7_days", "ends within 7 days"
-        ENDS_IN_1_DAY = "ends_in_1_day", "ends within a day"
-        IN_GRACE = "in_grace", "has ended, in grace"
-        ENDED = "ended", "has ended"
+        ENDS_IN_30_DAYS = "ends_in_30_days", gettext_lazy("ends within 30 days")
+        ENDS_IN_7_DAYS = "ends_in_7_days", gettext_lazy("ends within 7 days")
+        ENDS_IN_1_DAY = "ends_in_1_day", gettext_lazy("ends within a day")
+        IN_GRACE = "in_grace", gettext_lazy("has ended, in grace")
+        ENDED = "ended", gettext_lazy("has ended")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="notices")
     kind = models.CharField(max_length=20, choices=Kind)
-    ends_at = models.DateTimeField(help_text="The license's end that the notice speaks of: a renewal starts anew.")
+    ends_at = models.DateTimeField(
+        help_text=gettext_lazy("The license's end that the notice speaks of: a renewal starts anew.")
+    )
     created_at = models.DateTimeField()
 
     class Meta:

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models.companies import Environment
 from accounts.models.keys import ApiKey
@@ -15,20 +16,24 @@ class ApiRequest(models.Model):
     Events that were taken in at once are in their own table, and not here.
     """
 
-    id = models.UUIDField(primary_key=True, editable=False, help_text="The request's own id, which its answer names.")
+    id = models.UUIDField(
+        primary_key=True, editable=False, help_text=gettext_lazy("The request's own id, which its answer names.")
+    )
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
     key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="+", db_index=False)
-    at = models.DateTimeField(help_text="When it was answered.")
+    at = models.DateTimeField(help_text=gettext_lazy("When it was answered."))
     method = models.CharField(max_length=10)
     path = models.CharField(max_length=300)
     status = models.PositiveSmallIntegerField()
-    duration_ms = models.PositiveIntegerField("milliseconds")
+    duration_ms = models.PositiveIntegerField(gettext_lazy("milliseconds"))
     error_code = models.CharField(max_length=100, blank=True)
     error = models.CharField(max_length=300, blank=True)
-    customer_id = models.UUIDField(null=True, help_text="Whom it is about, as far as its address or its answer says.")
+    customer_id = models.UUIDField(
+        null=True, help_text=gettext_lazy("Whom it is about, as far as its address or its answer says.")
+    )
 
     class Meta:
-        verbose_name = "API request"
+        verbose_name = gettext_lazy("API request")
         indexes = [
             # Ids ascend in time.
             models.Index(fields=["environment", "-id"], name="request_newest_first"),
@@ -51,7 +56,7 @@ class IdempotencyRecord(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="idempotency_records")
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(
-        max_length=64, help_text="Hash of path and parameters: another request may not use the key."
+        max_length=64, help_text=gettext_lazy("Hash of path and parameters: another request may not use the key.")
     )
     request_id = models.CharField(max_length=40)
     status = models.PositiveSmallIntegerField()

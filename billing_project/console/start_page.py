@@ -385,7 +385,7 @@ def rejection_lines(viewer: Viewer, now: datetime) -> list[CountLine] | None:
     )
     return [
         CountLine(
-            EventRejection.Code(code).label if code in EventRejection.Code.values else code,
+            str(EventRejection.Code(code).label) if code in EventRejection.Code.values else code,
             count,
             _list("usage_eventrejection", code__exact=code, received_at__gte=since.isoformat()),
         )

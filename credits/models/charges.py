@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, F, Q
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.fields import AnyWholeNumberField
@@ -26,24 +27,28 @@ class EventCharge(models.Model):
     """
 
     class Status(models.TextChoices):
-        OPEN = "open", "not tried yet"
-        SHORT = "short", "waits for credit"
+        OPEN = "open", gettext_lazy("not tried yet")
+        SHORT = "short", gettext_lazy("waits for credit")
         SETTLED = "settled"
-        CANCELED = "canceled", "the event was canceled"
+        CANCELED = "canceled", gettext_lazy("the event was canceled")
 
     id = models.UUIDField(primary_key=True, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_index=False, related_name="event_charges")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, db_index=False, related_name="event_charges")
     currency = models.ForeignKey(Currency, on_delete=models.PROTECT, related_name="event_charges", db_index=False)
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="event_charges", db_index=False)
-    event_timestamp = models.DateTimeField(help_text="The event's own time, which leads to its partition.")
-    amount = AnyWholeNumberField(help_text="The event's value in the currency's smallest units.")
-    consumed = AnyWholeNumberField(default=0, help_text="What credit has paid of it.")
-    pending = AnyWholeNumberField(help_text="What is still to be paid.")
+    event_timestamp = models.DateTimeField(
+        help_text=gettext_lazy("The event's own time, which leads to its partition.")
+    )
+    amount = AnyWholeNumberField(help_text=gettext_lazy("The event's value in the currency's smallest units."))
+    consumed = AnyWholeNumberField(default=0, help_text=gettext_lazy("What credit has paid of it."))
+    pending = AnyWholeNumberField(help_text=gettext_lazy("What is still to be paid."))
     status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
-    attempts = models.PositiveIntegerField(default=0, help_text="How often credit was asked for.")
-    created_at = models.DateTimeField(help_text="When the event was received.")
-    processed_at = models.DateTimeField(null=True, blank=True, help_text="When credit was last asked for.")
+    attempts = models.PositiveIntegerField(default=0, help_text=gettext_lazy("How often credit was asked for."))
+    created_at = models.DateTimeField(help_text=gettext_lazy("When the event was received."))
+    processed_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("When credit was last asked for.")
+    )
 
     objects = EventChargeQuerySet.as_manager()
 
@@ -75,7 +80,9 @@ class BurnMark(models.Model):
     SINGLETON = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON)
-    xid = models.BigIntegerField(default=0, help_text="The first transaction id whose events have no charges yet.")
+    xid = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("The first transaction id whose events have no charges yet.")
+    )
 
     class Meta:
         constraints = [CheckConstraint(condition=Q(id=1), name="burn_mark_is_one_row")]

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Case, CheckConstraint, F, OuterRef, Q, Subquery, Sum, UniqueConstraint, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment, TestClock
 from core.fields import WholeNumberField
@@ -126,8 +127,8 @@ class CreditGrant(models.Model):
         PROMOTIONAL = "promotional"
 
     class Scope(models.TextChoices):
-        METERED = "metered", "all metered prices"
-        PRICES = "prices", "the prices named"
+        METERED = "metered", gettext_lazy("all metered prices")
+        PRICES = "prices", gettext_lazy("the prices named")
 
     class State(models.TextChoices):
         """What the dates and the balance say at an instant; computed, never stored."""
@@ -143,27 +144,35 @@ class CreditGrant(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="credit_grants")
     name = models.CharField(max_length=100, blank=True)
     granted_by = models.CharField(
-        max_length=100, blank=True, help_text="Who gave it, in the caller's words: a DID, an email."
+        max_length=100, blank=True, help_text=gettext_lazy("Who gave it, in the caller's words: a DID, an email.")
     )
     category = models.CharField(max_length=11, choices=Category, default=Category.PAID)
-    currency = models.CharField(max_length=3, blank=True, help_text="Of credit that is money.")
+    currency = models.CharField(max_length=3, blank=True, help_text=gettext_lazy("Of credit that is money."))
     own_currency = models.ForeignKey(
         Currency,
         on_delete=models.PROTECT,
         null=True,
         blank=True,
         related_name="credit_grants",
-        help_text="Of credit that events burn: the currency of their meters.",
+        help_text=gettext_lazy("Of credit that events burn: the currency of their meters."),
     )
     amount = WholeNumberField()
-    balance = WholeNumberField(help_text="What is left: the sum of the ledger's entries.")
-    reserved = WholeNumberField(default=0, help_text="What of it is reserved. The database counts it from the holds.")
-    entry_count = models.PositiveIntegerField(default=0, help_text="How many entries the ledger has of this grant.")
-    priority = models.PositiveIntegerField(default=DEFAULT_PRIORITY, help_text="Smaller ones are used first.")
+    balance = WholeNumberField(help_text=gettext_lazy("What is left: the sum of the ledger's entries."))
+    reserved = WholeNumberField(
+        default=0, help_text=gettext_lazy("What of it is reserved. The database counts it from the holds.")
+    )
+    entry_count = models.PositiveIntegerField(
+        default=0, help_text=gettext_lazy("How many entries the ledger has of this grant.")
+    )
+    priority = models.PositiveIntegerField(
+        default=DEFAULT_PRIORITY, help_text=gettext_lazy("Smaller ones are used first.")
+    )
     scope = models.CharField(max_length=7, choices=Scope, default=Scope.METERED)
     prices = models.ManyToManyField(Price, through="GrantedPrice", related_name="credit_grants")
-    effective_at = models.DateTimeField(help_text="From when on it can be used.")
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="When what is left is lost; empty: never.")
+    effective_at = models.DateTimeField(help_text=gettext_lazy("From when on it can be used."))
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("When what is left is lost; empty: never.")
+    )
     voided_at = models.DateTimeField(null=True, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
@@ -263,7 +272,7 @@ class CreditHold(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, db_index=False, related_name="credit_holds")
     reservation = models.ForeignKey(CreditReservation, on_delete=models.PROTECT, db_index=False, related_name="holds")
     grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, db_index=False, related_name="holds")
-    amount = WholeNumberField(help_text="What it still holds.")
+    amount = WholeNumberField(help_text=gettext_lazy("What it still holds."))
 
     class Meta:
         constraints = [

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.fields import WholeNumberField
@@ -33,10 +34,10 @@ class LedgerEntry(models.Model):
 
     class Kind(models.TextChoices):
         GRANTED = "granted"
-        APPLIED = "applied", "applied to an invoice"
-        BURNED = "burned", "burned by an event"
-        COMMITTED = "committed", "committed from a reservation"
-        GIVEN_BACK = "given_back", "given back, what it paid being void"
+        APPLIED = "applied", gettext_lazy("applied to an invoice")
+        BURNED = "burned", gettext_lazy("burned by an event")
+        COMMITTED = "committed", gettext_lazy("committed from a reservation")
+        GIVEN_BACK = "given_back", gettext_lazy("given back, what it paid being void")
         EXPIRED = "expired"
         VOIDED = "voided"
 
@@ -47,12 +48,14 @@ class LedgerEntry(models.Model):
     )
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, db_index=False, related_name="ledger_entries")
     grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, db_index=False, related_name="entries")
-    number = models.PositiveIntegerField(help_text="Its place in the grant's ledger, from 1.")
+    number = models.PositiveIntegerField(help_text=gettext_lazy("Its place in the grant's ledger, from 1."))
     kind = models.CharField(max_length=10, choices=Kind)
-    amount = WholeNumberField(help_text="What came to the balance; negative: what was taken from it.")
-    balance = WholeNumberField(help_text="The grant's balance after it.")
-    effective_at = models.DateTimeField(help_text="The instant that it counts from; an expiry may be written later.")
-    created_at = models.DateTimeField(help_text="When it was written, by the customer's clock.")
+    amount = WholeNumberField(help_text=gettext_lazy("What came to the balance; negative: what was taken from it."))
+    balance = WholeNumberField(help_text=gettext_lazy("The grant's balance after it."))
+    effective_at = models.DateTimeField(
+        help_text=gettext_lazy("The instant that it counts from; an expiry may be written later.")
+    )
+    created_at = models.DateTimeField(help_text=gettext_lazy("When it was written, by the customer's clock."))
     # Bare ids: whatever is paid by credit stands above the ledger.
     invoice_id = models.UUIDField(null=True, blank=True)
     invoice_line_id = models.UUIDField(null=True, blank=True)
@@ -63,7 +66,7 @@ class LedgerEntry(models.Model):
         blank=True,
         db_index=False,
         related_name="entries",
-        help_text="What an event was charged, of credit that is no money.",
+        help_text=gettext_lazy("What an event was charged, of credit that is no money."),
     )
     reservation = models.ForeignKey(
         CreditReservation,
@@ -72,7 +75,7 @@ class LedgerEntry(models.Model):
         blank=True,
         db_index=False,
         related_name="entries",
-        help_text="What was committed of it.",
+        help_text=gettext_lazy("What was committed of it."),
     )
     gives_back = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="given_back_by"
@@ -81,7 +84,7 @@ class LedgerEntry(models.Model):
     objects = LedgerEntryQuerySet.as_manager()
 
     class Meta:
-        verbose_name_plural = "ledger entries"
+        verbose_name_plural = gettext_lazy("ledger entries")
         constraints = [
             UniqueConstraint(fields=["environment", "grant", "number"], name="ledger_entry_one_per_number"),
             UniqueConstraint(

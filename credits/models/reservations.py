@@ -6,6 +6,7 @@ from typing import Self
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, Value
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment, TestClock
 from core.fields import WholeNumberField
@@ -57,16 +58,16 @@ class CreditReservation(models.Model):
         Environment, on_delete=models.PROTECT, db_index=False, related_name="credit_reservations"
     )
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, db_index=False, related_name="credit_reservations")
-    currency = models.CharField(max_length=3, blank=True, help_text="Of credit that is money.")
+    currency = models.CharField(max_length=3, blank=True, help_text=gettext_lazy("Of credit that is money."))
     own_currency = models.ForeignKey(
         Currency, on_delete=models.PROTECT, null=True, blank=True, related_name="credit_reservations", db_index=False
     )
     amount = WholeNumberField()
-    reserved = WholeNumberField(help_text="What it still holds.")
-    committed = WholeNumberField(default=0, help_text="What was used of it.")
-    released = WholeNumberField(default=0, help_text="What was given back.")
+    reserved = WholeNumberField(help_text=gettext_lazy("What it still holds."))
+    committed = WholeNumberField(default=0, help_text=gettext_lazy("What was used of it."))
+    released = WholeNumberField(default=0, help_text=gettext_lazy("What was given back."))
     status = models.CharField(max_length=9, choices=Status, default=Status.ACTIVE)
-    expires_at = models.DateTimeField(help_text="When what it still holds is given back.")
+    expires_at = models.DateTimeField(help_text=gettext_lazy("When what it still holds is given back."))
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

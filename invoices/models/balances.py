@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.ids import new_id
@@ -17,7 +18,7 @@ class CustomerBalance(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="customer_balances")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="balances")
     currency = models.CharField(max_length=3)
-    amount = models.BigIntegerField(default=0, help_text="Minor units; the sum of all transactions.")
+    amount = models.BigIntegerField(default=0, help_text=gettext_lazy("Minor units; the sum of all transactions."))
     transaction_count = models.PositiveBigIntegerField(default=0)
 
     class Meta:
@@ -51,10 +52,10 @@ class CustomerBalanceTransaction(models.Model):
     invoice = models.ForeignKey(
         Invoice, on_delete=models.PROTECT, null=True, blank=True, related_name="balance_transactions"
     )
-    position = models.PositiveBigIntegerField(help_text="Its place in the balance's history, from 1.")
+    position = models.PositiveBigIntegerField(help_text=gettext_lazy("Its place in the balance's history, from 1."))
     kind = models.CharField(max_length=24, choices=Kind)
-    amount = models.BigIntegerField(help_text="Minor units: below zero is to the customer's credit.")
-    ending_balance = models.BigIntegerField(help_text="Minor units: the balance after it.")
+    amount = models.BigIntegerField(help_text=gettext_lazy("Minor units: below zero is to the customer's credit."))
+    ending_balance = models.BigIntegerField(help_text=gettext_lazy("Minor units: the balance after it."))
     currency = models.CharField(max_length=3)
     description = models.CharField(max_length=350, blank=True)
     metadata = models.JSONField(default=dict, blank=True)

@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.fields import ExactDecimalField
@@ -42,30 +43,48 @@ class CreditNote(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="credit_notes")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="credit_notes")
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="credit_notes")
-    sequence = models.PositiveIntegerField(help_text="Its place among the invoice's credit notes, from 1.")
-    number = models.CharField(max_length=60, help_text="The invoice's, and its own place after that.")
+    sequence = models.PositiveIntegerField(
+        help_text=gettext_lazy("Its place among the invoice's credit notes, from 1.")
+    )
+    number = models.CharField(max_length=60, help_text=gettext_lazy("The invoice's, and its own place after that."))
     status = models.CharField(max_length=6, choices=Status, default=Status.ISSUED)
     reason = models.CharField(max_length=22, choices=Reason, blank=True)
-    memo = models.TextField(blank=True, help_text="Words for the customer, printed on it.")
+    memo = models.TextField(blank=True, help_text=gettext_lazy("Words for the customer, printed on it."))
     currency = models.CharField(max_length=3)
-    subtotal = models.BigIntegerField(help_text="Of the lines, before the invoice's discounts and exclusive taxes.")
-    discount_amount = models.BigIntegerField(default=0, help_text="What discounts had taken off what is credited.")
-    credit_amount = models.BigIntegerField(default=0, help_text="What the customer's credit grants had paid of it.")
-    inclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that are within the total and the lines.")
-    exclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that the total has on top of the lines.")
+    subtotal = models.BigIntegerField(
+        help_text=gettext_lazy("Of the lines, before the invoice's discounts and exclusive taxes.")
+    )
+    discount_amount = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("What discounts had taken off what is credited.")
+    )
+    credit_amount = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("What the customer's credit grants had paid of it.")
+    )
+    inclusive_tax = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("Taxes that are within the total and the lines.")
+    )
+    exclusive_tax = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("Taxes that the total has on top of the lines.")
+    )
     total = models.BigIntegerField()
     pre_payment_amount = models.BigIntegerField(
-        default=0, help_text="What it lowered the invoice's remaining amount by."
+        default=0, help_text=gettext_lazy("What it lowered the invoice's remaining amount by.")
     )
-    refund_amount = models.BigIntegerField(default=0, help_text="To be paid back, as recorded here.")
-    balance_amount = models.BigIntegerField(default=0, help_text="Put onto the customer's balance for next invoices.")
-    out_of_band_amount = models.BigIntegerField(default=0, help_text="Given back in some way that is not seen here.")
+    refund_amount = models.BigIntegerField(default=0, help_text=gettext_lazy("To be paid back, as recorded here."))
+    balance_amount = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("Put onto the customer's balance for next invoices.")
+    )
+    out_of_band_amount = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("Given back in some way that is not seen here.")
+    )
     balance_transaction = models.OneToOneField(
         CustomerBalanceTransaction, on_delete=models.PROTECT, null=True, blank=True, related_name="credit_note"
     )
     metadata = models.JSONField(default=dict, blank=True)
-    recorded_by = models.CharField(max_length=200, blank=True, help_text="The person or the API key that issued it.")
-    effective_at = models.DateTimeField(help_text="The date of issue that is printed on it.")
+    recorded_by = models.CharField(
+        max_length=200, blank=True, help_text=gettext_lazy("The person or the API key that issued it.")
+    )
+    effective_at = models.DateTimeField(help_text=gettext_lazy("The date of issue that is printed on it."))
     created_at = models.DateTimeField()
     voided_at = models.DateTimeField(null=True, blank=True)
 
@@ -124,11 +143,17 @@ class CreditNoteLine(models.Model):
     invoice_line = models.ForeignKey(InvoiceLine, on_delete=models.PROTECT, related_name="credit_note_lines")
     position = models.PositiveSmallIntegerField()
     description = models.CharField(max_length=500, blank=True)
-    quantity = ExactDecimalField(null=True, blank=True, help_text="Empty where an amount was credited, not a quantity.")
-    amount = models.BigIntegerField(help_text="Minor units, before discounts, credit and exclusive taxes.")
-    discount_amount = models.BigIntegerField(default=0, help_text="Minor units that discounts had taken off it.")
+    quantity = ExactDecimalField(
+        null=True, blank=True, help_text=gettext_lazy("Empty where an amount was credited, not a quantity.")
+    )
+    amount = models.BigIntegerField(
+        help_text=gettext_lazy("Minor units, before discounts, credit and exclusive taxes.")
+    )
+    discount_amount = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("Minor units that discounts had taken off it.")
+    )
     credit_amount = models.BigIntegerField(
-        default=0, help_text="Minor units that the customer's credit had paid of it."
+        default=0, help_text=gettext_lazy("Minor units that the customer's credit had paid of it.")
     )
     metadata = models.JSONField(default=dict, blank=True)
 
@@ -151,7 +176,7 @@ class CreditNoteLineDiscount(models.Model):
     line = models.ForeignKey(CreditNoteLine, on_delete=models.PROTECT, related_name="discounts")
     discount = models.ForeignKey(Discount, on_delete=models.PROTECT, related_name="+")
     position = models.PositiveSmallIntegerField()
-    amount = models.BigIntegerField(help_text="Minor units.")
+    amount = models.BigIntegerField(help_text=gettext_lazy("Minor units."))
 
     class Meta:
         ordering = ["position"]
@@ -171,12 +196,12 @@ class CreditNoteLineTax(models.Model):
     line = models.ForeignKey(CreditNoteLine, on_delete=models.PROTECT, related_name="taxes")
     tax_rate = models.ForeignKey(TaxRate, on_delete=models.PROTECT, related_name="+")
     position = models.PositiveSmallIntegerField()
-    taxable_amount = models.BigIntegerField(default=0, help_text="Minor units, without the tax.")
-    amount = models.BigIntegerField(default=0, help_text="Minor units.")
+    taxable_amount = models.BigIntegerField(default=0, help_text=gettext_lazy("Minor units, without the tax."))
+    amount = models.BigIntegerField(default=0, help_text=gettext_lazy("Minor units."))
 
     class Meta:
         ordering = ["position"]
-        verbose_name_plural = "credit note line taxes"
+        verbose_name_plural = gettext_lazy("credit note line taxes")
         constraints = [UniqueConstraint(fields=["environment", "line", "tax_rate"], name="credit_note_line_tax_once")]
 
     def __str__(self) -> str:

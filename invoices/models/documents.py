@@ -6,6 +6,7 @@ from typing import Self
 from django.db import models
 from django.db.models import CheckConstraint, Exists, F, OuterRef, Q, Sum, UniqueConstraint, Value
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment, TestClock
 from core.fields import ExactDecimalField
@@ -66,9 +67,11 @@ class Invoice(models.Model):
         null=True,
         blank=True,
         related_name="revisions",
-        help_text="The invoice that was voided, and that this one was made from to take its place.",
+        help_text=gettext_lazy("The invoice that was voided, and that this one was made from to take its place."),
     )
-    number = models.CharField(max_length=40, blank=True, help_text="Gapless per environment, taken when finalized.")
+    number = models.CharField(
+        max_length=40, blank=True, help_text=gettext_lazy("Gapless per environment, taken when finalized.")
+    )
     status = models.CharField(max_length=13, choices=Status, default=Status.DRAFT)
     billing_reason = models.CharField(max_length=24, choices=BillingReason)
     collection_method = models.CharField(max_length=20, choices=Subscription.CollectionMethod)
@@ -78,60 +81,86 @@ class Invoice(models.Model):
     period_end = models.DateTimeField()
     subtotal = models.BigIntegerField(default=0)
     credit_applied = models.BigIntegerField(
-        default=0, help_text="What the customer's credit paid when the invoice became final; the total is without it."
+        default=0,
+        help_text=gettext_lazy(
+            "What the customer's credit paid when the invoice became final; the total is without it."
+        ),
     )
-    subtotal_inclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that are within the subtotal.")
-    inclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that are within the total and the lines.")
-    exclusive_tax = models.BigIntegerField(default=0, help_text="Taxes that the total has on top of the lines.")
+    subtotal_inclusive_tax = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("Taxes that are within the subtotal.")
+    )
+    inclusive_tax = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("Taxes that are within the total and the lines.")
+    )
+    exclusive_tax = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("Taxes that the total has on top of the lines.")
+    )
     total = models.BigIntegerField(default=0)
     amount_due = models.BigIntegerField(default=0)
-    amount_paid = models.BigIntegerField(default=0, help_text="The sum of its payments.")
+    amount_paid = models.BigIntegerField(default=0, help_text=gettext_lazy("The sum of its payments."))
     pre_payment_credited = models.BigIntegerField(
-        default=0, help_text="What credit notes took off what was still to be paid."
+        default=0, help_text=gettext_lazy("What credit notes took off what was still to be paid.")
     )
     post_payment_credited = models.BigIntegerField(
-        default=0, help_text="What credit notes gave back of what had been paid."
+        default=0, help_text=gettext_lazy("What credit notes gave back of what had been paid.")
     )
     starting_balance = models.BigIntegerField(
-        default=0, help_text="The customer's balance before the invoice became final; below zero is to their credit."
+        default=0,
+        help_text=gettext_lazy(
+            "The customer's balance before the invoice became final; below zero is to their credit."
+        ),
     )
     ending_balance = models.BigIntegerField(
-        null=True, blank=True, help_text="The customer's balance after the invoice became final; empty for a draft."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("The customer's balance after the invoice became final; empty for a draft."),
     )
     paid_out_of_band = models.BooleanField(default=False)
     parties = models.JSONField(
-        null=True, blank=True, help_text="Who bills whom, as it was when the invoice became final; empty for a draft."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("Who bills whom, as it was when the invoice became final; empty for a draft."),
     )
     description = models.TextField(blank=True)
     footer = models.TextField(blank=True)
-    custom_fields = models.JSONField(default=list, blank=True, help_text="Up to four names and values, as printed.")
+    custom_fields = models.JSONField(
+        default=list, blank=True, help_text=gettext_lazy("Up to four names and values, as printed.")
+    )
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
     finalizes_at = models.DateTimeField(
-        null=True, blank=True, help_text="When a draft becomes final by itself; until then late usage still counts."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("When a draft becomes final by itself; until then late usage still counts."),
     )
     pause_behavior = models.CharField(
         max_length=18,
         choices=Subscription.PausedCollection,
         blank=True,
-        help_text="What becomes of it, as its subscription's collection was paused when it was made.",
+        help_text=gettext_lazy("What becomes of it, as its subscription's collection was paused when it was made."),
     )
     finalized_at = models.DateTimeField(null=True, blank=True)
     counted_before = models.UUIDField(
         null=True,
         editable=False,
-        help_text="An id made as the invoice became final: events whose ids are smaller were there to be counted.",
+        help_text=gettext_lazy(
+            "An id made as the invoice became final: events whose ids are smaller were there to be counted."
+        ),
     )
     due_at = models.DateTimeField(null=True, blank=True)
     escalates_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="When it moves its subscription on, if it is still open: at its due date, and after the company's patience.",
+        help_text=gettext_lazy(
+            "When it moves its subscription on, if it is still open: at its due date, and after the company's patience."
+        ),
     )
     reminds_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="When it is told that it will be due, or is overdue, if it is still open; empty once both were told.",
+        help_text=gettext_lazy(
+            "When it is told that it will be due, or is overdue, if it is still open; empty once both were told."
+        ),
     )
     paid_at = models.DateTimeField(null=True, blank=True)
     voided_at = models.DateTimeField(null=True, blank=True)
@@ -281,7 +310,9 @@ class InvoiceLine(models.Model):
         null=True,
         blank=True,
         related_name="true_ups",
-        help_text="The line of a final invoice whose period this one brings up to what was used in it after all.",
+        help_text=gettext_lazy(
+            "The line of a final invoice whose period this one brings up to what was used in it after all."
+        ),
     )
     invoice_item = models.ForeignKey(
         "invoices.InvoiceItem",
@@ -289,7 +320,7 @@ class InvoiceLine(models.Model):
         null=True,
         blank=True,
         related_name="lines",
-        help_text="The proration, or the one-time charge, that the line puts onto its invoice.",
+        help_text=gettext_lazy("The proration, or the one-time charge, that the line puts onto its invoice."),
     )
     description = models.CharField(max_length=500)
     quantity = ExactDecimalField()
@@ -298,22 +329,24 @@ class InvoiceLine(models.Model):
         decimal_places=12,
         null=True,
         blank=True,
-        help_text="Minor units per unit or package, with fraction; empty if the price has tiers.",
+        help_text=gettext_lazy("Minor units per unit or package, with fraction; empty if the price has tiers."),
     )
-    exact_amount = ExactDecimalField(help_text="Minor units before rounding.")
+    exact_amount = ExactDecimalField(help_text=gettext_lazy("Minor units before rounding."))
     amount = models.BigIntegerField(
-        help_text="Minor units: the exact amount, rounded once, half away from zero. Of a true-up: the exact cost of its "
-        "period, rounded once, minus what was billed for it."
+        help_text=gettext_lazy(
+            "Minor units: the exact amount, rounded once, half away from zero. Of a true-up: the exact cost of its "
+            "period, rounded once, minus what was billed for it."
+        )
     )
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     is_discountable = models.BooleanField(
-        default=True, help_text="Whether an invoice's discounts take something off it."
+        default=True, help_text=gettext_lazy("Whether an invoice's discounts take something off it.")
     )
     basis = models.JSONField(
         default=dict,
         blank=True,
-        help_text="What a metered quantity was computed from: meter, formula, events, time of reading.",
+        help_text=gettext_lazy("What a metered quantity was computed from: meter, formula, events, time of reading."),
     )
 
     objects = InvoiceLineQuerySet.as_manager()

@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Q
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -38,11 +39,18 @@ class DraftEdit(models.Model):
     invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="edits")
     part = models.CharField(max_length=9, choices=Part)
     item = models.ForeignKey(
-        InvoiceItem, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="The one it is about."
+        InvoiceItem,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=gettext_lazy("The one it is about."),
     )
-    before = models.JSONField(null=True, help_text="What was there; empty for an item that was not on the draft.")
-    after = models.JSONField(null=True, help_text="What has been there since.")
-    says = models.CharField(max_length=SAYS_LENGTH, help_text="What was done, in words.")
+    before = models.JSONField(
+        null=True, help_text=gettext_lazy("What was there; empty for an item that was not on the draft.")
+    )
+    after = models.JSONField(null=True, help_text=gettext_lazy("What has been there since."))
+    says = models.CharField(max_length=SAYS_LENGTH, help_text=gettext_lazy("What was done, in words."))
     edited_at = models.DateTimeField()
     edited_by = models.CharField(max_length=200)
     undone_at = models.DateTimeField(null=True, blank=True)

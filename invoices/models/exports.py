@@ -6,6 +6,7 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import CheckConstraint, Q
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -25,31 +26,33 @@ class Export(models.Model):
 
     class State(models.TextChoices):
         WAITING = "waiting"
-        RUNNING = "running", "being written"
+        RUNNING = "running", gettext_lazy("being written")
         DONE = "done"
         FAILED = "failed"
         # The file was deleted, since its time was over or somebody wished it.
         EXPIRED = "expired"
 
     class Format(models.TextChoices):
-        CSV = "csv", "CSV"
-        XLSX = "xlsx", "XLSX"
+        CSV = "csv", gettext_lazy("CSV")
+        XLSX = "xlsx", gettext_lazy("XLSX")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="exports")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     table = models.CharField(max_length=40)
     format = models.CharField(max_length=4, choices=Format)
-    since = models.DateTimeField(null=True, blank=True, help_text="Inclusive; from the beginning without it.")
-    until = models.DateTimeField(null=True, blank=True, help_text="Exclusive; to the end without it.")
-    status = models.CharField(max_length=20, blank=True, help_text="Of invoices; any without it.")
+    since = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("Inclusive; from the beginning without it.")
+    )
+    until = models.DateTimeField(null=True, blank=True, help_text=gettext_lazy("Exclusive; to the end without it."))
+    status = models.CharField(max_length=20, blank=True, help_text=gettext_lazy("Of invoices; any without it."))
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     # Told apart by it: a worker that was given up may still be at work.
     attempts = models.PositiveIntegerField(default=0)
     rows_written = models.PositiveBigIntegerField(default=0)
-    size = models.PositiveBigIntegerField(null=True, blank=True, help_text="In bytes.")
+    size = models.PositiveBigIntegerField(null=True, blank=True, help_text=gettext_lazy("In bytes."))
     file = models.CharField(
-        max_length=60, blank=True, help_text="Its name in the folder of exports, which nobody can guess."
+        max_length=60, blank=True, help_text=gettext_lazy("Its name in the folder of exports, which nobody can guess.")
     )
     error = models.TextField(blank=True)
     requested_at = models.DateTimeField()

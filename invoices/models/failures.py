@@ -5,6 +5,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -42,7 +43,7 @@ class BillingFailure(models.Model):
     )
     reason = models.TextField()
     attempts = models.PositiveIntegerField(default=1)
-    failed_at = models.DateTimeField(help_text="The latest attempt.")
+    failed_at = models.DateTimeField(help_text=gettext_lazy("The latest attempt."))
     retry_at = models.DateTimeField()
 
     objects = BillingFailureQuerySet.as_manager()

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -18,10 +19,12 @@ class RevenueFigure(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="revenue_figures")
-    name = models.CharField(max_length=32, help_text="The table that it adds up.")
+    name = models.CharField(max_length=32, help_text=gettext_lazy("The table that it adds up."))
     since = models.DateTimeField()
     until = models.DateTimeField()
-    sums = models.JSONField(default=list, help_text="Keys, number of rows and amount, as text, of each part.")
+    sums = models.JSONField(
+        default=list, help_text=gettext_lazy("Keys, number of rows and amount, as text, of each part.")
+    )
     asked_at = models.DateTimeField()
     claimed_until = models.DateTimeField(null=True)
     computed_at = models.DateTimeField(null=True)

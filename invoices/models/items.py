@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, F, Q
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.fields import ExactDecimalField
@@ -53,7 +54,7 @@ class InvoiceItem(models.Model):
         null=True,
         blank=True,
         related_name="items",
-        help_text="The invoice that it is on; empty while it waits for one.",
+        help_text=gettext_lazy("The invoice that it is on; empty while it waits for one."),
     )
     price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, blank=True, related_name="invoice_items")
     currency = models.CharField(max_length=3)
@@ -64,10 +65,12 @@ class InvoiceItem(models.Model):
         decimal_places=12,
         null=True,
         blank=True,
-        help_text="Minor units per unit, with fraction; empty where a price has none.",
+        help_text=gettext_lazy("Minor units per unit, with fraction; empty where a price has none."),
     )
-    exact_amount = ExactDecimalField(help_text="Minor units before rounding.")
-    amount = models.BigIntegerField(help_text="Minor units: the exact amount, rounded once, half away from zero.")
+    exact_amount = ExactDecimalField(help_text=gettext_lazy("Minor units before rounding."))
+    amount = models.BigIntegerField(
+        help_text=gettext_lazy("Minor units: the exact amount, rounded once, half away from zero.")
+    )
     is_discountable = models.BooleanField(default=True)
     is_proration = models.BooleanField(default=False)
     credits_line = models.ForeignKey(
@@ -76,7 +79,7 @@ class InvoiceItem(models.Model):
         null=True,
         blank=True,
         related_name="credits",
-        help_text="The line whose remaining time a proration gives back.",
+        help_text=gettext_lazy("The line whose remaining time a proration gives back."),
     )
     credits_item = models.ForeignKey(
         "self",
@@ -84,11 +87,13 @@ class InvoiceItem(models.Model):
         null=True,
         blank=True,
         related_name="credits",
-        help_text="The earlier proration whose remaining time this one gives back.",
+        help_text=gettext_lazy("The earlier proration whose remaining time this one gives back."),
     )
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
-    basis = models.JSONField(default=dict, blank=True, help_text="What the amount was computed from, as text.")
+    basis = models.JSONField(
+        default=dict, blank=True, help_text=gettext_lazy("What the amount was computed from, as text.")
+    )
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True, blank=True)

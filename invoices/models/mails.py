@@ -5,6 +5,7 @@ from typing import Self
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
 from django.db.models.functions import Upper
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -38,13 +39,13 @@ class InvoiceMail(models.Model):
         null=True,
         blank=True,
         related_name="mails",
-        help_text="What is sent, if it is not the invoice itself.",
+        help_text=gettext_lazy("What is sent, if it is not the invoice itself."),
     )
     recipient = models.CharField(max_length=512)
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(help_text="By the wall.")
-    error = models.TextField(blank=True, help_text="What the last attempt came to, if it failed.")
+    next_attempt_at = models.DateTimeField(help_text=gettext_lazy("By the wall."))
+    error = models.TextField(blank=True, help_text=gettext_lazy("What the last attempt came to, if it failed."))
     requested_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)
 

@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Exists, OuterRef, Q
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.ids import new_id
@@ -33,13 +34,17 @@ class Payment(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="payments")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="payments")
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
-    amount = models.BigIntegerField(help_text="Minor units; below zero where it reverses another.")
+    amount = models.BigIntegerField(help_text=gettext_lazy("Minor units; below zero where it reverses another."))
     currency = models.CharField(max_length=3)
-    method = models.CharField(max_length=60, blank=True, help_text="How it was paid, such as bank transfer or check.")
-    reference = models.CharField(max_length=200, blank=True, help_text="What it is found by at the bank.")
+    method = models.CharField(
+        max_length=60, blank=True, help_text=gettext_lazy("How it was paid, such as bank transfer or check.")
+    )
+    reference = models.CharField(max_length=200, blank=True, help_text=gettext_lazy("What it is found by at the bank."))
     note = models.CharField(max_length=500, blank=True)
-    received_at = models.DateTimeField(help_text="When the money arrived, or was found not to have.")
-    recorded_by = models.CharField(max_length=200, blank=True, help_text="The person or the API key that recorded it.")
+    received_at = models.DateTimeField(help_text=gettext_lazy("When the money arrived, or was found not to have."))
+    recorded_by = models.CharField(
+        max_length=200, blank=True, help_text=gettext_lazy("The person or the API key that recorded it.")
+    )
     reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversal")
     created_at = models.DateTimeField()
 

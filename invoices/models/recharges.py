@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import CheckConstraint, DateTimeField, F, Q, Subquery, Sum, UniqueConstraint, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.fields import WholeNumberField
@@ -71,27 +72,45 @@ class AutoRecharge(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="auto_recharges")
     currency = models.ForeignKey(Currency, on_delete=models.PROTECT, related_name="auto_recharges")
     enabled = models.BooleanField(default=False)
-    threshold = WholeNumberField(default=0, help_text="Smallest units of the currency: recharged when less is left.")
-    price = models.ForeignKey(
-        Price, on_delete=models.PROTECT, null=True, blank=True, related_name="auto_recharges", help_text="What is paid."
+    threshold = WholeNumberField(
+        default=0, help_text=gettext_lazy("Smallest units of the currency: recharged when less is left.")
     )
-    quantity = models.PositiveIntegerField(default=1, help_text="Units of the price at once.")
+    price = models.ForeignKey(
+        Price,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="auto_recharges",
+        help_text=gettext_lazy("What is paid."),
+    )
+    quantity = models.PositiveIntegerField(default=1, help_text=gettext_lazy("Units of the price at once."))
     amount = WholeNumberField(
-        null=True, blank=True, help_text="What a unit of the price gives, in smallest units of the currency."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("What a unit of the price gives, in smallest units of the currency."),
     )
     lifetime = models.PositiveIntegerField(
-        null=True, blank=True, help_text="For how many of the units below what is given can be used; empty: for good."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("For how many of the units below what is given can be used; empty: for good."),
     )
     lifetime_unit = models.CharField(max_length=5, choices=LifetimeUnit, blank=True)
-    priority = models.PositiveIntegerField(default=DEFAULT_PRIORITY, help_text="Of the grants that it makes.")
-    most_attempts = models.PositiveIntegerField(default=0, help_text="How often on one UTC day; zero: no limit.")
+    priority = models.PositiveIntegerField(
+        default=DEFAULT_PRIORITY, help_text=gettext_lazy("Of the grants that it makes.")
+    )
+    most_attempts = models.PositiveIntegerField(
+        default=0, help_text=gettext_lazy("How often on one UTC day; zero: no limit.")
+    )
     most_amount = models.BigIntegerField(
-        default=0, help_text="Minor units of the price's currency on one UTC day, before taxes; zero: no limit."
+        default=0,
+        help_text=gettext_lazy("Minor units of the price's currency on one UTC day, before taxes; zero: no limit."),
     )
     rests_until = models.DateTimeField(
-        null=True, blank=True, help_text="By the customer's time: nothing before then. Set by a limit or a failure."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("By the customer's time: nothing before then. Set by a limit or a failure."),
     )
-    failure = models.TextField(blank=True, help_text="Why the last attempt came to nothing.")
+    failure = models.TextField(blank=True, help_text=gettext_lazy("Why the last attempt came to nothing."))
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -137,13 +156,17 @@ class RechargeOffer(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="recharge_offers")
     currency = models.ForeignKey(Currency, on_delete=models.PROTECT, related_name="recharge_offers")
-    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="recharge_offers", help_text="One-time.")
-    least = WholeNumberField(
-        null=True, blank=True, help_text="What one recharge gives at least, in smallest units of the currency."
+    price = models.ForeignKey(
+        Price, on_delete=models.PROTECT, related_name="recharge_offers", help_text=gettext_lazy("One-time.")
     )
-    most = WholeNumberField(null=True, blank=True, help_text="What it gives at most.")
+    least = WholeNumberField(
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("What one recharge gives at least, in smallest units of the currency."),
+    )
+    most = WholeNumberField(null=True, blank=True, help_text=gettext_lazy("What it gives at most."))
     url = models.URLField(
-        max_length=500, blank=True, help_text="Where customers buy it by themselves, outside of here."
+        max_length=500, blank=True, help_text=gettext_lazy("Where customers buy it by themselves, outside of here.")
     )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -182,8 +205,10 @@ class Recharge(models.Model):
     auto_recharge = models.ForeignKey(AutoRecharge, on_delete=models.PROTECT, related_name="recharges")
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="recharges")
     grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, related_name="recharges")
-    amount = models.BigIntegerField(help_text="What it cost: minor units of the invoice's currency, before taxes.")
-    created_at = models.DateTimeField(help_text="By the customer's time.")
+    amount = models.BigIntegerField(
+        help_text=gettext_lazy("What it cost: minor units of the invoice's currency, before taxes.")
+    )
+    created_at = models.DateTimeField(help_text=gettext_lazy("By the customer's time."))
 
     objects = RechargeQuerySet.as_manager()
 

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -88,7 +89,7 @@ class LineDiscount(models.Model):
     line = models.ForeignKey(InvoiceLine, on_delete=models.CASCADE, related_name="discounts")
     discount = models.ForeignKey(Discount, on_delete=models.PROTECT, related_name="lines")
     position = models.PositiveSmallIntegerField()
-    amount = models.BigIntegerField(help_text="Minor units.")
+    amount = models.BigIntegerField(help_text=gettext_lazy("Minor units."))
 
     class Meta:
         ordering = ["position"]
@@ -106,12 +107,14 @@ class LineTax(models.Model):
     line = models.ForeignKey(InvoiceLine, on_delete=models.CASCADE, related_name="taxes")
     tax_rate = models.ForeignKey(TaxRate, on_delete=models.PROTECT, related_name="lines")
     position = models.PositiveSmallIntegerField()
-    taxable_amount = models.BigIntegerField(default=0, help_text="Minor units, without the tax.")
-    amount = models.BigIntegerField(default=0, help_text="Minor units, rounded once, half away from zero.")
+    taxable_amount = models.BigIntegerField(default=0, help_text=gettext_lazy("Minor units, without the tax."))
+    amount = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("Minor units, rounded once, half away from zero.")
+    )
 
     class Meta:
         ordering = ["position"]
-        verbose_name_plural = "line taxes"
+        verbose_name_plural = gettext_lazy("line taxes")
         constraints = [
             UniqueConstraint(fields=["environment", "line", "tax_rate"], name="line_tax_once"),
             CheckConstraint(

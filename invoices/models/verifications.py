@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -25,12 +26,15 @@ class InvoiceVerification(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
     invoice = models.OneToOneField(Invoice, on_delete=models.PROTECT, related_name="verification")
-    is_equal = models.BooleanField(help_text="Whether everything came out as it was billed.")
-    line_count = models.PositiveIntegerField(help_text="Lines that were computed again.")
+    is_equal = models.BooleanField(help_text=gettext_lazy("Whether everything came out as it was billed."))
+    line_count = models.PositiveIntegerField(help_text=gettext_lazy("Lines that were computed again."))
     uncounted = models.PositiveIntegerField(
-        default=0, help_text="Lines whose events are gone by retention: computed from the quantity that they kept."
+        default=0,
+        help_text=gettext_lazy("Lines whose events are gone by retention: computed from the quantity that they kept."),
     )
-    differences = models.JSONField(default=list, blank=True, help_text="What is different, of which line, and how.")
+    differences = models.JSONField(
+        default=list, blank=True, help_text=gettext_lazy("What is different, of which line, and how.")
+    )
     verified_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
 

@@ -5,6 +5,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.fields import ExactDecimalField
@@ -41,18 +42,25 @@ class WhatIf(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="Whose customers are looked at; empty: whoever used the meter, or has a price of it.",
+        help_text=gettext_lazy("Whose customers are looked at; empty: whoever used the meter, or has a price of it."),
     )
     other_price = models.ForeignKey(
-        Price, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="If it is one that exists."
+        Price,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=gettext_lazy("If it is one that exists."),
     )
-    terms = models.JSONField(help_text="What the other price says about money, as text.")
+    terms = models.JSONField(help_text=gettext_lazy("What the other price says about money, as text."))
     currency = models.CharField(max_length=3)
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     failure = models.TextField(blank=True)
-    customer_count = models.PositiveIntegerField(null=True, blank=True, help_text="Empty until they are gathered.")
+    customer_count = models.PositiveIntegerField(
+        null=True, blank=True, help_text=gettext_lazy("Empty until they are gathered.")
+    )
     done_count = models.PositiveIntegerField(default=0)
     amount_now = models.BigIntegerField(null=True, blank=True)
     amount_then = models.BigIntegerField(null=True, blank=True)
@@ -63,7 +71,7 @@ class WhatIf(models.Model):
     objects = WhatIfQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "what-if price"
+        verbose_name = gettext_lazy("what-if price")
         ordering = ["-pk"]
         constraints = [
             CheckConstraint(condition=Q(period_end__gt=F("period_start")), name="what_if_period_not_empty"),
@@ -103,7 +111,7 @@ class WhatIfOutcome(models.Model):
     difference = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "what-if outcome"
+        verbose_name = gettext_lazy("what-if outcome")
         constraints = [
             UniqueConstraint(fields=["environment", "what_if", "customer"], name="what_if_outcome_one_per_customer"),
             CheckConstraint(

@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Environment
 from core.ids import new_id
@@ -22,7 +23,7 @@ class Product(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="products")
     slug = models.CharField(
-        max_length=255, blank=True, help_text="An id of the caller's own choosing, where one was given."
+        max_length=255, blank=True, help_text=gettext_lazy("An id of the caller's own choosing, where one was given.")
     )
     name = models.CharField(max_length=250)
     description = models.TextField(blank=True)
@@ -30,7 +31,12 @@ class Product(models.Model):
     active = models.BooleanField(default=True)
     metadata = models.JSONField(default=dict, blank=True)
     default_price = models.ForeignKey(
-        "Price", on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="One of its own prices."
+        "Price",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=gettext_lazy("One of its own prices."),
     )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -92,9 +98,11 @@ class Price(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="prices")
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="prices")
-    is_plan = models.BooleanField(default=False, help_text="Made as a plan, which is a price in older words.")
+    is_plan = models.BooleanField(
+        default=False, help_text=gettext_lazy("Made as a plan, which is a price in older words.")
+    )
     slug = models.CharField(
-        max_length=255, blank=True, help_text="An id of the caller's own choosing, where one was given."
+        max_length=255, blank=True, help_text=gettext_lazy("An id of the caller's own choosing, where one was given.")
     )
     currency = models.CharField(max_length=3)
     unit_amount = models.DecimalField(
@@ -102,25 +110,32 @@ class Price(models.Model):
         decimal_places=12,
         null=True,
         blank=True,
-        help_text="Minor units of the currency per unit or package, with fraction; empty if there are tiers.",
+        help_text=gettext_lazy(
+            "Minor units of the currency per unit or package, with fraction; empty if there are tiers."
+        ),
     )
-    tiers_mode = models.CharField(max_length=9, choices=TiersMode, blank=True, help_text="Empty: no tiers.")
+    tiers_mode = models.CharField(
+        max_length=9, choices=TiersMode, blank=True, help_text=gettext_lazy("Empty: no tiers.")
+    )
     divide_by = models.PositiveBigIntegerField(
-        null=True, blank=True, help_text="Units in a package, of which whole ones are billed."
+        null=True, blank=True, help_text=gettext_lazy("Units in a package, of which whole ones are billed.")
     )
     rounding = models.CharField(
         max_length=4,
         choices=[(rounding.value, rounding.value) for rounding in Rounding],
         blank=True,
-        help_text="Whether a package that is not full is billed.",
+        help_text=gettext_lazy("Whether a package that is not full is billed."),
     )
     flat_fee_at_zero = models.BooleanField(
-        default=True, help_text="Whether the first tier's flat amount is due for a period in which nothing was used."
+        default=True,
+        help_text=gettext_lazy("Whether the first tier's flat amount is due for a period in which nothing was used."),
     )
     tax_behavior = models.CharField(max_length=11, choices=TaxBehavior, default=TaxBehavior.UNSPECIFIED)
     usage_type = models.CharField(max_length=8, choices=UsageType, default=UsageType.LICENSED)
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="prices")
-    interval = models.CharField(max_length=5, choices=Interval, blank=True, help_text="Empty: a one-time price.")
+    interval = models.CharField(
+        max_length=5, choices=Interval, blank=True, help_text=gettext_lazy("Empty: a one-time price.")
+    )
     interval_count = models.PositiveSmallIntegerField(default=1)
     nickname = models.CharField(max_length=5000, blank=True)
     lookup_key = models.CharField(max_length=200, blank=True)
@@ -203,14 +218,22 @@ class PriceTier(models.Model):
     price = models.ForeignKey(Price, on_delete=models.CASCADE, related_name="tiers")
     position = models.PositiveSmallIntegerField()
     up_to = models.DecimalField(
-        max_digits=30, decimal_places=12, null=True, blank=True, help_text="Inclusive; empty: and above."
+        max_digits=30, decimal_places=12, null=True, blank=True, help_text=gettext_lazy("Inclusive; empty: and above.")
     )
     # Each may be left out, and is then said to be absent, not zero.
     unit_amount = models.DecimalField(
-        max_digits=30, decimal_places=12, null=True, blank=True, help_text="Minor units per unit, with fraction."
+        max_digits=30,
+        decimal_places=12,
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("Minor units per unit, with fraction."),
     )
     flat_amount = models.DecimalField(
-        max_digits=30, decimal_places=12, null=True, blank=True, help_text="Minor units once the tier is reached."
+        max_digits=30,
+        decimal_places=12,
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("Minor units once the tier is reached."),
     )
 
     class Meta:

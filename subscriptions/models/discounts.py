@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.db.models.functions import Upper
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.ids import new_id
@@ -35,15 +36,21 @@ class Coupon(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="coupons")
-    slug = models.CharField(max_length=255, blank=True, help_text="An id of the caller's own choosing, if given.")
+    slug = models.CharField(
+        max_length=255, blank=True, help_text=gettext_lazy("An id of the caller's own choosing, if given.")
+    )
     name = models.CharField(max_length=40, blank=True)
     percent_off = models.DecimalField(max_digits=7, decimal_places=4, null=True, blank=True)
-    amount_off = models.PositiveBigIntegerField(null=True, blank=True, help_text="Minor units of the currency.")
-    currency = models.CharField(max_length=3, blank=True, help_text="Of the amount; empty for a percentage.")
+    amount_off = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text=gettext_lazy("Minor units of the currency.")
+    )
+    currency = models.CharField(
+        max_length=3, blank=True, help_text=gettext_lazy("Of the amount; empty for a percentage.")
+    )
     duration = models.CharField(max_length=9, choices=Duration, default=Duration.ONCE)
     duration_in_months = models.PositiveSmallIntegerField(null=True, blank=True)
     applies_to = models.ManyToManyField(
-        Product, through="CouponProduct", related_name="+", help_text="None: to everything."
+        Product, through="CouponProduct", related_name="+", help_text=gettext_lazy("None: to everything.")
     )
     max_redemptions = models.PositiveIntegerField(null=True, blank=True)
     times_redeemed = models.PositiveIntegerField(default=0)
@@ -123,16 +130,18 @@ class PromotionCode(models.Model):
         null=True,
         blank=True,
         related_name="promotion_codes",
-        help_text="Who may redeem it; empty: anybody.",
+        help_text=gettext_lazy("Who may redeem it; empty: anybody."),
     )
     active = models.BooleanField(default=True)
     max_redemptions = models.PositiveIntegerField(null=True, blank=True)
     times_redeemed = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField(null=True, blank=True)
     first_time_transaction = models.BooleanField(
-        default=False, help_text="Only for customers who were never billed before."
+        default=False, help_text=gettext_lazy("Only for customers who were never billed before.")
     )
-    minimum_amount = models.PositiveBigIntegerField(null=True, blank=True, help_text="What must be bought at least.")
+    minimum_amount = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text=gettext_lazy("What must be bought at least.")
+    )
     minimum_amount_currency = models.CharField(max_length=3, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
@@ -216,13 +225,21 @@ class Discount(models.Model):
         max_length=12,
         choices=Bound,
         blank=True,
-        help_text="Redeemed for one invoice alone, or for one invoice item: whatever its coupon's duration, for no other.",
+        help_text=gettext_lazy(
+            "Redeemed for one invoice alone, or for one invoice item: whatever its coupon's duration, for no other."
+        ),
     )
-    position = models.PositiveSmallIntegerField(default=0, help_text="Those of one thing are taken off in this order.")
+    position = models.PositiveSmallIntegerField(
+        default=0, help_text=gettext_lazy("Those of one thing are taken off in this order.")
+    )
     start_at = models.DateTimeField()
-    end_at = models.DateTimeField(null=True, blank=True, help_text="Of a repeating one; empty: it has no end.")
-    used_at = models.DateTimeField(null=True, blank=True, help_text="When one that is for once was used up.")
-    removed_at = models.DateTimeField(null=True, blank=True, help_text="When it was taken away.")
+    end_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("Of a repeating one; empty: it has no end.")
+    )
+    used_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("When one that is for once was used up.")
+    )
+    removed_at = models.DateTimeField(null=True, blank=True, help_text=gettext_lazy("When it was taken away."))
 
     objects = DiscountQuerySet.as_manager()
 

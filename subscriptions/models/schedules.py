@@ -5,6 +5,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment, TestClock
 from core.ids import new_id
@@ -61,17 +62,17 @@ class SubscriptionSchedule(models.Model):
         null=True,
         blank=True,
         related_name="schedules",
-        help_text="What it manages, or managed; empty until it begins.",
+        help_text=gettext_lazy("What it manages, or managed; empty until it begins."),
     )
     status = models.CharField(max_length=11, choices=Status, default=Status.NOT_STARTED)
-    start_at = models.DateTimeField(help_text="When the first phase begins.")
+    start_at = models.DateTimeField(help_text=gettext_lazy("When the first phase begins."))
     end_behavior = models.CharField(max_length=7, choices=EndBehavior, default=EndBehavior.RELEASE)
     anchor = models.CharField(max_length=11, choices=Anchor, default=Anchor.AUTOMATIC)
     collection_method = models.CharField(
         max_length=20,
         choices=Subscription.CollectionMethod,
         default=Subscription.CollectionMethod.CHARGE_AUTOMATICALLY,
-        help_text="In phases that say nothing else, as for the anchor and the description.",
+        help_text=gettext_lazy("In phases that say nothing else, as for the anchor and the description."),
     )
     days_until_due = models.PositiveSmallIntegerField(null=True, blank=True)
     description = models.CharField(max_length=500, blank=True)
@@ -137,15 +138,19 @@ class SchedulePhase(models.Model):
     schedule = models.ForeignKey(SubscriptionSchedule, on_delete=models.CASCADE, related_name="phases")
     start_at = models.DateTimeField()
     end_at = models.DateTimeField()
-    begun_at = models.DateTimeField(null=True, blank=True, help_text="When the subscription was made what it says.")
+    begun_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("When the subscription was made what it says.")
+    )
     trial_end_at = models.DateTimeField(null=True, blank=True)
     anchor = models.CharField(max_length=11, choices=SubscriptionSchedule.Anchor, blank=True)
-    proration_behavior = models.CharField(max_length=17, help_text="About time that was paid for before it begins.")
+    proration_behavior = models.CharField(
+        max_length=17, help_text=gettext_lazy("About time that was paid for before it begins.")
+    )
     collection_method = models.CharField(max_length=20, choices=Subscription.CollectionMethod, blank=True)
     days_until_due = models.PositiveSmallIntegerField(null=True, blank=True)
     description = models.CharField(max_length=500, blank=True)
     metadata = models.JSONField(
-        default=dict, blank=True, help_text="Added to the subscription's; null takes a key away there."
+        default=dict, blank=True, help_text=gettext_lazy("Added to the subscription's; null takes a key away there.")
     )
 
     class Meta:
@@ -178,7 +183,7 @@ class PhaseItem(models.Model):
     position = models.PositiveSmallIntegerField()
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="phase_items")
     quantity = models.PositiveBigIntegerField(null=True, blank=True)
-    is_once = models.BooleanField(default=False, help_text="Billed once, with the phase's first invoice.")
+    is_once = models.BooleanField(default=False, help_text=gettext_lazy("Billed once, with the phase's first invoice."))
     is_discountable = models.BooleanField(default=True)
     metadata = models.JSONField(default=dict, blank=True)
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment, TestClock
 from core.ids import new_id
@@ -62,20 +63,26 @@ class Subscription(models.Model):
         max_length=20, choices=CollectionMethod, default=CollectionMethod.CHARGE_AUTOMATICALLY
     )
     days_until_due = models.PositiveSmallIntegerField(null=True, blank=True)
-    start_at = models.DateTimeField(help_text="Usage before this instant is not billed.")
-    anchor_at = models.DateTimeField(help_text="The instant that all period boundaries are counted from.")
+    start_at = models.DateTimeField(help_text=gettext_lazy("Usage before this instant is not billed."))
+    anchor_at = models.DateTimeField(help_text=gettext_lazy("The instant that all period boundaries are counted from."))
     anchor_config = models.JSONField(
-        null=True, blank=True, help_text="The day and time that the anchor was asked for by, where it was."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("The day and time that the anchor was asked for by, where it was."),
     )
     billing_zone = models.CharField(
         max_length=64,
         blank=True,
-        help_text="The company's zone when this began: period boundaries are local midnights there. Empty: UTC.",
+        help_text=gettext_lazy(
+            "The company's zone when this began: period boundaries are local midnights there. Empty: UTC."
+        ),
     )
     wakes_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="The next instant at which something happens by itself: the earliest of those that the row knows.",
+        help_text=gettext_lazy(
+            "The next instant at which something happens by itself: the earliest of those that the row knows."
+        ),
     )
     schedule = models.ForeignKey(
         "subscriptions.SubscriptionSchedule",
@@ -83,47 +90,62 @@ class Subscription(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="The schedule that manages it now.",
+        help_text=gettext_lazy("The schedule that manages it now."),
     )
     phase_ends_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the schedule's phase that it is in ends, and the next one begins."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("When the schedule's phase that it is in ends, and the next one begins."),
     )
     expires_at = models.DateTimeField(
-        null=True, blank=True, help_text="When an incomplete subscription is given up; empty for any other."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("When an incomplete subscription is given up; empty for any other."),
     )
     trial_start_at = models.DateTimeField(null=True, blank=True)
     trial_end_at = models.DateTimeField(null=True, blank=True)
     trial_warns_at = models.DateTimeField(
-        null=True, blank=True, help_text="When it is told that the trial ends soon; empty once that was told."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("When it is told that the trial ends soon; empty once that was told."),
     )
     trial_end_behavior = models.CharField(max_length=14, choices=TrialEnd, default=TrialEnd.CREATE_INVOICE)
     pending_interval = models.CharField(
         max_length=5,
         choices=PriceInterval,
         blank=True,
-        help_text="How often what waits for it is invoiced between its periods' ends; empty: not at all.",
+        help_text=gettext_lazy("How often what waits for it is invoiced between its periods' ends; empty: not at all."),
     )
     pending_interval_count = models.PositiveSmallIntegerField(null=True, blank=True)
     pending_invoice_at = models.DateTimeField(
-        null=True, blank=True, help_text="When what waits for it is invoiced next: boundaries count from its anchor."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("When what waits for it is invoiced next: boundaries count from its anchor."),
     )
     upcoming_at = models.DateTimeField(
-        null=True, blank=True, help_text="When its next invoice is foretold; empty once that was done, or if it is not."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("When its next invoice is foretold; empty once that was done, or if it is not."),
     )
     foreseen_end_at = models.DateTimeField(
-        null=True, editable=False, help_text="The end of the period that this was decided for."
+        null=True, editable=False, help_text=gettext_lazy("The end of the period that this was decided for.")
     )
     pause_behavior = models.CharField(
-        max_length=18, choices=PausedCollection, blank=True, help_text="Empty: invoices are collected."
+        max_length=18, choices=PausedCollection, blank=True, help_text=gettext_lazy("Empty: invoices are collected.")
     )
-    pause_resumes_at = models.DateTimeField(null=True, blank=True, help_text="Empty: paused until somebody resumes.")
+    pause_resumes_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("Empty: paused until somebody resumes.")
+    )
     paused_at = models.DateTimeField(
-        null=True, blank=True, help_text="When it was last paused: usage before that is settled, and billed no more."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("When it was last paused: usage before that is settled, and billed no more."),
     )
     cancel_at = models.DateTimeField(null=True, blank=True)
     cancel_at_period_end = models.BooleanField(default=False)
     cancel_prorates = models.BooleanField(
-        default=False, help_text="Whether a cancellation in mid-period gives back what was paid for the time after it."
+        default=False,
+        help_text=gettext_lazy("Whether a cancellation in mid-period gives back what was paid for the time after it."),
     )
     canceled_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -256,10 +278,12 @@ class SubscriptionItem(models.Model):
     subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="items", db_constraint=False)
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="subscription_items", db_constraint=False)
     quantity = models.PositiveBigIntegerField(
-        null=True, blank=True, help_text="Units of a licensed price; empty for a metered one."
+        null=True, blank=True, help_text=gettext_lazy("Units of a licensed price; empty for a metered one.")
     )
     effective_at = models.DateTimeField(
-        help_text="Since when the item has this price and quantity; what it had before is among its terms."
+        help_text=gettext_lazy(
+            "Since when the item has this price and quantity; what it had before is among its terms."
+        )
     )
     current_period_start = models.DateTimeField()
     current_period_end = models.DateTimeField()
@@ -307,7 +331,7 @@ class ItemTerm(models.Model):
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     follows_at = models.DateTimeField(
-        null=True, blank=True, help_text="Where the term before this one ends; empty for an item's first."
+        null=True, blank=True, help_text=gettext_lazy("Where the term before this one ends; empty for an item's first.")
     )
 
     class Meta:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Customer, Environment
 from core.ids import new_id
@@ -21,17 +22,19 @@ class TaxRate(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="tax_rates")
-    display_name = models.CharField(max_length=100, help_text="What payers read: VAT, GST, sales tax.")
+    display_name = models.CharField(max_length=100, help_text=gettext_lazy("What payers read: VAT, GST, sales tax."))
     percentage = models.DecimalField(max_digits=7, decimal_places=4)
-    inclusive = models.BooleanField(help_text="Whether amounts have the tax in them, or it is added.")
+    inclusive = models.BooleanField(help_text=gettext_lazy("Whether amounts have the tax in them, or it is added."))
     active = models.BooleanField(
-        default=True, help_text="An inactive rate stays where it is, and is asked for no more."
+        default=True, help_text=gettext_lazy("An inactive rate stays where it is, and is asked for no more.")
     )
     country = models.CharField(max_length=2, blank=True)
     state = models.CharField(max_length=3, blank=True)
     jurisdiction = models.CharField(max_length=50, blank=True)
     tax_type = models.CharField(max_length=40, blank=True)
-    description = models.CharField(max_length=500, blank=True, help_text="For the company; payers do not see it.")
+    description = models.CharField(
+        max_length=500, blank=True, help_text=gettext_lazy("For the company; payers do not see it.")
+    )
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import CheckConstraint, Exists, OuterRef, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy
 
 from core.ids import new_id
 from webhooks.models.events import Event
@@ -51,24 +52,30 @@ class WebhookEndpoint(models.Model):
         "accounts.Environment", on_delete=models.PROTECT, related_name="webhook_endpoints", db_index=False
     )
     url = models.CharField(max_length=2048)
-    enabled_events = ArrayField(models.CharField(max_length=100), help_text="Types of events; * for all.")
+    enabled_events = ArrayField(models.CharField(max_length=100), help_text=gettext_lazy("Types of events; * for all."))
     description = models.CharField(max_length=5000, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     status = models.CharField(max_length=8, choices=Status, default=Status.ENABLED)
-    disabled_because = models.CharField(max_length=500, blank=True, help_text="Empty where a person disabled it.")
+    disabled_because = models.CharField(
+        max_length=500, blank=True, help_text=gettext_lazy("Empty where a person disabled it.")
+    )
     # As it is and not as a hash: every message is signed with it.
     secret = models.CharField(max_length=80)
     previous_secret = models.CharField(max_length=80, blank=True)
     previous_secret_until = models.DateTimeField(
-        null=True, blank=True, help_text="Until then messages are signed with the secret before, too."
+        null=True, blank=True, help_text=gettext_lazy("Until then messages are signed with the secret before, too.")
     )
-    failing_since = models.DateTimeField(null=True, blank=True, help_text="No message has got through since.")
+    failing_since = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("No message has got through since.")
+    )
     resumes_at = models.DateTimeField(
-        null=True, blank=True, help_text="The first of its messages failed and holds the others until then."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("The first of its messages failed and holds the others until then."),
     )
-    claim = models.UUIDField(null=True, blank=True, help_text="Whoever is at work on it.")
+    claim = models.UUIDField(null=True, blank=True, help_text=gettext_lazy("Whoever is at work on it."))
     claimed_until = models.DateTimeField(
-        null=True, blank=True, help_text="Whoever is at work has died if they have not said more by then."
+        null=True, blank=True, help_text=gettext_lazy("Whoever is at work has died if they have not said more by then.")
     )
     created_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True, blank=True)
@@ -131,21 +138,23 @@ class Delivery(models.Model):
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries")
     state = models.CharField(max_length=9, choices=State, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
-    is_resent = models.BooleanField(default=False, help_text="Asked for once more by a person, out of turn.")
-    due_at = models.DateTimeField(help_text="When it is tried next, unless an earlier one holds it.")
-    gives_up_at = models.DateTimeField(help_text="An attempt that fails after this is the last.")
+    is_resent = models.BooleanField(
+        default=False, help_text=gettext_lazy("Asked for once more by a person, out of turn.")
+    )
+    due_at = models.DateTimeField(help_text=gettext_lazy("When it is tried next, unless an earlier one holds it."))
+    gives_up_at = models.DateTimeField(help_text=gettext_lazy("An attempt that fails after this is the last."))
     attempted_at = models.DateTimeField(null=True, blank=True)
     duration = models.DurationField(
-        null=True, blank=True, help_text="From before the connection to the end of the answer."
+        null=True, blank=True, help_text=gettext_lazy("From before the connection to the end of the answer.")
     )
     response_status = models.PositiveSmallIntegerField(null=True, blank=True)
-    response_body = models.TextField(blank=True, help_text="The beginning of the answer.")
-    error = models.CharField(max_length=500, blank=True, help_text="Why there was no answer.")
+    response_body = models.TextField(blank=True, help_text=gettext_lazy("The beginning of the answer."))
+    error = models.CharField(max_length=500, blank=True, help_text=gettext_lazy("Why there was no answer."))
 
     objects = DeliveryQuerySet.as_manager()
 
     class Meta:
-        verbose_name_plural = "deliveries"
+        verbose_name_plural = gettext_lazy("deliveries")
         constraints = [UniqueConstraint(fields=["endpoint", "event"], name="delivery_one_per_endpoint_and_event")]
         indexes = [
             models.Index(fields=["endpoint", "event"], condition=Q(state="pending"), name="delivery_pending_in_order"),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Q
+from django.utils.translation import gettext_lazy
 
 from core.ids import new_id
 from webhooks.kinds import Kind
@@ -42,19 +43,27 @@ class Event(models.Model):
     # No choices: what else can happen is no change of the table.
     kind = models.CharField(max_length=50)
     type = models.CharField(
-        max_length=80, blank=True, help_text="What the dialect of the snapshot calls it; empty without a snapshot."
+        max_length=80,
+        blank=True,
+        help_text=gettext_lazy("What the dialect of the snapshot calls it; empty without a snapshot."),
     )
     subject_id = models.UUIDField(
-        null=True, help_text="The row that it is about; its kind of event says of which table."
+        null=True, help_text=gettext_lazy("The row that it is about; its kind of event says of which table.")
     )
-    data = models.JSONField(default=dict, help_text="Without a snapshot: what there is to tell, in our own words.")
-    snapshot = models.TextField(blank=True, help_text="The object at that instant: JSON.")
-    previous = models.TextField(blank=True, help_text="What stood there before, of all that changed: JSON.")
+    data = models.JSONField(
+        default=dict, help_text=gettext_lazy("Without a snapshot: what there is to tell, in our own words.")
+    )
+    snapshot = models.TextField(blank=True, help_text=gettext_lazy("The object at that instant: JSON."))
+    previous = models.TextField(
+        blank=True, help_text=gettext_lazy("What stood there before, of all that changed: JSON.")
+    )
     request_id = models.CharField(
-        max_length=40, blank=True, help_text="The request that it is owed to; empty for what happened by itself."
+        max_length=40,
+        blank=True,
+        help_text=gettext_lazy("The request that it is owed to; empty for what happened by itself."),
     )
     idempotency_key = models.CharField(max_length=255, blank=True)
-    created_at = models.DateTimeField(help_text="To the millisecond, which is all that answers say.")
+    created_at = models.DateTimeField(help_text=gettext_lazy("To the millisecond, which is all that answers say."))
 
     objects = EventQuerySet.as_manager()
 

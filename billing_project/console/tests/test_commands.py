@@ -40,7 +40,7 @@ def button(row: Model, name: str) -> str:
     return address(type(row), "command", row.pk, name)
 
 
-def test_what_a_person_reads_of_commands_and_columns_can_be_translated() -> None:
+def test_what_a_person_reads_of_commands_columns_and_fields_can_be_translated() -> None:
     pages = list(site._registry.values())
     commands = [(page, command) for page in pages if isinstance(page, ConsoleAdmin) for command in page.commands]
     assert len(commands) > 40
@@ -50,6 +50,8 @@ def test_what_a_person_reads_of_commands_and_columns_can_be_translated() -> None
     # Django's own column of boxes has markup for a head.
     columns = [(page, getattr(page, name)) for page in pages for name in dir(page) if name != "action_checkbox"]
     texts += [(page, column.short_description) for page, column in columns if hasattr(column, "short_description")]
+    fields = [field for page in pages for field in page.model._meta.concrete_fields]
+    texts += [(field, field.help_text) for field in fields]
 
     assert [(page, text) for page, text in texts if text and not isinstance(text, Promise)] == []
 
